@@ -1,0 +1,176 @@
+"""Names and the manifest of a shard directory. Pure, but for ``read_manifest``.
+
+A directory holds one layout: ``_info.json``, the tars, and ``_records/``. ``_info.json`` is what timm's ``wds`` reader
+wants (``splits.<name>.{name, num_samples, filenames, shard_lengths}``); ours stands beside it under ``superimage``.
+"""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shards.layouts import Layout
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "_info.json"
+RECORDS_DIR = "_records"
+IMAGE_EXTENSIONS = ("jpg", "png", "webp")
+MAX_KEY_LENGTH = 100
+_MAX_VIDEO_KEY_LENGTH = MAX_KEY_LENGTH - len("_v000")
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def video_keys(names: Sequence[str]) -> list[str]:
+    """Safe and unique keys for the videos' names, in the given order: ``"a b/c.avi" -> "a_b_c_avi"``.
+
+    WebDataset splits a member's name at its first dot, and ustar holds 100 characters: so no dots, no slashes, at most
+    100 characters with the view's suffix. Names that would be cut or fall together get 8 hex digits of their SHA-1.
+    Raises ValueError when a name is given twice.
+    """
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"{len(twice)} video names are not unique, the first is {twice[0]!r}; each must appear once")
+    plain = [_UNSAFE.sub("_", name) for name in names]
+    # Compared without case: on some disks A.jpg and a.jpg, once unpacked, are one file.
+    clashes = Counter(key.lower() for key in plain)
+    return [
+        key if clashes[key.lower()] == 1 and 0 < len(key) <= _MAX_VIDEO_KEY_LENGTH else _hashed_key(key, name)
+        for key, name in zip(plain, names)
+    ]
+
+
+def _hashed_key(key: str, name: str) -> str:
+    digest = hashlib.sha1(name.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()[:8]
+    return f"{key[: _MAX_VIDEO_KEY_LENGTH - 9]}-{digest}"
+
+
+def sample_key(video_key: str, view: int) -> str:
+    """``("juggling_17", 3) -> "juggling_17_v03"``."""
+    return f"{video_key}_v{view:02d}"
+
+
+def shard_name(split: str, view: int, number: int) -> str:
+    """``("train", 0, 12) -> "train-v00-000012.tar"``."""
+    return f"{split}-v{view:02d}-{number:06d}.tar"
+
+
+def record_name(split: str, number: int) -> str:
+    """``("train", 12) -> "train-000012.json"``: one record for all views of a planned shard."""
+    return f"{split}-{number:06d}.json"
+
+
+def view_split(split: str, view: int) -> str:
+    """The split that holds one view only: ``("train", 1) -> "train_v01"``."""
+    return f"{split}_v{view:02d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """One split of a manifest: file names relative to the directory, and the number of samples in each."""
+
+    name: str
+    num_samples: int
+    filenames: tuple[str, ...]
+    shard_lengths: tuple[int, ...]
+
+    def __post_init__(self):
+        if len(self.filenames) != len(self.shard_lengths) or sum(self.shard_lengths) != self.num_samples:
+            raise ValueError(
+                f"split {self.name}: {len(self.filenames)} files with {len(self.shard_lengths)} lengths of sum "
+                f"{sum(self.shard_lengths)} do not make num_samples={self.num_samples}"
+            )
+
+    def to_dict(self) -> dict:
+        return {
+            "name": self.name,
+            "num_samples": self.num_samples,
+            "filenames": list(self.filenames),
+            "shard_lengths": list(self.shard_lengths),
+        }
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """``_info.json`` of a directory of super images, as read; ``raw`` is the whole dictionary."""
+
+    raw: dict
+    splits: dict[str, Split]
+    layout: Layout
+
+    @property
+    def superimage(self) -> dict:
+        return self.raw["superimage"]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.layout.image_size
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names in index order."""
+        return self.superimage["class_names"]
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        return tuple(self.superimage["mean"])
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        return tuple(self.superimage["std"])
+
+    @property
+    def views(self) -> dict[str, int]:
+        """Views of each video, by split."""
+        return self.superimage["views"]
+
+    @property
+    def digest(self) -> str:
+        return self.superimage["digest"]
+
+    def split(self, name: str) -> Split:
+        if name not in self.splits:
+            raise ValueError(f"split {name!r} is not in the manifest; it has {', '.join(sorted(self.splits))}")
+        return self.splits[name]
+
+
+def parse_manifest(raw: dict) -> Manifest:
+    """A manifest from its dictionary; ValueError when it has no ``superimage``, or one that we cannot read."""
+    try:
+        version = raw["superimage"]["format_version"]
+        if version != FORMAT_VERSION:
+            raise ValueError(f"format version {version}: this program reads version {FORMAT_VERSION}; convert again")
+        splits = {
+            name: Split(
+                name=split["name"],
+                num_samples=split["num_samples"],
+                filenames=tuple(split["filenames"]),
+                shard_lengths=tuple(split["shard_lengths"]),
+            )
+            for name, split in raw["splits"].items()
+        }
+        manifest = Manifest(raw=raw, splits=splits, layout=Layout(**raw["superimage"]["layout"]))
+        missing = {"class_names", "mean", "std", "views", "digest"} - manifest.superimage.keys()
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a manifest of super images: {error!r}") from error
+    if missing:
+        raise ValueError(f"not a manifest of super images: no {', '.join(sorted(missing))}")
+    return manifest
+
+
+def read_manifest(directory: str | Path) -> Manifest | None:
+    """The manifest of ``directory``; None when there is no ``_info.json`` or it holds no super images.
+
+    Raises ValueError for one that is damaged, naming the file.
+    """
+    path = Path(directory) / MANIFEST_NAME
+    if not path.exists():
+        return None
+    try:
+        raw = json.loads(path.read_text())
+        return parse_manifest(raw) if "superimage" in raw else None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
