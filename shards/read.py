@@ -1,0 +1,95 @@
+"""Samples out of tars, in order, and an error where one is missing or damaged. No torch."""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from shards.format import IMAGE_EXTENSIONS
+from shards.storage import local_path
+from shards.write import Sample
+
+_WAY_OUT = "run 'python -m shards check' on its directory, then convert that shard again"
+
+
+class ShardError(ValueError):
+    """A shard that cannot be read as it was written. The message names the file and the way out."""
+
+
+def iter_samples(
+    path: str | Path, *, num_samples: int | None = None, start: int = 0, stop: int | None = None
+) -> Iterator[Sample]:
+    """The samples ``start <= i < stop`` of one tar, the bytes still encoded.
+
+    ``num_samples`` is what the manifest says the tar holds: a tar cut at a member's border, or with a broken header in
+    its middle, is otherwise no different from a shorter one. Raises ShardError for anything but whole samples.
+    """
+    count = 0
+    try:
+        with tarfile.open(local_path(path), "r:") as tar:
+            for key, members in _groups(tar):
+                if stop is not None and count >= stop:
+                    return
+                if count >= start:
+                    yield _sample(tar, key, members)
+                count += 1
+    except (tarfile.TarError, OSError, EOFError, KeyError, ValueError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise ShardError(f"{path}: no such shard; {_WAY_OUT}") from error
+        raise ShardError(f"{path}: damaged after {count} whole samples ({error}); {_WAY_OUT}") from error
+    if num_samples is not None and count != num_samples:
+        raise ShardError(f"{path}: {count} samples where the manifest says {num_samples}; {_WAY_OUT}")
+
+
+def _groups(tar: tarfile.TarFile) -> Iterator[tuple[str, dict[str, tarfile.TarInfo]]]:
+    """Consecutive members that share a key: (key, {extension: member})."""
+    key, members = None, {}
+    for member in tar:
+        if not member.isfile():
+            raise ValueError(f"member {member.name!r} is no file")
+        name, _, extension = member.name.partition(".")
+        if name != key and key is not None:
+            yield key, members
+            members = {}
+        key = name
+        members[extension] = member
+    if key is not None:
+        yield key, members
+
+
+def _sample(tar: tarfile.TarFile, key: str, members: dict[str, tarfile.TarInfo]) -> Sample:
+    extension = next((extension for extension in IMAGE_EXTENSIONS if extension in members), None)
+    if extension is None:
+        raise ValueError(f"sample {key!r} has no image, only {', '.join(sorted(members))}")
+    return Sample(
+        key=key,
+        image=_content(tar, members[extension]),
+        extension=extension,
+        label=int(_content(tar, members["cls"])),
+        metadata=json.loads(_content(tar, members["json"])),
+    )
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    content = tar.extractfile(member).read()
+    if len(content) != member.size:
+        raise EOFError(f"member {member.name!r} has {len(content)} of {member.size} bytes")
+    return content
+
+
+def decode_image(sample: Sample, path: str | Path) -> Image.Image:
+    """The super image as RGB, size (width, height); ShardError naming ``path`` when it does not decode."""
+    try:
+        with Image.open(io.BytesIO(sample.image)) as image:
+            return image.convert("RGB")
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises SyntaxError for some broken PNGs
+        raise ShardError(f"{path}: the image of sample {sample.key!r} does not decode ({error}); {_WAY_OUT}") from error
+
+
+def decode_array(sample: Sample, path: str | Path) -> np.ndarray:
+    """``decode_image`` as uint8 (H, W, 3)."""
+    return np.asarray(decode_image(sample, path))

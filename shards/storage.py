@@ -1,0 +1,61 @@
+"""The only door to where shards are kept. Local paths today; URLs are refused by name, not misread as paths."""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+_TEMPORARY_SUFFIX = ".partial"
+
+
+def local_path(location: str | Path) -> Path:
+    """The path of a local location; ValueError for a URL."""
+    if "://" in str(location):
+        raise ValueError(f"{location}: only local paths can be read and written; copy or mount it first")
+    return Path(location)
+
+
+@contextlib.contextmanager
+def whole_file(location: str | Path) -> Iterator[BinaryIO]:
+    """Write a file that is there entirely or not at all: a temporary one beside it, synced, then renamed.
+
+    Two writers of the same file never share a temporary one, so that a retried task cannot spoil the first try's.
+    """
+    path = local_path(location)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_TEMPORARY_SUFFIX}")
+    try:
+        with open(partial, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    _sync_directory(path.parent)
+
+
+def write_whole(location: str | Path, content: bytes) -> None:
+    """``whole_file`` for bytes at hand."""
+    with whole_file(location) as file:
+        file.write(content)
+
+
+def remove_partial_files(directory: str | Path) -> int:
+    """Delete what interrupted writers left in ``directory``; returns how many. Call it while nobody writes."""
+    leftovers = list(local_path(directory).glob(f".*{_TEMPORARY_SUFFIX}"))
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    return len(leftovers)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make a rename survive a power cut (a no-op where directories cannot be opened, as on Windows)."""
+    if os.name == "posix":
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

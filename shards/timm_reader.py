@@ -1,0 +1,132 @@
+"""Shards as a timm reader: what ``timm.data.IterableImageDataset`` iterates. The only file of ``shards`` that needs torch.
+
+It differs from timm's own ``wds`` reader in three ways. The samples of an epoch are dealt as one long row, not shard by
+shard, so every rank gets the same number of whole batches whatever the number of shards. Nothing is skipped: a damaged
+shard or image ends the run. And the shuffle buffer is small, since the videos were shuffled when the shards were made.
+"""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch.distributed
+from PIL import Image
+from timm.data.readers.reader import Reader
+from timm.data.readers.shared_count import SharedCount
+from torch.utils.data import get_worker_info
+
+from shards.deal import batches_of_worker, cut_row, samples_of_rank
+from shards.format import read_manifest
+from shards.read import decode_image, iter_samples
+from shards.write import Sample
+
+
+class ShardReader(Reader):
+    """Iterates ``(RGB image, label)`` of one split for this rank and loader worker.
+
+    ``is_training``: whole batches only, shards and samples in an order drawn from (seed, epoch); the less than
+    ``ranks * batch_size`` samples left over are others in each epoch. Otherwise each sample exactly once, in order.
+    Raises ValueError for an unknown split, or too few samples for one batch on each rank.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        split: str,
+        is_training: bool = False,
+        batch_size: int = 1,
+        seed: int = 42,
+        shuffle_size: int = 256,
+    ):
+        super().__init__()
+        manifest = read_manifest(root)
+        if manifest is None:
+            raise ValueError(f"{root}: no manifest of super images; give a directory made by 'python -m preprocess'")
+        self.root = Path(root)
+        self.split = manifest.split(split)
+        self.class_to_idx = {name: index for index, name in enumerate(manifest.class_names)}
+        self.is_training = is_training
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle_size = shuffle_size
+        self._epoch = SharedCount()
+        self._rank, self._num_ranks = _rank_and_size()
+        self._num_workers = 1
+        self._num_rank_samples = len(self._rank_range())
+
+    def set_epoch(self, count: int) -> None:
+        self._epoch.value = count
+
+    def set_loader_cfg(self, num_workers: int | None = None) -> None:
+        """timm tells the number of loader workers here; the share of a rank does not depend on it."""
+
+    def __len__(self) -> int:
+        """Samples that this rank will see in an epoch, over all its loader workers."""
+        return self._num_rank_samples
+
+    def __iter__(self) -> Iterator[tuple[Image.Image, int]]:
+        for sample, path in self._samples():
+            yield decode_image(sample, path), sample.label
+
+    def _filename(self, index: int, basename: bool = False, absolute: bool = False) -> str:
+        raise NotImplementedError("samples are streamed in order; use filenames()")
+
+    def filenames(self, basename: bool = False, absolute: bool = False) -> list[str]:
+        """The keys of all samples of the split, in the order of evaluation."""
+        return [sample.key for path, count in self._files() for sample in iter_samples(path, num_samples=count)]
+
+    def _files(self) -> list[tuple[Path, int]]:
+        return [(self.root / name, count) for name, count in zip(self.split.filenames, self.split.shard_lengths)]
+
+    def _rank_range(self) -> range:
+        return samples_of_rank(
+            self.split.num_samples,
+            rank=self._rank,
+            num_ranks=self._num_ranks,
+            batch_size=self.batch_size if self.is_training else None,
+        )
+
+    def _samples(self) -> Iterator[tuple[Sample, Path]]:
+        worker = get_worker_info()
+        share = batches_of_worker(
+            self._rank_range(),
+            batch_size=self.batch_size,
+            worker=worker.id if worker else 0,
+            num_workers=worker.num_workers if worker else 1,
+        )
+        files = self._files()
+        if not self.is_training:
+            return _read_row(files, share)
+        random.Random(f"{self.seed} {self._epoch.value}").shuffle(files)
+        # Keyed by the share's start, which no other worker of the epoch has.
+        generator = random.Random(f"{self.seed} {self._epoch.value} {share.start}")
+        return _shuffled(_read_row(files, share), self.shuffle_size, generator)
+
+
+def _rank_and_size() -> tuple[int, int]:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def _read_row(files: list[tuple[Path, int]], share: range) -> Iterator[tuple[Sample, Path]]:
+    """The samples ``share`` of all files laid end to end."""
+    for number, start, stop in cut_row([count for _, count in files], share):
+        path, count = files[number]
+        for sample in iter_samples(path, num_samples=count, start=start, stop=stop if stop < count else None):
+            yield sample, path
+
+
+def _shuffled(items: Iterator, size: int, generator: random.Random) -> Iterator:
+    """Each item once, drawn at random from a buffer of ``size`` that the stream refills."""
+    buffer = []
+    for item in items:
+        if len(buffer) < size:
+            buffer.append(item)
+            continue
+        index = generator.randrange(size)
+        chosen, buffer[index] = buffer[index], item
+        yield chosen
+    generator.shuffle(buffer)
+    yield from buffer

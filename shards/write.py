@@ -1,0 +1,87 @@
+"""Deterministic tars: the same samples give the same bytes, whole files or none."""
+
+import contextlib
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from shards.format import IMAGE_EXTENSIONS, MAX_KEY_LENGTH
+from shards.storage import whole_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One super image as it stands in a tar: ``KEY.<extension>``, ``KEY.cls`` and ``KEY.json``."""
+
+    key: str
+    image: bytes
+    extension: str
+    label: int
+    metadata: dict
+
+    def __post_init__(self):
+        if self.extension not in IMAGE_EXTENSIONS:
+            raise ValueError(f"{self.key}: extension {self.extension!r} is none of {', '.join(IMAGE_EXTENSIONS)}")
+        if "." in self.key or "/" in self.key or not 0 < len(self.key) <= MAX_KEY_LENGTH:
+            raise ValueError(f"{self.key!r}: a key has no dot, no slash and 1 to {MAX_KEY_LENGTH} characters")
+
+
+class ShardWriter:
+    """Adds samples to one tar; ``sha256``, ``num_bytes`` and ``num_samples`` are final once ``open_shard`` has ended."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = _HashingFile(file)
+        # ustar knows no pax headers, so nothing but name, size and bytes can vary between two runs.
+        self._tar = tarfile.open(fileobj=self._file, mode="w|", format=tarfile.USTAR_FORMAT)
+        self.num_samples = 0
+
+    def add(self, sample: Sample) -> None:
+        """Append a sample's three members, the image first, so that a reader may begin to decode."""
+        self._add_member(f"{sample.key}.{sample.extension}", sample.image)
+        self._add_member(f"{sample.key}.cls", str(sample.label).encode("ascii"))
+        self._add_member(f"{sample.key}.json", json.dumps(sample.metadata, sort_keys=True).encode("ascii"))
+        self.num_samples += 1
+
+    def close(self) -> None:
+        self._tar.close()
+
+    @property
+    def sha256(self) -> str:
+        return self._file.digest.hexdigest()
+
+    @property
+    def num_bytes(self) -> int:
+        return self._file.num_bytes
+
+    def _add_member(self, name: str, content: bytes) -> None:
+        member = tarfile.TarInfo(name)  # mtime, uid and gid are 0 by default
+        member.size = len(content)
+        self._tar.addfile(member, io.BytesIO(content))
+
+
+class _HashingFile:
+    """Passes writes on while it counts and hashes them."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self.digest = hashlib.sha256()
+        self.num_bytes = 0
+
+    def write(self, content: bytes) -> int:
+        self.digest.update(content)
+        self.num_bytes += len(content)
+        return self._file.write(content)
+
+
+@contextlib.contextmanager
+def open_shard(path: str | Path) -> Iterator[ShardWriter]:
+    """``with open_shard(path) as shard: shard.add(sample)``; on an exception ``path`` is not touched."""
+    with whole_file(path) as file:
+        writer = ShardWriter(file)
+        yield writer
+        writer.close()
