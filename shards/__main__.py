@@ -1,0 +1,73 @@
+"""``python -m shards check|preview DIR``: verify a shard directory, or look at it."""
+
+import argparse
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from shards.check import Report, check_directory
+from shards.preview import contact_sheet
+from shards.storage import write_whole
+
+_PROBLEMS_SHOWN = 50
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a sub-command; 0 when all is well, 1 when ``check`` found problems, 2 for a mistake of the user."""
+    args = _parser().parse_args(arguments)
+    try:
+        return args.run(args)
+    except (ValueError, OSError) as error:
+        print(f"shards: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m shards", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    check = commands.add_parser("check", help="re-read everything: SHA-256, counts, labels, image sizes")
+    check.add_argument("directory", help="the directory of one layout, with _info.json")
+    check.set_defaults(run=_check)
+    preview = commands.add_parser("preview", help="write a contact sheet with labels")
+    preview.add_argument("directory", help="the directory of one layout, with _info.json")
+    preview.add_argument("-o", "--output", default="sheet.png", help="the PNG to write (default: %(default)s)")
+    preview.add_argument("--split", default="train", help="default: %(default)s")
+    preview.add_argument("--count", type=int, default=12, help="super images to show (default: %(default)s)")
+    preview.add_argument("--thumbnail", type=int, default=240, help="pixels of each (default: %(default)s)")
+    preview.set_defaults(run=_preview)
+    return parser
+
+
+def _check(args: argparse.Namespace) -> int:
+    report = check_directory(args.directory)
+    _print_report(report)
+    for problem in report.problems[:_PROBLEMS_SHOWN]:
+        print(f"problem: {problem}", file=sys.stderr)
+    if len(report.problems) > _PROBLEMS_SHOWN:
+        print(f"and {len(report.problems) - _PROBLEMS_SHOWN} more", file=sys.stderr)
+    print(f"{args.directory}: " + (f"{len(report.problems)} problems" if report.problems else "sound"))
+    return 1 if report.problems else 0
+
+
+def _print_report(report: Report) -> None:
+    print(f"{report.shards} shards, {report.samples} samples, {report.bytes / 1e6:.1f} MB")
+    for split, labels in sorted(report.labels.items()):
+        counts = labels.values()
+        if counts:
+            print(f"  {split}: {len(labels)} classes, {min(counts)} to {max(counts)} samples each")
+    for reason, count in report.failures.most_common():
+        print(f"  left out: {count} videos, {reason}")
+
+
+def _preview(args: argparse.Namespace) -> int:
+    sheet = contact_sheet(args.directory, split=args.split, count=args.count, thumbnail=args.thumbnail)
+    content = io.BytesIO()
+    sheet.save(content, "PNG")
+    write_whole(Path(args.output), content.getvalue())
+    print(f"{args.output}: {sheet.width}x{sheet.height} pixels")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""Re-read a whole shard directory and compare it with what its manifest and records promise."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shards.format import MANIFEST_NAME, RECORDS_DIR, Manifest, read_manifest, sample_key
+from shards.read import ShardError, decode_image, iter_samples
+from shards.records import Record, Tar, read_all_records
+from shards.write import Sample
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass
+class Report:
+    """What ``check`` saw. ``problems`` is empty for a sound directory."""
+
+    shards: int = 0
+    samples: int = 0
+    bytes: int = 0
+    failures: Counter = field(default_factory=Counter)
+    labels: dict[str, Counter] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def check_directory(directory: str | Path) -> Report:
+    """Verify every tar: SHA-256, counts, keys, labels, image sizes. Raises ValueError where there is no manifest."""
+    directory = Path(directory)
+    manifest = read_manifest(directory)
+    if manifest is None:
+        raise ValueError(_no_manifest(directory))
+    report = Report()
+    records = read_all_records(directory)
+    report.failures.update(failure.reason for record in records for failure in record.failures)
+    report.problems.extend(_disagreements(directory, manifest, records))
+    for record in records:
+        for view, tar in enumerate(record.tars):
+            _check_tar(directory / tar.name, tar, record, view, manifest, report)
+    return report
+
+
+def _no_manifest(directory: Path) -> str:
+    if (directory / RECORDS_DIR).is_dir():
+        return f"{directory}: no {MANIFEST_NAME}, so the conversion is not complete; run the same command again"
+    inside = sorted(path.parent.name for path in directory.glob(f"*/{MANIFEST_NAME}"))
+    hint = f"; give one of its layouts: {', '.join(inside)}" if inside else ""
+    return f"{directory}: no {MANIFEST_NAME}, so this is no shard directory{hint}"
+
+
+def _disagreements(directory: Path, manifest: Manifest, records: list[Record]) -> Iterator[str]:
+    """Where the manifest, the records and the names on the disk do not say the same."""
+    recorded = {tar.name: tar.samples for record in records for tar in record.tars}
+    promised = {
+        name: count for split in manifest.splits.values() for name, count in zip(split.filenames, split.shard_lengths)
+    }
+    for name in sorted(promised.keys() - recorded.keys()):
+        yield f"{name}: in the manifest, but no record in {RECORDS_DIR} tells of it"
+    for name in sorted(recorded.keys() - promised.keys()):
+        if recorded[name]:
+            yield f"{name}: in a record, but in no split of the manifest"
+    for name in sorted(recorded.keys() & promised.keys()):
+        if recorded[name] != promised[name]:
+            yield f"{name}: {promised[name]} samples in the manifest, {recorded[name]} in its record"
+    for name in sorted({path.name for path in directory.glob("*.tar")} - recorded.keys()):
+        yield f"{name}: on the disk, but in no record"
+    for record in records:
+        if record.digest != manifest.digest:
+            yield f"record {record.split}-{record.number:06d}: of another configuration ({record.digest[:12]})"
+
+
+def _check_tar(path: Path, tar: Tar, record: Record, view: int, manifest: Manifest, report: Report) -> None:
+    report.shards += 1
+    if not path.exists():
+        report.problems.append(f"{path}: missing; delete its record and run the conversion again")
+        return
+    report.bytes += path.stat().st_size
+    digest = _sha256(path)
+    if digest != tar.sha256:
+        report.problems.append(f"{path}: SHA-256 is {digest[:12]}..., its record says {tar.sha256[:12]}...")
+    labels = report.labels.setdefault(record.split, Counter())
+    keys = Counter()
+    try:
+        for sample in iter_samples(path, num_samples=tar.samples):
+            report.samples += 1
+            labels[sample.label] += 1
+            keys[sample.key] += 1
+            report.problems.extend(f"{path}: {problem}" for problem in _sample_problems(sample, path, view, manifest))
+    except ShardError as error:
+        report.problems.append(str(error))
+    report.problems.extend(f"{path}: key {key!r} stands {n} times" for key, n in keys.items() if n > 1)
+
+
+def _sample_problems(sample: Sample, path: Path, view: int, manifest: Manifest) -> Iterator[str]:
+    names, metadata = manifest.class_names, sample.metadata
+    if not 0 <= sample.label < len(names):
+        yield f"{sample.key}: label {sample.label} is outside 0..{len(names) - 1}"
+    elif (metadata.get("label"), metadata.get("label_name")) != (sample.label, names[sample.label]):
+        yield (
+            f"{sample.key}: .cls says {sample.label}, .json says {metadata.get('label')} {metadata.get('label_name')!r}"
+        )
+    if sample.key != sample_key(str(metadata.get("video")), view) or metadata.get("view") != view:
+        yield f"{sample.key}: is not view {view} of video {metadata.get('video')!r}"
+    try:
+        width, height = decode_image(sample, path).size
+    except ShardError as error:
+        yield str(error)
+    else:
+        if (height, width) != manifest.image_size:
+            yield f"{sample.key}: {height}x{width} pixels, the manifest says {manifest.image_size}"
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,87 @@
+"""A contact sheet: some super images of a split with their labels, in one PNG that a person looks at."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from shards.format import Manifest, read_manifest
+from shards.read import decode_image, iter_samples
+from shards.write import Sample
+
+_CAPTION_HEIGHT = 36
+_MARGIN = 12
+_FONT_SIZE = 13
+_BACKGROUND = "white"
+
+
+def contact_sheet(directory: str | Path, *, split: str, count: int = 12, thumbnail: int = 240) -> Image.Image:
+    """``count`` super images, as even over the classes as the split allows, each ``thumbnail`` pixels wide at most.
+
+    Under each: the class's name, and the sample's key with the numbers of its first and last frame. Raises ValueError
+    where there is no manifest, no such split, or no sample in it.
+    """
+    manifest = read_manifest(directory)
+    if manifest is None:
+        raise ValueError(f"{directory}: no manifest of super images here; give the directory of one layout")
+    if count < 1 or thumbnail < 32:
+        raise ValueError(f"count={count}, thumbnail={thumbnail}: at least 1 image of at least 32 pixels")
+    chosen = _choose(Path(directory), manifest, split, count)
+    if not chosen:
+        raise ValueError(f"{directory}: split {split!r} has no samples to show")
+    return _lay_out([_captioned(sample, path, thumbnail) for path, sample in chosen])
+
+
+def _choose(directory: Path, manifest: Manifest, split: str, count: int) -> list[tuple[Path, Sample]]:
+    """The first samples of each class in turn; reads no further than it must."""
+    wanted = math.ceil(count / max(len(manifest.class_names), 1))
+    by_class: dict[int, list] = defaultdict(list)
+    files = manifest.split(split)
+    for name, length in zip(files.filenames, files.shard_lengths):
+        for sample in iter_samples(directory / name, num_samples=length):
+            if len(by_class[sample.label]) < wanted:
+                by_class[sample.label].append((directory / name, sample))
+        if sum(map(len, by_class.values())) >= wanted * len(manifest.class_names):
+            break
+    return [chosen for label in sorted(by_class) for chosen in by_class[label]][:count]
+
+
+def _captioned(sample: Sample, path: Path, thumbnail: int) -> Image.Image:
+    image = decode_image(sample, path)
+    # Whole multiples keep small super images crisp; larger ones are shrunk.
+    factor = max(thumbnail // max(image.size), 1) if max(image.size) <= thumbnail else thumbnail / max(image.size)
+    resampling = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.LANCZOS
+    image = image.resize((round(image.width * factor), round(image.height * factor)), resampling)
+    canvas = Image.new("RGB", (thumbnail, image.height + _CAPTION_HEIGHT), _BACKGROUND)
+    canvas.paste(image, ((thumbnail - image.width) // 2, 0))
+    draw = ImageDraw.Draw(canvas)
+    frames = sample.metadata.get("frames") or ["?"]
+    font = ImageFont.load_default(_FONT_SIZE)
+    lines = (f"{sample.metadata.get('label_name')}", f"{sample.key} [{frames[0]}..{frames[-1]}]")
+    for number, (line, colour) in enumerate(zip(lines, ("black", "dimgray"))):
+        draw.text((0, image.height + 2 + 16 * number), _fit(line, font, thumbnail), fill=colour, font=font)
+    return canvas
+
+
+def _fit(line: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """The line, its middle left out where it is too long: names differ at both ends."""
+    keep = len(line)
+    while keep > 8 and font.getlength(shown := _shortened(line, keep)) > width:
+        keep -= 1
+    return shown if keep < len(line) and keep > 8 else _shortened(line, keep)
+
+
+def _shortened(line: str, keep: int) -> str:
+    return line if keep >= len(line) else f"{line[: keep // 2]}...{line[len(line) - (keep - keep // 2) :]}"
+
+
+def _lay_out(pictures: Sequence[Image.Image]) -> Image.Image:
+    columns = math.ceil(math.sqrt(len(pictures)))
+    rows = math.ceil(len(pictures) / columns)
+    width, height = max(p.width for p in pictures) + _MARGIN, max(p.height for p in pictures) + _MARGIN
+    sheet = Image.new("RGB", (columns * width + _MARGIN, rows * height + _MARGIN), _BACKGROUND)
+    for number, picture in enumerate(pictures):
+        sheet.paste(picture, (_MARGIN + number % columns * width, _MARGIN + number // columns * height))
+    return sheet

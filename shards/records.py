@@ -1,0 +1,72 @@
+"""``_records/SPLIT-NUMBER.json``: what became of one planned shard. Its presence means that its tars are whole."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from shards.format import RECORDS_DIR, record_name
+from shards.storage import write_whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tar:
+    """One view's tar of a planned shard."""
+
+    name: str
+    sha256: str
+    bytes: int
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A video that is not in the shard: ``reason`` is a short class to count by, ``detail`` tells this one's story."""
+
+    video: str
+    path: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One planned shard: a tar for each view, and the videos that were left out."""
+
+    split: str
+    number: int
+    digest: str
+    tars: tuple[Tar, ...]
+    failures: tuple[Failure, ...]
+
+    def write(self, directory: Path) -> None:
+        content = json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+        write_whole(directory / RECORDS_DIR / record_name(self.split, self.number), content.encode("ascii"))
+
+
+def read_record(directory: Path, split: str, number: int) -> Record | None:
+    """The record of a shard, or None when it is not yet made; ValueError naming the file when it is damaged."""
+    path = directory / RECORDS_DIR / record_name(split, number)
+    try:
+        return parse_record(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}: not a record ({error}); delete it and run the conversion again") from error
+
+
+def parse_record(text: str) -> Record:
+    fields = json.loads(text)
+    tars = tuple(Tar(**tar) for tar in fields.pop("tars"))
+    failures = tuple(Failure(**failure) for failure in fields.pop("failures"))
+    return Record(**fields, tars=tars, failures=failures)
+
+
+def read_all_records(directory: Path) -> list[Record]:
+    """All records of a shard directory, by split and number."""
+    names = sorted(path.stem for path in (directory / RECORDS_DIR).glob("*-[0-9]*.json"))
+    return [read_record(directory, *_split_and_number(name)) for name in names]
+
+
+def _split_and_number(stem: str) -> tuple[str, int]:
+    split, _, number = stem.rpartition("-")
+    return split, int(number)
