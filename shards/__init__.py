@@ -1,4 +1,4 @@
 """The shard format: super images in WebDataset tars, and the manifest that describes them.
 
-Written by ``preprocess``, read by training and evaluation. Knows neither video nor Ray, and importing it costs no torch.
+Written by ``preprocess``, read by training and evaluation. Knows neither video nor Ray; importing it costs no torch.
 """

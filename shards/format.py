@@ -21,10 +21,11 @@ IMAGE_EXTENSIONS = ("jpg", "png", "webp")
 MAX_KEY_LENGTH = 100
 _MAX_VIDEO_KEY_LENGTH = MAX_KEY_LENGTH - len("_v000")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}$")
 
 
 def video_keys(names: Sequence[str]) -> list[str]:
-    """Safe and unique keys for the videos' names, in the given order: ``"a b/c.avi" -> "a_b_c_avi"``.
+    """Safe and unique keys for the videos' names, in the given order: ``"a b/c.1.avi" -> "a_b_c_1"``.
 
     WebDataset splits a member's name at its first dot, and ustar holds 100 characters: so no dots, no slashes, at most
     100 characters with the view's suffix. Names that would be cut or fall together get 8 hex digits of their SHA-1.
@@ -33,7 +34,7 @@ def video_keys(names: Sequence[str]) -> list[str]:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ValueError(f"{len(twice)} video names are not unique, the first is {twice[0]!r}; each must appear once")
-    plain = [_UNSAFE.sub("_", name) for name in names]
+    plain = [_UNSAFE.sub("_", _SUFFIX.sub("", name)) for name in names]
     # Compared without case: on some disks A.jpg and a.jpg, once unpacked, are one file.
     clashes = Counter(key.lower() for key in plain)
     return [

@@ -20,8 +20,8 @@ BLACK = (0, 0, 0)
 def grid_for(frames: int) -> tuple[int, int]:
     """The near-square grid for T frames: ``8 -> (3, 3)``, ``12 -> (3, 4)``, ``14 -> (4, 4)``.
 
-    With m = ceil(sqrt T): (m-1) x m if T <= (m-1)m, else m x m. SIFAR 3.2 (which writes ``<``, though its own example of
-    12 frames in 3x4 needs ``<=``).
+    With m = ceil(sqrt T): (m-1) x m if T <= (m-1)m, else m x m. SIFAR 3.2 (which writes ``<``, though its own example
+    of 12 frames in 3x4 needs ``<=``).
     """
     if frames < 1:
         raise ValueError(f"{frames} frames: a layout needs at least 1 frame")
@@ -92,15 +92,16 @@ def _nested_shape(layout: Layout) -> tuple[int, int, int, int]:
     groups = layout.groups if layout.groups is not None else math.isqrt(layout.frames)
     if layout.frames != layout.cells or groups < 1 or layout.frames % groups:
         raise ValueError(
-            f"layout {layout.name}: order=nested needs a full grid and groups that divide it; got {layout.frames} frames "
-            f"in {layout.rows}x{layout.columns} with groups={groups}"
+            f"layout {layout.name}: order=nested needs a full grid and groups that divide it; "
+            f"got {layout.frames} frames in {layout.rows}x{layout.columns} with groups={groups}"
         )
     outer = grid_for(groups)
     inner = grid_for(layout.frames // groups)
     if (outer[0] * inner[0], outer[1] * inner[1]) != (layout.rows, layout.columns) or outer[0] * outer[1] != groups:
         raise ValueError(
             f"layout {layout.name}: {groups} groups of {layout.frames // groups} frames make "
-            f"{outer[0] * inner[0]}x{outer[1] * inner[1]} cells, not {layout.rows}x{layout.columns}; choose other groups"
+            f"{outer[0] * inner[0]}x{outer[1] * inner[1]} cells, not {layout.rows}x{layout.columns}; "
+            "choose another number of groups"
         )
     return (*outer, *inner)
 

@@ -1,4 +1,4 @@
-"""Shards as a timm reader: what ``timm.data.IterableImageDataset`` iterates. The only file of ``shards`` that needs torch.
+"""Shards as a timm reader, for ``timm.data.IterableImageDataset``. The only file of ``shards`` that needs torch.
 
 It differs from timm's own ``wds`` reader in three ways. The samples of an epoch are dealt as one long row, not shard by
 shard, so every rank gets the same number of whole batches whatever the number of shards. Nothing is skipped: a damaged

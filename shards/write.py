@@ -32,7 +32,7 @@ class Sample:
 
 
 class ShardWriter:
-    """Adds samples to one tar; ``sha256``, ``num_bytes`` and ``num_samples`` are final once ``open_shard`` has ended."""
+    """Adds samples to one tar; ``sha256``, ``num_bytes`` and ``num_samples`` are final when ``open_shard`` ends."""
 
     def __init__(self, file: BinaryIO):
         self._file = _HashingFile(file)

@@ -1,0 +1,1 @@
+"""Videos to super-image shards. The only package that knows video and Ray; importing it costs neither Ray nor torch."""

@@ -1,0 +1,39 @@
+"""The only door to a decoder.
+
+Two stand behind it. PyAV decodes in this process: exact, quick, and strict, it gives up on a broken stream. ffmpeg runs
+as a process of its own: slower, it conceals what it can and can be killed. ``auto`` tries them in that order.
+"""
+
+import os
+import time
+
+from preprocess.decode_ffmpeg import FfmpegVideo
+from preprocess.decode_ffmpeg import decoder_version as ffmpeg_version
+from preprocess.decode_pyav import PyavVideo
+from preprocess.decode_pyav import decoder_version as pyav_version
+from preprocess.video import DecodeError, VideoSource
+
+_DECODERS = {"pyav": PyavVideo, "ffmpeg": FfmpegVideo}
+
+
+def decoders_to_try(decoder: str) -> tuple[str, ...]:
+    """``auto -> (pyav, ffmpeg)``; a named one alone."""
+    return ("pyav", "ffmpeg") if decoder == "auto" else (decoder,)
+
+
+def open_video(path: str, *, decoder: str, timeout_seconds: float) -> VideoSource:
+    """Open a video with one decoder. All of its use must end within ``timeout_seconds``, or it raises DecodeError."""
+    _refuse_what_is_no_file(path)
+    return _DECODERS[decoder](path, deadline=time.monotonic() + timeout_seconds)
+
+
+def decoder_versions() -> dict[str, str]:
+    """What the manifest says of the decoders."""
+    return {"pyav": pyav_version(), "ffmpeg": ffmpeg_version()}
+
+
+def _refuse_what_is_no_file(path: str) -> None:
+    if not os.path.isfile(path):
+        raise DecodeError("missing file", f"{path} is not there")
+    if os.path.getsize(path) == 0:
+        raise DecodeError("empty file", f"{path} has 0 bytes")

@@ -1,0 +1,162 @@
+"""A conversion's output on the disk: begun and continued under one configuration, completed by manifests."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from preprocess.config import Config, digest_of
+from preprocess.convert import Job
+from preprocess.decode import decoder_versions
+from preprocess.plan import PlannedShard
+from shards.format import FORMAT_VERSION, MANIFEST_NAME, RECORDS_DIR, Split, shard_name, view_split
+from shards.records import Record, read_record
+from shards.storage import remove_partial_files, write_whole
+
+CONFIG_NAME = "_config.json"
+# What timm's pretrained models expect as a rule, and what makes the default pad colour 0.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+_DIFFERENCES_SHOWN = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What makes two conversions the same: the configuration that shapes the bytes, and the videos of each split."""
+
+    shaping: dict
+    videos: dict[str, dict]
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.to_dict())
+
+    def to_dict(self) -> dict:
+        return {"configuration": self.shaping, "videos": self.videos}
+
+
+def identity_of(config: Config, shards: list[PlannedShard], class_names: tuple[str, ...]) -> Identity:
+    """The identity of a planned conversion."""
+    videos = {}
+    for split in config.splits:
+        rows = sorted(
+            [video.key, video.path, list(video.labels), video.start, video.end]
+            for shard in shards
+            if shard.split == split
+            for video in shard.videos
+        )
+        videos[split] = {"count": len(rows), "sha256": digest_of({"rows": rows, "class_names": list(class_names)})}
+    return Identity(shaping=config.shaping(), videos=videos)
+
+
+def begin(output: Path, config: Config, identity: Identity) -> None:
+    """Prepare a directory for each layout, or find in it an earlier run of the same conversion.
+
+    Raises ValueError for a directory that holds another conversion, and says what differs.
+    """
+    for layout in config.layouts:
+        directory = output / layout
+        path = directory / RECORDS_DIR / CONFIG_NAME
+        if path.exists():
+            _refuse_another(path, identity)
+        elif directory.exists() and any(directory.iterdir()):
+            raise ValueError(f"{directory}: is not empty, and no conversion of ours; choose another --output")
+    for layout in config.layouts:
+        directory = output / layout
+        content = json.dumps(identity.to_dict(), indent=1, sort_keys=True) + "\n"
+        write_whole(directory / RECORDS_DIR / CONFIG_NAME, content.encode("ascii"))
+        remove_partial_files(directory)
+        remove_partial_files(directory / RECORDS_DIR)
+
+
+def _refuse_another(path: Path, identity: Identity) -> None:
+    try:
+        before = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: damaged ({error}); delete that layout's directory to begin again") from error
+    differences = list(_differences(before, identity.to_dict()))
+    if differences:
+        shown = "\n  ".join(differences[:_DIFFERENCES_SHOWN])
+        raise ValueError(
+            f"{path.parent.parent}: holds the shards of another conversion; choose another --output, or delete it.\n"
+            f"  {shown}"
+        )
+
+
+def _differences(before: Any, now: Any, where: str = "") -> Iterator[str]:
+    """Each place where two trees of plain data differ, a line each."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            yield from _differences(before.get(key), now.get(key), f"{where}.{key}" if where else key)
+    elif json.dumps(before) != json.dumps(now):  # through JSON, where a tuple and a list are the same
+        yield f"{where}: {before!r} there, {now!r} now"
+
+
+def finished_records(job: Job, shard: PlannedShard) -> dict[str, Record] | None:
+    """The shard's record in every layout, or None while one, or one of its tars, is not there."""
+    records = {}
+    for layout in job.config.layouts:
+        directory = Path(job.output) / layout
+        record = read_record(directory, shard.split, shard.number)
+        if record is None or record.digest != job.digest or not _tars_are_there(directory, record):
+            return None
+        records[layout] = record
+    return records
+
+
+def _tars_are_there(directory: Path, record: Record) -> bool:
+    """By name and size; ``python -m shards check`` reads the bytes."""
+    return all(
+        (directory / tar.name).exists() and (directory / tar.name).stat().st_size == tar.bytes for tar in record.tars
+    )
+
+
+def complete(job: Job, records: dict[str, list[Record]]) -> None:
+    """Write each layout's manifest, last of all. ``records`` holds every planned shard's, by layout."""
+    versions = {"format": FORMAT_VERSION, **decoder_versions()}
+    for name, layout in job.config.layouts.items():
+        superimage = {
+            "format_version": FORMAT_VERSION,
+            "layout": layout.to_dict(),
+            "image_size": list(layout.image_size),
+            "sampling": job.config.shaping()["layout_sampling"][name],
+            "views": {split: entry.num_views for split, entry in job.config.splits.items()},
+            "class_names": list(job.class_names),
+            "mean": IMAGENET_MEAN,
+            "std": IMAGENET_STD,
+            "digest": job.digest,
+            "configuration": job.config.shaping(),
+            "versions": versions,
+        }
+        manifest = {"splits": _splits(job.config, records[name]), "superimage": superimage}
+        content = json.dumps(manifest, indent=1) + "\n"
+        write_whole(Path(job.output) / name / MANIFEST_NAME, content.encode("ascii"))
+
+
+def _splits(config: Config, records: list[Record]) -> dict[str, dict]:
+    """``train`` with all views, ``train_v00``, ... with one each; view by view, so that no two views stand together."""
+    splits = {}
+    for name, entry in config.splits.items():
+        of_split = sorted((record for record in records if record.split == name), key=lambda record: record.number)
+        by_view = [_files(of_split, name, view) for view in range(entry.num_views)]
+        splits[name] = _split(name, [file for files in by_view for file in files])
+        for view, files in enumerate(by_view):
+            splits[view_split(name, view)] = _split(view_split(name, view), files)
+    return splits
+
+
+def _files(records: list[Record], split: str, view: int) -> list[tuple[str, int]]:
+    """(name, samples) of one view's tars; one whose videos all failed is empty and not listed."""
+    files = []
+    for record in records:
+        tar = record.tars[view]
+        assert tar.name == shard_name(split, view, record.number)
+        if tar.samples:
+            files.append((tar.name, tar.samples))
+    return files
+
+
+def _split(name: str, files: list[tuple[str, int]]) -> dict:
+    names, lengths = [name for name, _ in files], [length for _, length in files]
+    return Split(name=name, num_samples=sum(lengths), filenames=tuple(names), shard_lengths=tuple(lengths)).to_dict()

@@ -1,0 +1,123 @@
+"""Which frames: (frames in the video, ``Sampling``, generator) -> indices. Pure.
+
+Every result is int64 (T,), non-decreasing, each ``0 <= index < num_frames``; where there are fewer frames than asked
+for they repeat, in order: ``5 frames, T=8 -> [0 0 1 2 2 3 4 4]``.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+STRATEGIES = ("uniform", "dense", "fps")
+OFFSETS = ("independent", "shared")
+CLIP_POSITIONS = ("even", "sifar")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How a clip's T frames are chosen.
+
+    ``uniform``: one frame from each of T equal segments; in training at a random place, drawn for each segment
+    (``offset: independent``) or once for all (``shared``, as SIFAR's code does). ``dense``: every
+    ``stride_frames``-th frame. ``fps``: at a fixed rate in frames a second (STAM). ``clip_positions`` says where the
+    test clips of ``uniform`` stand: ``even``ly in each segment, or shifted by whole frames from its middle (``sifar``).
+    """
+
+    strategy: str = "uniform"
+    offset: str = "independent"
+    clip_positions: str = "even"
+    stride_frames: int | None = None
+    fps: float | None = None
+
+    def __post_init__(self):
+        for field, choices in (("strategy", STRATEGIES), ("offset", OFFSETS), ("clip_positions", CLIP_POSITIONS)):
+            if getattr(self, field) not in choices:
+                raise ValueError(f"{field}={getattr(self, field)!r}: must be one of {', '.join(choices)}")
+        for field, strategy in (("stride_frames", "dense"), ("fps", "fps")):
+            value = getattr(self, field)
+            if (value is not None) != (self.strategy == strategy):
+                raise ValueError(
+                    f"{field}={value} with strategy={self.strategy}: {field} belongs to strategy={strategy}"
+                )
+            if value is not None and value <= 0:
+                raise ValueError(f"{field}={value}: must be positive")
+
+
+def indices_for_training(
+    num_frames: int, clip_frames: int, sampling: Sampling, rng: np.random.Generator, *, video_fps: float | None = None
+) -> np.ndarray:
+    """One training clip. ``video_fps`` (frames a second) is needed by ``fps`` alone."""
+    _check_counts(num_frames, clip_frames)
+    if sampling.strategy == "uniform":
+        if sampling.offset == "independent":
+            return _in_segments(num_frames, rng.random(clip_frames))
+        segment = num_frames // clip_frames
+        if segment == 0:
+            return _in_segments(num_frames, np.full(clip_frames, 0.5))
+        return np.arange(clip_frames) * segment + rng.integers(segment)
+    stride = _stride(sampling, video_fps)
+    room = num_frames - _span(clip_frames, stride)
+    if room < 0:
+        return _in_segments(num_frames, np.full(clip_frames, 0.5))
+    return _strided(int(rng.integers(room + 1)), clip_frames, stride)
+
+
+def indices_for_test(
+    num_frames: int,
+    clip_frames: int,
+    sampling: Sampling,
+    *,
+    clip: int = 0,
+    num_clips: int = 1,
+    video_fps: float | None = None,
+) -> np.ndarray:
+    """Test clip number ``clip`` of ``num_clips``; nothing is random.
+
+    uniform, one clip: ``int(n/T/2 + t*n/T)``, so ``n=16, T=4 -> [2 6 10 14]`` (SIFAR's code). C clips stand at
+    (c + 1/2)/C of each segment. dense and fps: C evenly spaced starts, the middle for one clip.
+    """
+    _check_counts(num_frames, clip_frames)
+    if not 0 <= clip < num_clips:
+        raise ValueError(f"clip {clip} of {num_clips}: must be in 0..{num_clips - 1}")
+    if sampling.strategy == "uniform":
+        if sampling.clip_positions == "sifar":
+            middle = _in_segments(num_frames, np.full(clip_frames, 0.5))
+            return np.clip(middle + clip - num_clips // 2, 0, num_frames - 1)
+        return _in_segments(num_frames, np.full(clip_frames, (clip + 0.5) / num_clips))
+    stride = _stride(sampling, video_fps)
+    room = num_frames - _span(clip_frames, stride)
+    if room < 0:
+        return _in_segments(num_frames, np.full(clip_frames, (clip + 0.5) / num_clips))
+    start = room / 2 if num_clips == 1 else room * clip / (num_clips - 1)
+    return _strided(int(start), clip_frames, stride)
+
+
+def _check_counts(num_frames: int, clip_frames: int) -> None:
+    if num_frames < 1 or clip_frames < 1:
+        raise ValueError(f"{num_frames} frames in the video, {clip_frames} in the clip: both must be at least 1")
+
+
+def _in_segments(num_frames: int, places: np.ndarray) -> np.ndarray:
+    """One index a segment, at ``places[t]`` in [0, 1) of segment t."""
+    positions = (np.arange(len(places)) + places) * num_frames / len(places)
+    # Rounding can lift the last place to num_frames itself when a draw is within 1e-16 of 1.
+    return np.minimum(positions.astype(np.int64), num_frames - 1)
+
+
+def _stride(sampling: Sampling, video_fps: float | None) -> float:
+    if sampling.strategy == "dense":
+        return float(sampling.stride_frames)
+    if not video_fps or video_fps <= 0:
+        raise ValueError(
+            f"the video's rate is {video_fps}: strategy=fps needs one; use uniform or dense for this video"
+        )
+    return video_fps / sampling.fps
+
+
+def _span(clip_frames: int, stride: float) -> int:
+    """Frames from the first to the last of a clip, both included."""
+    return int((clip_frames - 1) * stride) + 1
+
+
+def _strided(start: int, clip_frames: int, stride: float) -> np.ndarray:
+    return start + (np.arange(clip_frames) * stride).astype(np.int64)

@@ -1,0 +1,62 @@
+"""What a decoder gives, whichever it is: facts of one video, its frames, and the reason when it has none."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoInfo:
+    """``times_seconds``: float64 (num_frames,), when each frame is shown, from the first one on.
+
+    ``codec`` is ffmpeg's name for it, or None where the decoder does not tell.
+    """
+
+    decoder: str
+    codec: str | None
+    times_seconds: np.ndarray
+
+    @property
+    def num_frames(self) -> int:
+        """Frames that decode, in the order shown; not what a header claims."""
+        return len(self.times_seconds)
+
+    @property
+    def fps(self) -> float | None:
+        """The mean rate in frames a second; None for a single frame."""
+        duration = float(self.times_seconds[-1] - self.times_seconds[0])
+        return (self.num_frames - 1) / duration if duration > 0 else None
+
+
+class DecodeError(Exception):
+    """A video that cannot be decoded. ``reason`` is short and the same for all of a kind, ``detail`` is this one's."""
+
+    def __init__(self, reason: str, detail: str):
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+
+class VideoSource(Protocol):
+    """An open video. Use as a context manager."""
+
+    info: VideoInfo
+
+    def __enter__(self) -> "VideoSource": ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+    def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """(index, uint8 (H, W, 3) RGB, upright) for each of the ascending, distinct indices; DecodeError."""
+        ...
+
+
+def check_indices(indices: Sequence[int], num_frames: int) -> None:
+    """Hold our side of the contract of ``frames``."""
+    assert list(indices) == sorted(set(indices)), "indices must ascend and be distinct"
+    assert not len(indices) or 0 <= indices[0] <= indices[-1] < num_frames, "indices must lie in the video"

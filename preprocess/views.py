@@ -1,0 +1,100 @@
+"""What each view of a video shows: frames, crop, order. Pure, and drawn from nothing but (seed, key, view)."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from preprocess.annotations.dataset import Video
+from preprocess.config import Config, SplitConfig
+from preprocess.crops import Crop, crop_for_test, crop_for_training
+from preprocess.sampling import Sampling, indices_for_test, indices_for_training
+from preprocess.video import DecodeError, VideoInfo
+from shards.layouts import Layout, clip_order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """One layout's part of a view: ``indices`` int64 (T,) into the video, ``order`` as in ``shards.layouts``."""
+
+    layout: Layout
+    indices: np.ndarray
+    order: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One view of a video in every layout. ``clip_number`` counts the test clips; training views have clip 0."""
+
+    number: int
+    clip_number: int
+    clips: tuple[Clip, ...]
+
+
+def generator(seed: int, key: str, view: int, purpose: str) -> np.random.Generator:
+    """The generator of one decision; workers, order and retries have no part in it."""
+    digest = hashlib.sha256("\0".join((str(seed), key, str(view), purpose)).encode()).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
+
+
+def plan_views(video: Video, info: VideoInfo, config: Config, split: SplitConfig) -> list[View]:
+    """All views of a video; layouts of one T and sampling show the same frames. DecodeError for an empty segment."""
+    first, num_frames = segment_frames(video, info)
+    views = []
+    for number in range(split.num_views):
+        clips = tuple(
+            Clip(
+                layout=layout,
+                indices=first + _indices(video, info, num_frames, number, layout, config, split),
+                order=clip_order(layout, generator(config.seed, video.key, number, "order")),
+            )
+            for layout in config.layouts.values()
+        )
+        views.append(View(number=number, clip_number=_clip_number(number, split), clips=clips))
+    return views
+
+
+def segment_frames(video: Video, info: VideoInfo) -> tuple[int, int]:
+    """(first frame, number of frames) of the video's half-open segment [start, end) in seconds."""
+    first, last = 0, info.num_frames
+    if video.start is not None:
+        first = int(np.searchsorted(info.times_seconds, video.start, side="left"))
+    if video.end is not None:
+        last = int(np.searchsorted(info.times_seconds, video.end, side="left"))
+    if first >= last:
+        duration = float(info.times_seconds[-1])
+        raise DecodeError("empty segment", f"no frame in [{video.start}, {video.end}) of a video of {duration:.2f} s")
+    return first, last - first
+
+
+def crop_of_view(video: Video, number: int, size: tuple[int, int], config: Config, split: SplitConfig) -> Crop:
+    """The crop of a view in frames of ``size`` (width, height); the same for all its frames and layouts."""
+    width, height = size
+    if split.mode == "train":
+        rng = generator(config.seed, video.key, number, "crop")
+        return crop_for_training(width, height, split.crop, flip=split.flip, rng=rng)
+    return crop_for_test(
+        width, height, number=number % split.crops, num_crops=split.crops, fraction=split.crop_fraction
+    )
+
+
+def _clip_number(number: int, split: SplitConfig) -> int:
+    """Test views go through the crops of a clip, then to the next clip: view 0 is the centre of the first clip."""
+    return number // split.crops if split.mode == "test" else 0
+
+
+def _indices(
+    video: Video, info: VideoInfo, num_frames: int, number: int, layout: Layout, config: Config, split: SplitConfig
+) -> np.ndarray:
+    sampling: Sampling = config.layout_sampling[layout.name]
+    if split.mode == "train":
+        rng = generator(config.seed, video.key, number, "frames")
+        return indices_for_training(num_frames, layout.frames, sampling, rng, video_fps=info.fps)
+    return indices_for_test(
+        num_frames,
+        layout.frames,
+        sampling,
+        clip=_clip_number(number, split),
+        num_clips=split.clips,
+        video_fps=info.fps,
+    )
