@@ -1,0 +1,188 @@
+"""Train an image classifier: an ordinary timm trainer that also knows what a grid of tiles must be spared.
+
+    python train_image.py --config configs/train/demo.yaml --data-dir DIR --output DIR --experiment NAME
+
+Flags have timm's names, types and defaults, and each does something here. A directory whose manifest says that it holds
+super images brings its own input size, classes, mean and std; anything else is read as timm reads it.
+"""
+
+import argparse
+import logging
+import math
+import re
+import sys
+import time
+from collections.abc import Sequence
+
+from timm import utils
+from torch import distributed
+
+from shards.format import Manifest
+from training.command_line import parse_flags
+from training.data import build_loaders
+from training.experiment import (
+    BEST,
+    SUMMARY,
+    build_ema,
+    experiment_directory,
+    open_board,
+    open_directory,
+    restore,
+    resume_path,
+)
+from training.flags import FLAGS, check_values
+from training.grid import find_super_images, fit_to_grid
+from training.loop import Run, train_epoch, validate
+from training.machine import start_machine
+from training.model import build_loss, build_model, build_optimizer, build_schedule, prepare_model, replicate
+
+_log = logging.getLogger("train_image")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status 0 when the experiment is trained to its last epoch, 2 for a user's mistake, told in one line."""
+    try:
+        args, explicit = parse_flags(FLAGS, argv, prog="train_image")
+        start_logging()
+        check_values(args)
+        manifest = find_super_images(args, explicit)
+        if manifest is not None:
+            args = adapt(args, explicit, manifest)
+        run(build(args, manifest))
+    except (ValueError, OSError) as error:
+        print(f"train_image: {one_line(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def start_logging() -> None:
+    """Progress to stderr, told by rank 0 alone."""
+    _, rank, _ = utils.world_info_from_env()
+    utils.setup_default_logging(logging.INFO if rank == 0 else logging.WARNING)
+    logging.getLogger("timm").setLevel(logging.WARNING)
+
+
+def one_line(error: Exception) -> str:
+    """Its message; of an error from a loader worker, which carries its traceback as text, the last line's."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [repr(error)]
+    return re.sub(r"^[\w.]+(Error|Exception): ", "", lines[-1])
+
+
+def adapt(args: argparse.Namespace, explicit: set[str], manifest: Manifest) -> argparse.Namespace:
+    """The flags for super images; says what differs from timm's defaults."""
+    args, notes = fit_to_grid(args, explicit, manifest)
+    for note in notes:
+        _log.info(note)
+    return args
+
+
+def build(args: argparse.Namespace, manifest: Manifest | None) -> Run:
+    """Everything ready to train, at the first epoch or where the checkpoint left off."""
+    directory = experiment_directory(args)
+    checkpoint = resume_path(args, directory, manifest)
+    machine = start_machine(args)
+    utils.random_seed(args.seed, machine.rank)
+    model = prepare_model(build_model(args), args, machine)
+    train_loader, validation_loader = build_loaders(args, machine, model, manifest)
+    optimizer = build_optimizer(args, model, machine)
+    scaler = (
+        utils.NativeScaler() if args.amp and machine.device.type == "cuda" and args.amp_dtype == "float16" else None
+    )
+    start_epoch = restore(args, checkpoint, model, optimizer, scaler)
+    ema = build_ema(args, checkpoint, model)
+    replica = replicate(args, model, machine)
+    updates_per_epoch = math.ceil(len(train_loader) / args.grad_accum_steps)
+    scheduler, num_epochs = build_schedule(args, optimizer, start_epoch, updates_per_epoch)
+    saver = None
+    if machine.rank == 0:
+        saver = utils.CheckpointSaver(
+            model,
+            optimizer,
+            args=args,
+            model_ema=ema,
+            amp_scaler=scaler,
+            checkpoint_dir=str(directory),
+            decreasing=args.eval_metric == "loss",
+            max_history=args.checkpoint_hist,
+        )
+        open_directory(args, directory, checkpoint, manifest, saver, start_epoch)
+    return Run(
+        args=args,
+        machine=machine,
+        directory=directory,
+        model=model,
+        replica=replica,
+        ema=ema,
+        optimizer=optimizer,
+        scaler=scaler,
+        scheduler=scheduler,
+        loss=build_loss(args).to(machine.device),
+        train_loader=train_loader,
+        validation_loader=validation_loader,
+        saver=saver,
+        board=open_board(directory) if args.log_tensorboard and machine.rank == 0 else None,
+        start_epoch=start_epoch,
+        num_epochs=num_epochs,
+    )
+
+
+def run(experiment: Run) -> None:
+    """All epochs that are left, then the best one's metric and path on stdout."""
+    saver, args = experiment.saver, experiment.args
+    if experiment.start_epoch >= experiment.num_epochs:
+        _log.info(f"already trained: {experiment.num_epochs} of {experiment.num_epochs} epochs are done")
+    for epoch in range(experiment.start_epoch, experiment.num_epochs):
+        run_epoch(experiment, epoch)
+    if saver is not None:
+        if saver.best_metric is None:
+            raise ValueError(f"--resume {args.resume} has no epochs left of {experiment.num_epochs}; raise --epochs")
+        best = experiment.directory / BEST
+        print(f"{args.eval_metric} {saver.best_metric:.4f} in epoch {saver.best_epoch}: {best}")
+    if experiment.machine.distributed:
+        distributed.destroy_process_group()
+
+
+def run_epoch(experiment: Run, epoch: int) -> None:
+    args, machine = experiment.args, experiment.machine
+    # Every epoch draws from its own seed, so that a resumed run goes on as an uninterrupted one.
+    utils.random_seed(args.seed + epoch * machine.world_size, machine.rank)
+    set_epoch(experiment, epoch)
+    began = time.perf_counter()
+    trained = train_epoch(experiment, epoch)
+    if machine.distributed and args.dist_bn:
+        utils.distribute_bn(experiment.model, machine.world_size, args.dist_bn == "reduce")
+        if experiment.ema is not None and not args.model_ema_force_cpu:
+            utils.distribute_bn(experiment.ema, machine.world_size, args.dist_bn == "reduce")
+    seen = validate(experiment)
+    rate = sum(group["lr"] for group in experiment.optimizer.param_groups) / len(experiment.optimizer.param_groups)
+    if experiment.scheduler is not None:
+        experiment.scheduler.step(epoch + 1, seen[args.eval_metric])
+    if experiment.saver is not None:
+        _log.info(
+            f"epoch {epoch + 1}/{experiment.num_epochs}  loss {trained['loss']:.4f}  val loss {seen['loss']:.4f}  "
+            f"top1 {seen['top1']:.2f}  top5 {seen['top5']:.2f}  lr {rate:.2e}  {time.perf_counter() - began:.1f} s"
+        )
+        record_epoch(experiment, epoch, trained, seen, rate)
+
+
+def set_epoch(experiment: Run, epoch: int) -> None:
+    loader, off = experiment.train_loader, experiment.args.mixup_off_epoch
+    for part in (loader.dataset, loader.sampler):
+        if hasattr(part, "set_epoch"):
+            part.set_epoch(epoch)
+    if off and epoch >= off:
+        loader.mixup_enabled = False
+
+
+def record_epoch(experiment: Run, epoch: int, trained: dict, seen: dict, rate: float) -> None:
+    """The summary's row first: a row whose checkpoint was never written is dropped on resuming."""
+    utils.update_summary(epoch, trained, seen, str(experiment.directory / SUMMARY), lr=rate)
+    if experiment.board is not None:
+        for name, value in {**{f"train/{k}": v for k, v in trained.items()}, **seen, "lr": rate}.items():
+            experiment.board.add_scalar(name, value, epoch)
+        experiment.board.flush()
+    experiment.saver.save_checkpoint(epoch, metric=seen[experiment.args.eval_metric])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""One epoch of training, and one of validation."""
+
+import argparse
+import contextlib
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from timm import utils
+from timm.models import model_parameters
+from timm.scheduler.scheduler import Scheduler
+from torch import distributed, nn
+
+from training.machine import Machine
+
+_log = logging.getLogger("train_image")
+
+
+@dataclass(kw_only=True)
+class Run:
+    """All that an experiment needs from its first epoch to its last."""
+
+    args: argparse.Namespace
+    machine: Machine
+    directory: Path
+    model: nn.Module  # the bare one: what is validated and saved
+    replica: nn.Module  # the one that is trained: `model`, or its DistributedDataParallel
+    ema: utils.ModelEmaV3 | None
+    optimizer: torch.optim.Optimizer
+    scaler: utils.NativeScaler | None
+    scheduler: Scheduler | None
+    loss: nn.Module
+    train_loader: object
+    validation_loader: object
+    saver: utils.CheckpointSaver | None  # of rank 0 alone, as is the board
+    board: object | None
+    start_epoch: int
+    num_epochs: int
+
+    @property
+    def updates_per_epoch(self) -> int:
+        return math.ceil(len(self.train_loader) / self.args.grad_accum_steps)
+
+    @property
+    def validated(self) -> nn.Module:
+        """The average of the weights where there is one on this device, as timm does."""
+        return self.model if self.ema is None or self.args.model_ema_force_cpu else self.ema.module
+
+
+def train_epoch(experiment: Run, epoch: int) -> dict[str, float]:
+    """One pass over the training split; returns its mean loss over all ranks."""
+    args, num_batches = experiment.args, len(experiment.train_loader)
+    experiment.replica.train()
+    experiment.optimizer.zero_grad()
+    losses, accumulate = [], args.grad_accum_steps
+    for index, (images, targets) in enumerate(experiment.train_loader):
+        due = (index + 1) % accumulate == 0 or index + 1 == num_batches
+        in_group = accumulate if index < num_batches - num_batches % accumulate else num_batches % accumulate
+        losses.append(train_step(experiment, images, targets, in_group, due=due))
+        if due:
+            finish_update(experiment, epoch * experiment.updates_per_epoch + index // accumulate + 1)
+            if (index // accumulate + 1) % args.log_interval == 0:
+                _log.info(f"epoch {epoch + 1}  batch {index + 1}/{num_batches}  loss {losses[-1].item():.4f}")
+    mean = torch.stack(losses).mean()
+    if not math.isfinite(losses[-1].item()):
+        raise ValueError(
+            f"the loss is {losses[-1].item()} after epoch {epoch + 1}: lower --lr, or limit with --clip-grad"
+        )
+    if experiment.machine.distributed:
+        mean = utils.reduce_tensor(mean, experiment.machine.world_size)
+    return {"loss": mean.item()}
+
+
+def train_step(
+    experiment: Run, images: torch.Tensor, targets: torch.Tensor, in_group: int, *, due: bool
+) -> torch.Tensor:
+    """Forward, backward and, when ``due``, the update of the weights; returns the batch's loss."""
+    if experiment.args.channels_last:
+        images = images.contiguous(memory_format=torch.channels_last)
+    waits = experiment.machine.distributed and not due
+    with experiment.replica.no_sync() if waits else contextlib.nullcontext():
+        with autocast(experiment):
+            loss = experiment.loss(experiment.replica(images), targets)
+        backward(experiment, loss / in_group, due=due)
+    return loss.detach()
+
+
+def autocast(experiment: Run) -> torch.autocast:
+    args = experiment.args
+    return torch.autocast(experiment.machine.device.type, dtype=getattr(torch, args.amp_dtype), enabled=args.amp)
+
+
+def backward(experiment: Run, loss: torch.Tensor, *, due: bool) -> None:
+    args, optimizer = experiment.args, experiment.optimizer
+    parameters = model_parameters(experiment.model, exclude_head=args.clip_mode == "agc")
+    second_order = getattr(optimizer, "is_second_order", False)
+    if experiment.scaler is not None:
+        experiment.scaler(
+            loss,
+            optimizer,
+            clip_grad=args.clip_grad,
+            clip_mode=args.clip_mode,
+            parameters=parameters,
+            create_graph=second_order,
+            need_update=due,
+        )
+        return
+    loss.backward(create_graph=second_order)
+    if due:
+        if args.clip_grad is not None:
+            utils.dispatch_clip_grad(parameters, args.clip_grad, mode=args.clip_mode)
+        optimizer.step()
+
+
+def finish_update(experiment: Run, num_updates: int) -> None:
+    experiment.optimizer.zero_grad()
+    if experiment.ema is not None:
+        experiment.ema.update(experiment.model, step=num_updates)
+    if experiment.scheduler is not None:
+        experiment.scheduler.step_update(num_updates)
+
+
+@torch.no_grad()
+def validate(experiment: Run) -> dict[str, float]:
+    """Loss, top-1 and top-5 in percent. Ranks may hold different numbers of samples: they meet once, at the end."""
+    model = experiment.validated
+    model.eval()
+    rows = [torch.zeros(4, device=experiment.machine.device)]
+    for images, targets in experiment.validation_loader:
+        with autocast(experiment):
+            logits = model(images)
+        loss = nn.functional.cross_entropy(logits.float(), targets)
+        top1, top5 = utils.accuracy(logits, targets, topk=(1, 5))
+        rows.append(torch.stack([loss, top1, top5, torch.ones_like(loss)]) * len(targets))
+    sums = torch.stack(rows).sum(0)
+    if experiment.machine.distributed:
+        distributed.all_reduce(sums)
+    loss, top1, top5, count = sums.tolist()
+    if count == 0:
+        raise ValueError(f"--val-split {experiment.args.val_split}: no samples")
+    return {"loss": loss / count, "top1": top1 / count, "top5": top5 / count}

@@ -1,0 +1,35 @@
+"""The device of this process and its place among the others."""
+
+import argparse
+from dataclasses import dataclass
+
+import torch
+from timm import utils
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where this process computes, and its place among the others."""
+
+    device: torch.device
+    rank: int
+    world_size: int
+    distributed: bool
+
+
+def pick_device(name: str | None) -> str:
+    """The named device, or cuda where there is one, or cpu; ValueError for a CUDA device that is not there."""
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"--device {name}: torch finds no CUDA device here; leave --device out, or give cpu")
+    return name
+
+
+def start_machine(args: argparse.Namespace) -> Machine:
+    """Join the other processes, if torchrun started several (NCCL between CUDA devices, gloo otherwise)."""
+    place = argparse.Namespace(device=pick_device(args.device))
+    device = utils.init_distributed_device(place)
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+    return Machine(device=device, rank=place.rank, world_size=place.world_size, distributed=place.distributed)

@@ -1,0 +1,112 @@
+"""The model, its loss, optimizer, schedule and average, each by timm's own factory."""
+
+import argparse
+import logging
+
+import torch
+from timm import is_model, list_models
+from timm.layers import convert_sync_batchnorm
+from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
+from timm.models import create_model, get_pretrained_cfg
+from timm.optim import create_optimizer_v2, optimizer_kwargs
+from timm.scheduler import create_scheduler_v2, scheduler_kwargs
+from timm.scheduler.scheduler import Scheduler
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from training.command_line import close_names
+from training.data import mixes
+from training.grid import given_size
+from training.machine import Machine
+
+_log = logging.getLogger("train_image")
+
+
+def build_model(args: argparse.Namespace) -> nn.Module:
+    """A timm model. One that is made for a fixed input is told the size that the flags name."""
+    if ":" not in args.model and not is_model(args.model):
+        raise ValueError(f"--model {args.model}: timm knows no such model{close_names(args.model, list_models())}")
+    kwargs, size = dict(args.model_kwargs), given_size(args)
+    preset = get_pretrained_cfg(args.model, allow_unregistered=True)
+    if size is not None and preset is not None and preset.fixed_input_size:
+        kwargs.setdefault("img_size", size)
+    model = create_model(
+        args.model,
+        pretrained=args.pretrained,
+        num_classes=args.num_classes,
+        in_chans=args.input_size[0] if args.input_size else 3,
+        drop_rate=args.drop,
+        drop_path_rate=args.drop_path,
+        global_pool=args.gp,
+        checkpoint_path=args.initial_checkpoint,
+        **kwargs,
+    )
+    if args.grad_checkpointing:
+        model.set_grad_checkpointing(enable=True)
+    return model
+
+
+def prepare_model(model: nn.Module, args: argparse.Namespace, machine: Machine) -> nn.Module:
+    model.to(machine.device)
+    if args.channels_last:
+        model.to(memory_format=torch.channels_last)
+    return convert_sync_batchnorm(model) if args.sync_bn and machine.distributed else model
+
+
+def replicate(args: argparse.Namespace, model: nn.Module, machine: Machine) -> nn.Module:
+    """The module that is trained. Made after the average of the weights, which is never compiled or replicated."""
+    if args.torchcompile:
+        model.compile(backend=args.torchcompile)
+    if not machine.distributed:
+        return model
+    return DistributedDataParallel(model, device_ids=None if machine.device.type == "cpu" else [machine.device])
+
+
+def build_loss(args: argparse.Namespace) -> nn.Module:
+    if args.bce_loss:
+        return BinaryCrossEntropy(
+            smoothing=0.0 if mixes(args) else args.smoothing,
+            target_threshold=args.bce_target_thresh,
+            sum_classes=args.bce_sum,
+            pos_weight=args.bce_pos_weight,
+        )
+    if mixes(args):
+        return SoftTargetCrossEntropy()
+    return LabelSmoothingCrossEntropy(smoothing=args.smoothing) if args.smoothing else nn.CrossEntropyLoss()
+
+
+def build_optimizer(args: argparse.Namespace, model: nn.Module, machine: Machine) -> torch.optim.Optimizer:
+    rate = learning_rate(args, machine.world_size)
+    _log.info(
+        f"learning rate {rate:.3g}, {args.batch_size} samples on each of {machine.world_size} {machine.device.type}"
+    )
+    return create_optimizer_v2(
+        model, **optimizer_kwargs(cfg=argparse.Namespace(**{**vars(args), "lr": rate})), **args.opt_kwargs
+    )
+
+
+def learning_rate(args: argparse.Namespace, world_size: int) -> float:
+    """--lr, or --lr-base scaled to the samples of an update, by their root for Ada* and Lamb as timm does."""
+    if args.lr:
+        return args.lr
+    factor = args.batch_size * world_size * args.grad_accum_steps / args.lr_base_size
+    by_root = any(name in args.opt.lower() for name in ("ada", "lamb"))
+    scale = args.lr_base_scale or ("sqrt" if by_root else "linear")
+    return args.lr_base * (factor**0.5 if scale == "sqrt" else factor)
+
+
+def build_schedule(
+    args: argparse.Namespace, optimizer: torch.optim.Optimizer, start_epoch: int, updates_per_epoch: int
+) -> tuple[Scheduler | None, int]:
+    """(schedule, number of epochs with cycles and cool-down), the rate set for the first epoch."""
+    if args.sched == "plateau":
+        raise ValueError("--sched plateau remembers what no checkpoint holds, so it could not be resumed; use cosine")
+    scheduler, num_epochs = create_scheduler_v2(
+        optimizer,
+        **scheduler_kwargs(args, decreasing_metric=args.eval_metric == "loss"),
+        updates_per_epoch=updates_per_epoch,
+    )
+    if scheduler is not None and start_epoch > 0:
+        scheduler.step(start_epoch)
+        scheduler.step_update(start_epoch * updates_per_epoch)
+    return scheduler, num_epochs
