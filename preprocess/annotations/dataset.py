@@ -6,7 +6,10 @@ from pathlib import Path
 
 from shards.format import video_keys
 
-VIDEO_SUFFIXES = frozenset([".3gp", ".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"])
+VIDEO_SUFFIXES = frozenset(
+    (".3gp", ".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts")
+    + (".webm", ".wmv")
+)
 
 
 @dataclass(frozen=True, kw_only=True)
