@@ -1,0 +1,150 @@
+"""Make the demo's videos: ``python -m demo.make_videos DIR`` -> ``DIR/{train,validation}/<class>/<video>``.
+
+Real files of three codecs and many sizes, lengths and frame rates. A video's pixels depend on the seed and on its own
+name only. A file appears under its name when it is whole, so an interrupted run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import ffmpeg
+import imageio_ffmpeg
+import numpy as np
+from tqdm import tqdm
+
+from demo import motions
+
+STAMP_NAME = ".made.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Codec:
+    """How ffmpeg writes one kind of file."""
+
+    suffix: str
+    muxer: str
+    options: dict[str, str | int]
+
+
+# Video number n of a class is written by codec n modulo 3, so no codec can tell one class from another.
+CODECS = (
+    Codec(suffix=".mp4", muxer="mp4", options={"vcodec": "libx264", "preset": "ultrafast", "crf": 20, "bf": 2}),
+    Codec(suffix=".webm", muxer="webm", options={"vcodec": "libvpx-vp9", "deadline": "realtime", "cpu-used": 8, "crf": 24, "b:v": 0}),
+    Codec(suffix=".avi", muxer="avi", options={"vcodec": "mpeg4", "q:v": 3}),
+)
+# The same file from the same frames: no encoder version or time in it, no dependence on the number of threads.
+REPRODUCIBLE = {"threads": 1, "fflags": "+bitexact", "flags:v": "+bitexact", "map_metadata": -1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Video:
+    """One file to be made."""
+
+    split: str
+    class_name: str
+    number: int
+
+    @property
+    def codec(self) -> Codec:
+        return CODECS[self.number % len(CODECS)]
+
+    @property
+    def name(self) -> str:
+        """``train/grows/grows_0007.webm``: where it is below the root, and what its pixels are drawn from."""
+        return f"{self.split}/{self.class_name}/{self.class_name}_{self.number:04d}{self.codec.suffix}"
+
+
+def planned_videos(videos_per_class: dict[str, int]) -> Iterator[Video]:
+    """``{"train": 200, "validation": 40}`` -> 2,000 and 400 videos, the ten classes in equal numbers."""
+    for split, count in videos_per_class.items():
+        for number in range(count):
+            for class_name in motions.CLASSES:
+                yield Video(split=split, class_name=class_name, number=number)
+
+
+def draw_video(video: Video, seed: int) -> tuple[np.ndarray, int]:
+    """One video's frames uint8 (T, H, W, 3), and how many of them make a second."""
+    scene = motions.draw_scene(video.class_name, motions.video_generator(seed, video.name))
+    return motions.render(scene), scene.frames_per_second
+
+
+def encode(frames: np.ndarray, frames_per_second: int, path: Path, codec: Codec) -> None:
+    """Write frames uint8 (T, H, W, 3) to ``path``, whole or not at all. Raises RuntimeError with ffmpeg's last words."""
+    _, height, width, _ = frames.shape
+    unfinished = path.with_name(path.name + ".part")
+    source = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", r=frames_per_second)
+    target = source.output(str(unfinished), format=codec.muxer, pix_fmt="yuv420p", **codec.options, **REPRODUCIBLE)
+    try:
+        target.overwrite_output().run(cmd=imageio_ffmpeg.get_ffmpeg_exe(), input=frames.tobytes(), quiet=True)
+    except ffmpeg.Error as error:
+        last_words = error.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise RuntimeError(f"ffmpeg could not write {path}: {' '.join(last_words)}") from error
+    unfinished.replace(path)
+
+
+def make_videos(root: Path, *, videos_per_class: dict[str, int], seed: int, workers: int = 2) -> int:
+    """Make the videos that are not there yet; how many that was. ValueError if ``root`` holds another set."""
+    planned = list(planned_videos(videos_per_class))
+    _claim(root, videos_per_class=videos_per_class, seed=seed)
+    missing = [video for video in planned if not (root / video.name).exists()]
+    for folder in {(root / video.name).parent for video in missing}:
+        folder.mkdir(parents=True, exist_ok=True)
+    if not missing:
+        return 0
+    with ProcessPoolExecutor(workers) as pool:
+        made = pool.map(partial(_make_video, root=root, seed=seed), missing, chunksize=16)
+        deque(tqdm(made, total=len(missing), desc="videos", unit="video", disable=None), maxlen=0)
+    return len(missing)
+
+
+def _make_video(video: Video, *, root: Path, seed: int) -> None:
+    frames, frames_per_second = draw_video(video, seed)
+    encode(frames, frames_per_second, root / video.name, video.codec)
+
+
+def _claim(root: Path, *, videos_per_class: dict[str, int], seed: int) -> None:
+    """Say in ``root`` which set it holds, so that no two sets, or two versions of the drawing, are mixed."""
+    drawing = hashlib.sha256(Path(motions.__file__).read_bytes()).hexdigest()[:12]
+    wanted = {"videos_per_class": videos_per_class, "seed": seed, "drawing": drawing}
+    stamp = root / STAMP_NAME
+    if stamp.exists() and (found := json.loads(stamp.read_text())) != wanted:
+        raise ValueError(f"{root} holds other videos ({found}) than asked for ({wanted}); delete it or choose another")
+    root.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(json.dumps(wanted))
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m demo.make_videos", description="make the demo's videos")
+    parser.add_argument("root", type=Path, help="where to make them: ROOT/{train,validation}/<class>/<video>")
+    parser.add_argument("--train", type=int, default=200, metavar="N", help="training videos of each class (%(default)s)")
+    parser.add_argument("--validation", type=int, default=40, metavar="N", help="validation videos of each class (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other videos (%(default)s)")
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw and encode (%(default)s)")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    counts = {"train": args.train, "validation": args.validation}
+    try:
+        made = make_videos(args.root, videos_per_class=counts, seed=args.seed, workers=args.workers)
+    except ValueError as error:
+        print(f"make_videos: {error}", file=sys.stderr)
+        return 2
+    total = sum(counts.values()) * len(motions.CLASSES)
+    print(f"{args.root}: {total} videos of {len(motions.CLASSES)} classes, {made} made now")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
