@@ -9,7 +9,6 @@ super images brings its own input size, classes, mean and std; anything else is 
 import argparse
 import logging
 import math
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from timm import utils
 from torch import distributed
 
 from shards.format import Manifest
-from training.command_line import parse_flags
+from training.command_line import one_line, parse_flags
 from training.data import build_loaders
 from training.experiment import (
     BEST,
@@ -60,12 +59,6 @@ def start_logging() -> None:
     _, rank, _ = utils.world_info_from_env()
     utils.setup_default_logging(logging.INFO if rank == 0 else logging.WARNING)
     logging.getLogger("timm").setLevel(logging.WARNING)
-
-
-def one_line(error: Exception) -> str:
-    """Its message; of an error from a loader worker, which carries its traceback as text, the last line's."""
-    lines = [line for line in str(error).splitlines() if line.strip()] or [repr(error)]
-    return re.sub(r"^[\w.]+(Error|Exception): ", "", lines[-1])
 
 
 def adapt(args: argparse.Namespace, explicit: set[str], manifest: Manifest) -> argparse.Namespace:
@@ -136,8 +129,8 @@ def run(experiment: Run) -> None:
     if saver is not None:
         if saver.best_metric is None:
             raise ValueError(f"--resume {args.resume} has no epochs left of {experiment.num_epochs}; raise --epochs")
-        best = experiment.directory / BEST
-        print(f"{args.eval_metric} {saver.best_metric:.4f} in epoch {saver.best_epoch}: {best}")
+        when = f"epoch {saver.best_epoch + 1} of {experiment.num_epochs}"
+        print(f"{args.eval_metric} {saver.best_metric:.4f}, {when}: {experiment.directory / BEST}")
     if experiment.machine.distributed:
         distributed.destroy_process_group()
 

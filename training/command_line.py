@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import re
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -97,3 +98,9 @@ def _tokens(flag: Flag, value: Any, where: str) -> list[str]:
     if value is None or isinstance(value, bool | dict | list) or flag.type is bool:
         raise ValueError(f"{where} is no value for {option}")
     return [f"{option}={value}"]
+
+
+def one_line(error: Exception) -> str:
+    """Its message; of an error from a loader worker, which carries its traceback as text, the last line's."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [repr(error)]
+    return re.sub(r"^[\w.]+(Error|Exception): ", "", lines[-1])

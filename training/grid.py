@@ -48,7 +48,7 @@ def fit_to_grid(
         raise ValueError(f"{'; '.join(broken)}. Leave it out, or permit it with --allow-grid-breaking")
     if args.class_map:
         raise ValueError(f"--class-map {args.class_map}: the classes of super images are fixed when they are converted")
-    if args.num_classes is not None and args.num_classes < len(manifest.class_names):
+    if args.num_classes not in (None, len(manifest.class_names)):
         raise ValueError(f"--num-classes {args.num_classes}: the data has {len(manifest.class_names)} classes")
     height, width = manifest.image_size
     values = {

@@ -1,0 +1,260 @@
+"""Evaluate a checkpoint of ``train_image.py`` per video: the views of a video make one prediction.
+
+    python eval_video.py --checkpoint FILE --data-dir DIR --output DIR [--split validation] [--order normal]
+
+Writes results.json, predictions.csv and confusion.png, and prints a table. ``--order reverse`` and ``random`` lay the
+tiles out in another order, to see what the classifier owes to time. Run again with the same inputs, it finds them done.
+"""
+
+import argparse
+import csv
+import io
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from timm import utils
+from timm.data import create_transform, resolve_data_config
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from tqdm import tqdm
+
+from evaluation.metrics import confusion_matrix, mean_class_accuracy, top_k_accuracy
+from evaluation.orders import ORDERS, other_order
+from evaluation.plots import confusion_png
+from evaluation.views import AVERAGES, average_views, check_views
+from shards.format import Manifest, read_manifest, view_split
+from shards.layouts import reorder
+from shards.read import decode_array, iter_samples
+from shards.storage import write_whole
+from training.checkpoint import Trained, load_trained
+from training.command_line import Flag, one_line, parse_flags
+from training.machine import pick_device
+
+_log = logging.getLogger("eval_video")
+
+FLAGS = (
+    Flag("--checkpoint", str, None, "checkpoint to evaluate"),
+    Flag("--data-dir", str, None, "directory of super images"),
+    Flag("--split", str, "validation", "split to evaluate"),
+    Flag("--order", str, "normal", "order of the tiles in time", {"choices": ORDERS}),
+    Flag("--seed", int, 0, "seed of --order random"),
+    Flag("--average", str, "logits", "what is averaged over the views of a video", {"choices": AVERAGES}),
+    Flag("--output", str, None, "directory for the results"),
+    Flag("--model", str, None, "model, if the checkpoint does not say"),
+    Flag("--model-kwargs", str, {}, "KEY=VALUE ... for it", {"nargs": "*", "action": utils.ParseKwargs}),
+    Flag("--no-ema", bool, False, "the plain weights, even where the checkpoint has their average"),
+    Flag("--batch-size", int, 32, "views a step"),
+    Flag("--workers", int, 2, "loader processes; 0: load in this one"),
+    Flag("--device", str, None, "cpu, cuda, ...; cuda if there is one"),
+)
+RESULTS, PREDICTIONS, CONFUSION = "results.json", "predictions.csv", "confusion.png"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status 0 when every video was evaluated, 2 for a user's mistake, told in one line."""
+    try:
+        args, _ = parse_flags(FLAGS, argv, prog="eval_video")
+        utils.setup_default_logging()
+        logging.getLogger("timm").setLevel(logging.WARNING)
+        results = run(args, *build(args))
+    except (ValueError, OSError) as error:
+        print(f"eval_video: {one_line(error)}", file=sys.stderr)
+        return 2
+    print(table(results))
+    return 0
+
+
+def build(args: argparse.Namespace) -> tuple[Manifest, Trained, torch.device]:
+    """The data, the model with its weights, and the device; ValueError where they do not belong together."""
+    for name in ("checkpoint", "data_dir", "output"):
+        if getattr(args, name) is None:
+            raise ValueError(f"--{name.replace('_', '-')} is missing")
+    manifest = read_manifest(args.data_dir)
+    if manifest is None:
+        raise ValueError(f"--data-dir {args.data_dir}: no manifest of super images; give the directory of a layout")
+    manifest.split(args.split)
+    trained = load_trained(
+        Path(args.checkpoint), manifest, model=args.model, model_kwargs=args.model_kwargs, use_ema=not args.no_ema
+    )
+    return manifest, trained, torch.device(pick_device(args.device))
+
+
+def run(args: argparse.Namespace, manifest: Manifest, trained: Trained, device: torch.device) -> dict:
+    """The results, computed and written unless the same ones are there."""
+    output, inputs = Path(args.output), describe_inputs(args, manifest, trained)
+    done = find_results(output, inputs)
+    if done is not None:
+        _log.info(f"already evaluated: {output / RESULTS}")
+        return done
+    _log.info(f"{trained.model_name}, {trained.weights} of epoch {trained.epoch}, on {device}")
+    views = Views(args.data_dir, manifest, args.split, trained=trained, order=args.order, seed=args.seed)
+    scored = predict(views, trained.model, device, batch_size=args.batch_size, workers=args.workers)
+    check_views({video: scores.logits for video, scores in scored.items()}, expected_views(manifest, args.split))
+    results, files = report(scored, manifest, args, inputs)
+    (output / RESULTS).unlink(missing_ok=True)  # written last: its presence means that the others belong to it
+    for name, content in files.items():
+        write_whole(output / name, content)
+    return results
+
+
+def describe_inputs(args: argparse.Namespace, manifest: Manifest, trained: Trained) -> dict:
+    """All that the results depend on."""
+    return {
+        "checkpoint": str(args.checkpoint),
+        "checkpoint_sha256": trained.sha256,
+        "weights": trained.weights,
+        "epoch": trained.epoch,
+        "model": trained.model_name,
+        "model_kwargs": json.loads(json.dumps(args.model_kwargs)),
+        "data_digest": manifest.digest,
+        "layout": manifest.layout.name,
+        "split": args.split,
+        "order": args.order,
+        "seed": args.seed if args.order == "random" else None,
+        "average": args.average,
+    }
+
+
+def find_results(output: Path, inputs: dict) -> dict | None:
+    """The results of these inputs if they are all there."""
+    if not all((output / name).exists() for name in (RESULTS, PREDICTIONS, CONFUSION)):
+        return None
+    results = json.loads((output / RESULTS).read_text())
+    if {name: results.get(name) for name in inputs} == inputs:
+        return results
+    changed = [name for name, value in inputs.items() if results.get(name) != value]
+    _log.warning(f"{output / RESULTS} has another {', '.join(changed)} and is replaced")
+    return None
+
+
+def expected_views(manifest: Manifest, split: str) -> list[int]:
+    """The views that each video of a split must have: ``validation -> [0, 1, 2]``, ``validation_v01 -> [1]``."""
+    for base, num_views in manifest.views.items():
+        if split == base:
+            return list(range(num_views))
+        for view in range(num_views):
+            if split == view_split(base, view):
+                return [view]
+    raise ValueError(f"--split {split}: the manifest does not say how many views it has, only {dict(manifest.views)}")
+
+
+class Views(IterableDataset):
+    """Every sample of a split once: (image float (3, H, W), label, video key, view). Workers share the shards."""
+
+    def __init__(self, root: str, manifest: Manifest, split: str, *, trained: Trained, order: str, seed: int):
+        chosen = manifest.split(split)
+        self.files = [(Path(root) / name, count) for name, count in zip(chosen.filenames, chosen.shard_lengths)]
+        self.num_samples = chosen.num_samples
+        self.layout, self.order, self.seed = manifest.layout, order, seed
+        self.transform = create_transform(**resolve_data_config(vars(trained.args), model=trained.model))
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, int, str, int]]:
+        worker = get_worker_info()
+        mine = self.files[worker.id :: worker.num_workers] if worker else self.files
+        for path, count in mine:
+            for sample in iter_samples(path, num_samples=count):
+                image = Image.fromarray(self._ordered(decode_array(sample, path), sample.metadata))
+                yield self.transform(image), sample.label, sample.metadata["video"], sample.metadata["view"]
+
+    def _ordered(self, image: np.ndarray, metadata: dict) -> np.ndarray:
+        if self.order == "normal":
+            return image
+        old = np.asarray(metadata["order"])
+        return reorder(image, self.layout, old, other_order(old, self.order, video=metadata["video"], seed=self.seed))
+
+
+@dataclass(kw_only=True)
+class Scores:
+    """What was seen of one video: its class, and the logits (C,) of each view."""
+
+    label: int
+    logits: dict[int, np.ndarray]
+
+
+@torch.inference_mode()
+def predict(
+    views: Views, model: nn.Module, device: torch.device, *, batch_size: int, workers: int
+) -> dict[str, Scores]:
+    """All videos by their keys, in alphabetical order; ValueError for a view that is there twice."""
+    loader = DataLoader(views, batch_size=batch_size, num_workers=workers)
+    model.to(device).eval()
+    scored = {}
+    with tqdm(total=len(views), unit="view", desc="evaluate") as progress:
+        for images, labels, videos, numbers in loader:
+            logits = model(images.to(device)).float().cpu().numpy()
+            for row, label, video, view in zip(logits, labels.tolist(), videos, numbers.tolist()):
+                _add(scored, video, view, label, row)
+            progress.update(len(labels))
+    return dict(sorted(scored.items()))
+
+
+def _add(scored: dict[str, Scores], video: str, view: int, label: int, logits: np.ndarray) -> None:
+    scores = scored.setdefault(video, Scores(label=label, logits={}))
+    if view in scores.logits:
+        raise ValueError(f"video {video}: view {view} is there twice; run 'python -m shards check' on the data")
+    if label != scores.label:
+        raise ValueError(f"video {video}: class {scores.label} in one view, {label} in view {view}; convert it again")
+    scores.logits[view] = logits
+
+
+def report(
+    scored: dict[str, Scores], manifest: Manifest, args: argparse.Namespace, inputs: dict
+) -> tuple[dict, dict[str, bytes]]:
+    """(results, the content of each file by its name)."""
+    probabilities = np.stack([average_views(list(s.logits.values()), args.average) for s in scored.values()])
+    labels = np.array([scores.label for scores in scored.values()])
+    confusion = confusion_matrix(labels, probabilities.argmax(1), len(manifest.class_names))
+    results = {
+        "top1": top_k_accuracy(probabilities, labels, 1),
+        "top5": top_k_accuracy(probabilities, labels, 5),
+        "mean_class": mean_class_accuracy(confusion),
+        "num_videos": len(scored),
+        "num_classes": len(manifest.class_names),
+        "views_per_video": len(expected_views(manifest, args.split)),
+        **inputs,
+    }
+    title = f"{args.split}, order {args.order}: top-1 {results['top1']:.1f} %"
+    files = {
+        PREDICTIONS: predictions_csv(list(scored), labels, probabilities, manifest.class_names),
+        CONFUSION: confusion_png(confusion, manifest.class_names, title),
+        RESULTS: (json.dumps(results, indent=1) + "\n").encode(),
+    }
+    return results, files
+
+
+def predictions_csv(
+    videos: Sequence[str], labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
+) -> bytes:
+    """One row a video: key, true class, predicted class and its probability."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["video", "label", "label_name", "predicted", "predicted_name", "probability", "correct"])
+    for video, label, row in zip(videos, labels.tolist(), probabilities):
+        best = int(row.argmax())
+        names = class_names[label], class_names[best]
+        writer.writerow([video, label, names[0], best, names[1], f"{row[best]:.6f}", int(best == label)])
+    return text.getvalue().encode()
+
+
+def table(results: dict) -> str:
+    """Two lines: the names of the columns, and the numbers."""
+    columns = ("split", "order", "num_videos", "views_per_video", "top1", "top5", "mean_class")
+    cells = [f"{results[name]:.2f}" if isinstance(results[name], float) else str(results[name]) for name in columns]
+    widths = [max(len(name), len(cell)) for name, cell in zip(columns, cells)]
+    return "\n".join(
+        "  ".join(word.ljust(width) for word, width in zip(row, widths)).rstrip() for row in (columns, cells)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""Pictures of results. The only door to matplotlib."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+_MOST_NAMED_CLASSES = 60
+_MOST_NUMBERED_CLASSES = 15
+
+
+def confusion_png(confusion: np.ndarray, class_names: Sequence[str], title: str) -> bytes:
+    """PNG of a confusion matrix int (C, C), each row scaled to its class; names and counts while they can be read."""
+    num_classes = len(class_names)
+    share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    side = float(np.clip(2 + 0.35 * num_classes, 5, 24))
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    figure.colorbar(image, ax=axes, label="part of the class")
+    axes.set(title=title, xlabel="predicted", ylabel="true class")
+    if num_classes <= _MOST_NAMED_CLASSES:
+        axes.set_xticks(range(num_classes), class_names, rotation=90)
+        axes.set_yticks(range(num_classes), class_names)
+    if num_classes <= _MOST_NUMBERED_CLASSES:
+        for (row, column), count in np.ndenumerate(confusion):
+            colour = "white" if share[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=colour)
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    return buffer.getvalue()
