@@ -42,7 +42,7 @@ class FfmpegVideo:
         check_indices(indices, self.info.num_frames)
         if not len(indices):
             return
-        picked = "+".join(f"eq(n,{index})" for index in indices)
+        picked = _sum([f"eq(n,{index})" for index in indices])
         # passthrough: otherwise ffmpeg repeats and drops frames to fill a constant rate.
         output = (
             self._input()
@@ -64,7 +64,9 @@ class FfmpegVideo:
         return ffmpeg.input(f"file:{self._path}", protocol_whitelist="file", threads=1)["v:0"]
 
     def _list_frames(self) -> str:
-        output = self._input().output("pipe:", format="framecrc", fps_mode="passthrough", enc_time_base=-1, threads=1)
+        output = self._input().output(
+            "pipe:", format="framecrc", fps_mode="passthrough", enc_time_base="demux", threads=1
+        )
         listing, complaint = self._run(output)
         if not listing:
             raise DecodeError(_reason(complaint), f"{self._path}: {complaint}")
@@ -105,6 +107,14 @@ class _FrameList:
                 # stream, dts, pts, duration, size, checksum
                 listing.times_seconds.append(float(int(line.split(",")[2]) * time_base))
         return listing
+
+
+def _sum(terms: list[str]) -> str:
+    """The terms added up as a balanced tree: ffmpeg parses a plain chain of a hundred as too deep."""
+    if len(terms) == 1:
+        return terms[0]
+    middle = len(terms) // 2
+    return f"({_sum(terms[:middle])}+{_sum(terms[middle:])})"
 
 
 def _reason(complaint: str) -> str:

@@ -1,0 +1,41 @@
+"""Fixtures that several test files share."""
+
+from pathlib import Path
+
+import pytest
+from media import SHARED, h264, numbered_frames, write_video
+
+FORMATS = (
+    (".mp4", {"vcodec": "libx264", "preset": "ultrafast"}),
+    (".webm", {"vcodec": "libvpx-vp9", "deadline": "realtime", "cpu-used": 8}),
+    (".avi", {"vcodec": "mpeg4", "qscale": 3}),
+)
+
+
+@pytest.fixture(scope="session")
+def video_folder(tmp_path_factory) -> Path:
+    """``<split>/<class>/<video>``: 12 training and 6 validation videos of two classes, three codecs, several sizes."""
+    root = tmp_path_factory.mktemp("videos")
+    for split, count in (("train", 6), ("validation", 3)):
+        for name in ("left", "right"):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                suffix, options = FORMATS[number % len(FORMATS)]
+                frames = numbered_frames(20 + 3 * number, width=96 + 16 * (number % 2), height=64)
+                write_video(folder / f"{name} {number}{suffix}", frames, **options)
+    return root
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The real clips and lists that do not belong to the repository."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the real clips of {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def numbered_video(tmp_path_factory) -> Path:
+    """40 numbered frames in H.264 with B-frames."""
+    return h264(tmp_path_factory.mktemp("numbered") / "numbered.mp4")
