@@ -37,7 +37,7 @@ class ShardWriter:
     def __init__(self, file: BinaryIO):
         self._file = _HashingFile(file)
         # ustar knows no pax headers, so nothing but name, size and bytes can vary between two runs.
-        self._tar = tarfile.open(fileobj=self._file, mode="w|", format=tarfile.USTAR_FORMAT)
+        self._tar = tarfile.open(fileobj=self._file, mode="w:", format=tarfile.USTAR_FORMAT)
         self.num_samples = 0
 
     def add(self, sample: Sample) -> None:
@@ -71,6 +71,9 @@ class _HashingFile:
         self._file = file
         self.digest = hashlib.sha256()
         self.num_bytes = 0
+
+    def tell(self) -> int:
+        return self.num_bytes
 
     def write(self, content: bytes) -> int:
         self.digest.update(content)
