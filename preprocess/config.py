@@ -11,93 +11,17 @@ from typing import Any
 import yaml
 
 from preprocess.annotations import FORMATS
-from preprocess.crops import TEST_CROP_COUNTS, TRAIN_CROPS
+from preprocess.annotations.subsets import Subset
 from preprocess.options import build, check_key
+from preprocess.presets import LayoutConfig, layout_config, named_entries
 from preprocess.sampling import Sampling
-from shards.layouts import Layout, grid_for
+from preprocess.split_config import SplitConfig
+from shards.layouts import Layout
 
 DECODERS = ("auto", "pyav", "ffmpeg")
 IMAGE_FORMATS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
-SUBSAMPLINGS = ("4:2:0", "4:2:2", "4:4:4")
+SUBSAMPLINGS = {"4:2:0": 16, "4:2:2": 16, "4:4:4": 8}  # and the pixels that one JPEG block spans with each
 _PIXEL_FORMAT_VERSION = 1  # raised when the same configuration would give other bytes than before
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayoutConfig:
-    """One layout: T ``frames`` in ``grid`` (``auto`` for SIFAR's rule, or ``2x4``).
-
-    ``sampling`` stands in for the one at the top of the configuration.
-    """
-
-    frames: int
-    tile: int = 224
-    grid: str = "auto"
-    order: str = "row_major"
-    pad: str = "mean"
-    groups: int | None = None
-    sampling: dict | None = None
-
-    def layout(self, name: str) -> Layout:
-        rows, columns = grid_for(self.frames) if self.grid == "auto" else self._given_grid()
-        return Layout(
-            name=name,
-            frames=self.frames,
-            rows=rows,
-            columns=columns,
-            order=self.order,
-            pad=self.pad,
-            tile=self.tile,
-            groups=self.groups,
-        )
-
-    def _given_grid(self) -> tuple[int, int]:
-        rows, separator, columns = self.grid.partition("x")
-        if not (separator and rows.isdecimal() and columns.isdecimal()):
-            raise ValueError(f"grid={self.grid!r}: must be 'auto' or rows x columns, such as 2x4")
-        return int(rows), int(columns)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitConfig:
-    """How the views of one split are made.
-
-    ``mode: train``: ``views`` random views a video, each with its own clip and crop, mirrored half the time where
-    ``flip``. ``mode: test``: ``clips`` times ``crops`` fixed views, each crop ``crop_fraction`` of the short side.
-    """
-
-    mode: str
-    views: int = 1
-    crop: str = "multiscale"
-    flip: bool = False
-    clips: int = 1
-    crops: int = 1
-    crop_fraction: float = 1.0
-
-    def __post_init__(self):
-        if self.mode not in ("train", "test"):
-            raise ValueError(f"mode={self.mode!r}: must be train or test")
-        if self.crop not in TRAIN_CROPS:
-            raise ValueError(f"crop={self.crop!r}: must be one of {', '.join(TRAIN_CROPS)}")
-        if self.crops not in TEST_CROP_COUNTS:
-            raise ValueError(f"crops={self.crops}: must be one of {', '.join(map(str, TEST_CROP_COUNTS))}")
-        if min(self.views, self.clips) < 1 or not 0 < self.crop_fraction <= 1:
-            raise ValueError(
-                f"views={self.views}, clips={self.clips}, crop_fraction={self.crop_fraction}: "
-                "must be at least 1, at least 1, and in (0, 1]"
-            )
-        self._refuse_fields_of_other_mode()
-
-    def _refuse_fields_of_other_mode(self):
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        foreign = ("clips", "crops", "crop_fraction") if self.mode == "train" else ("views", "crop", "flip")
-        given = [name for name in foreign if getattr(self, name) != defaults[name]]
-        if given:
-            raise ValueError(f"{', '.join(given)} means nothing with mode={self.mode}; leave it out")
-
-    @property
-    def num_views(self) -> int:
-        """Views of each video: samples that a video becomes in this split."""
-        return self.views if self.mode == "train" else self.clips * self.crops
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,21 +44,34 @@ class Encoding:
     def extension(self) -> str:
         return IMAGE_FORMATS[self.format]
 
+    @property
+    def block_pixels(self) -> int:
+        """The side of the blocks that are encoded together; WebP always halves its chroma."""
+        return {"jpeg": SUBSAMPLINGS[self.subsampling], "webp": 16, "png": 1}[self.format]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """A whole conversion. ``max_failures`` is the share of videos that may fail before the job reports failure."""
+    """A whole conversion. ``max_failures`` is the share of videos that may fail before the job reports failure.
+
+    ``subsets``, ``only`` and ``flip_labels`` are as in ``annotations.subsets``. ``notes`` are what the person at the
+    terminal should know of this configuration.
+    """
 
     annotations: Any
     layouts: dict[str, Layout]
     layout_sampling: dict[str, Sampling]
     splits: dict[str, SplitConfig]
     encoding: Encoding = field(default_factory=Encoding)
+    subsets: dict[str, Subset] = field(default_factory=dict)
+    only: str | None = None
+    flip_labels: dict[str, str] = field(default_factory=dict)
     seed: int = 0
     samples_per_shard: int = 256
     decoder: str = "auto"
     timeout_seconds: float = 120.0
     max_failures: float = 0.01
+    notes: tuple[str, ...] = ()
 
     def shaping(self) -> dict:
         """All that shapes the bytes of the shards, as plain data; what merely runs the job is not in it."""
@@ -145,6 +82,9 @@ class Config:
             "layout_sampling": {name: dataclasses.asdict(sampling) for name, sampling in self.layout_sampling.items()},
             "splits": {name: dataclasses.asdict(split) for name, split in self.splits.items()},
             "encoding": dataclasses.asdict(self.encoding),
+            "subsets": {name: dataclasses.asdict(subset) for name, subset in self.subsets.items()},
+            "only": self.only,
+            "flip_labels": dict(self.flip_labels),
             "seed": self.seed,
             "samples_per_shard": self.samples_per_shard,
             "decoder": self.decoder,
@@ -167,6 +107,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ValueError(f"{path}: not a YAML file: {error}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path}: must hold keys and values, not {type(values).__name__}")
+    if "layouts" in values:
+        values["layouts"] = named_entries(values["layouts"])
     for override in overrides:
         _override(values, override)
     return config_from(values, str(path))
@@ -186,31 +128,101 @@ def _override(values: dict, override: str) -> None:
 
 def config_from(values: Mapping, where: str) -> Config:
     """A ``Config`` from plain data, as YAML gives it."""
-    known = ["annotations", "sampling", "layouts", "splits", *_scalar_fields(), "encoding"]
+    known = ["annotations", "sampling", "layouts", "splits", "subsets", "flip_labels", *_scalar_fields(), "encoding"]
     for key in values:
         check_key(key, known, where)
-    for key in ("annotations", "layouts", "splits"):
-        if not isinstance(values.get(key), Mapping) or not values[key]:
-            raise ValueError(f"{where}: {key} must be given, as a mapping")
-    layouts = {
-        _safe_name(name, f"{where}: layouts"): build(LayoutConfig, entry, f"{where}: layouts.{name}")
-        for name, entry in values["layouts"].items()
+    annotations = _annotations(_mapping(values, "annotations", where), where)
+    entries = {
+        _safe_name(name, f"{where}: layouts"): layout_config(name, entry, f"{where}: layouts.{name}")
+        for name, entry in _mapping(
+            {**values, "layouts": named_entries(values.get("layouts"))}, "layouts", where
+        ).items()
     }
-    splits = {
-        _safe_name(name, f"{where}: splits"): build(SplitConfig, entry, f"{where}: splits.{name}")
-        for name, entry in values["splits"].items()
-    }
+    layouts = {name: _layout(name, entry, where) for name, entry in entries.items()}
+    encoding = build(Encoding, values.get("encoding", {}), f"{where}: encoding")
+    flip_labels = _flip_labels(values, where)
+    splits, flip_notes = _splits(_mapping(values, "splits", where), annotations, flip_labels, where)
     rest = build(_Scalars, {key: values[key] for key in _scalar_fields() if key in values}, where)
     return Config(
-        annotations=_annotations(values["annotations"], where),
-        layouts={name: _layout(name, entry, where) for name, entry in layouts.items()},
-        layout_sampling={
-            name: build(Sampling, entry.sampling or values.get("sampling", {}), f"{where}: sampling")
-            for name, entry in layouts.items()
-        },
+        annotations=annotations,
+        layouts=layouts,
+        layout_sampling=_samplings(entries, values, where),
         splits=splits,
-        encoding=build(Encoding, values.get("encoding", {}), f"{where}: encoding"),
+        encoding=encoding,
+        subsets=_subsets(values, where),
+        flip_labels=flip_labels,
+        notes=(*flip_notes, *_tile_notes(layouts, encoding)),
         **dataclasses.asdict(rest),
+    )
+
+
+def _mapping(values: Mapping, key: str, where: str) -> Mapping:
+    if not isinstance(values.get(key), Mapping) or not values[key]:
+        also = ", or as a list of presets" if key == "layouts" else ""
+        raise ValueError(f"{where}: {key} must be given, as a mapping{also}")
+    return values[key]
+
+
+def _samplings(entries: Mapping[str, LayoutConfig], values: Mapping, where: str) -> dict[str, Sampling]:
+    if "sampling" in values and all(entry.sampling is not None for entry in entries.values()):
+        raise ValueError(
+            f"{where}: sampling serves no layout: each has its own; leave it out, or give layouts.NAME.sampling"
+        )
+    own = {name: entry.sampling is not None for name, entry in entries.items()}
+    return {
+        name: build(
+            Sampling,
+            entry.sampling if own[name] else values.get("sampling", {}),
+            f"{where}: layouts.{name}.sampling" if own[name] else f"{where}: sampling",
+        )
+        for name, entry in entries.items()
+    }
+
+
+def _splits(
+    values: Mapping, annotations: Any, flip_labels: Mapping, where: str
+) -> tuple[dict[str, SplitConfig], tuple[str, ...]]:
+    """The splits; flipping is off, and that is told, where classes may name a side and there is no ``flip_labels``."""
+    splits, notes = {}, []
+    for name, entry in values.items():
+        split = build(SplitConfig, entry, f"{where}: splits.{_safe_name(name, f'{where}: splits')}")
+        if split.crops == 10 and (flip_labels or annotations.names_sides):
+            raise ValueError(f"{where}: splits.{name}: crops=10 mirrors, and here classes name a side; use crops=5")
+        if split.flip and annotations.names_sides and not flip_labels:
+            split = dataclasses.replace(split, flip=False)
+            notes.append(
+                f"split {name}: flipping is off, since a mirrored video of {annotations.format_name} may belong to "
+                "another class; say which in flip_labels to have it on"
+            )
+        splits[name] = split
+    return splits, tuple(notes)
+
+
+def _flip_labels(values: Mapping, where: str) -> dict[str, str]:
+    flip_labels = values.get("flip_labels", {})
+    if not isinstance(flip_labels, Mapping) or not all(
+        isinstance(name, str) for pair in flip_labels.items() for name in pair
+    ):
+        raise ValueError(f"{where}: flip_labels must map class names to class names")
+    return dict(flip_labels)
+
+
+def _subsets(values: Mapping, where: str) -> dict[str, Subset]:
+    subsets = values.get("subsets", {})
+    if not isinstance(subsets, Mapping):
+        raise ValueError(f"{where}: subsets must be a mapping of names")
+    return {
+        _safe_name(name, f"{where}: subsets"): build(Subset, entry, f"{where}: subsets.{name}")
+        for name, entry in subsets.items()
+    }
+
+
+def _tile_notes(layouts: Mapping[str, Layout], encoding: Encoding) -> tuple[str, ...]:
+    return tuple(
+        f"layout {name}: tiles of {layout.tile} px are no multiple of the {encoding.block_pixels} px that the encoder "
+        "takes together, so neighbouring frames will bleed into each other"
+        for name, layout in layouts.items()
+        if layout.tile % encoding.block_pixels
     )
 
 
@@ -219,6 +231,7 @@ class _Scalars:
     """The plain values at the top of a configuration, with their rules."""
 
     seed: int = 0
+    only: str | None = None
     samples_per_shard: int = 256
     decoder: str = "auto"
     timeout_seconds: float = 120.0

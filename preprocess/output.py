@@ -40,12 +40,7 @@ def identity_of(config: Config, shards: list[PlannedShard], class_names: tuple[s
     """The identity of a planned conversion."""
     videos = {}
     for split in config.splits:
-        rows = sorted(
-            [video.key, video.path, list(video.labels), video.start, video.end]
-            for shard in shards
-            if shard.split == split
-            for video in shard.videos
-        )
+        rows = sorted(video.identity() for shard in shards if shard.split == split for video in shard.videos)
         videos[split] = {"count": len(rows), "sha256": digest_of({"rows": rows, "class_names": list(class_names)})}
     return Identity(shaping=config.shaping(), videos=videos)
 

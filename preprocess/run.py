@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from preprocess.annotations.dataset import Dataset
+from preprocess.annotations.subsets import build_dataset
 from preprocess.config import Config
 from preprocess.convert import Job, convert_shard
 from preprocess.output import begin, complete, finished_records, identity_of
@@ -34,13 +35,16 @@ class Summary:
         return Counter(failure.reason for failure in self.failures)
 
 
-def run(config: Config, *, source: Path, output: Path, workers: int) -> Summary:
+def run(config: Config, *, source: Path, output: Path, workers: int, require_complete: bool = False) -> Summary:
     """Convert a data set, or go on with a conversion that was interrupted.
 
-    Raises ValueError for annotations that cannot be read and an output that is not ours; OSError for a full disk.
+    Raises ValueError for annotations that cannot be read, an output that is not ours, and files that are listed but
+    missing where ``require_complete``; OSError for a full disk.
     """
-    dataset = config.annotations.read(source)
+    dataset = read_dataset(config, source)
     _tell_what_is_there(dataset, config)
+    if require_complete and any(dataset.missing.get(split) for split in config.splits):
+        raise ValueError("videos are missing, as listed above; get them, or leave out --require-complete")
     shards = plan(dataset, config)
     identity = identity_of(config, shards, dataset.class_names)
     begin(output, config, identity)
@@ -68,6 +72,12 @@ def run(config: Config, *, source: Path, output: Path, workers: int) -> Summary:
     )
 
 
+def read_dataset(config: Config, source: Path) -> Dataset:
+    """What the lists name and what of it is on the disk."""
+    listing = config.annotations.read(source)
+    return build_dataset(listing, source, subsets=config.subsets, only=config.only, flip_labels=config.flip_labels)
+
+
 def plan(dataset: Dataset, config: Config) -> list[PlannedShard]:
     """All shards of the configured splits; ValueError for a split that the data set lacks or that holds no video."""
     shards = []
@@ -85,7 +95,7 @@ def plan(dataset: Dataset, config: Config) -> list[PlannedShard]:
 
 
 def _tell_what_is_there(dataset: Dataset, config: Config) -> None:
-    for note in dataset.notes:
+    for note in (*config.notes, *dataset.notes):
         print(f"note: {note}", file=sys.stderr)
     for split in config.splits:
         missing = dataset.missing.get(split, ())

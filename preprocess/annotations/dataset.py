@@ -1,6 +1,8 @@
-"""What every annotation reader gives: videos with labels, in splits, and the class names in index order."""
+"""What every annotation reader gives, a ``Listing``, and what a conversion works on, a ``Dataset``."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +15,25 @@ VIDEO_SUFFIXES = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Target:
+    """What a view is to be classified as: class indices, the first for single-label training.
+
+    ``subsets``: (name, class index within that sub-set, or -1 outside it) for each sub-set.
+    """
+
+    labels: tuple[int, ...]
+    subsets: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Video:
-    """One labelled video, or a segment of one.
+    """One labelled video, or a segment of one. The file may be a folder of numbered frames.
 
     ``key`` is its name in the shards; ``path`` is relative to the source where it lies below it, so that shards made on
-    another machine are the same. ``labels`` are class indices, the first is the one that
-    single-label training uses. ``start`` and ``end`` are seconds of the half-open segment [start, end); None for the
-    file's own ends.
+    another machine are the same. The half-open segment [start, end) is in seconds, [start_frame, end_frame) in frames;
+    None for the file's own ends. ``frame_rate`` is that of a folder of frames. ``labels`` and ``subsets`` are as in
+    ``Target``; ``mirrored`` is the target of its mirror image where that is another one, and ``may_flip`` says
+    whether its mirror image has a class at all.
     """
 
     key: str
@@ -27,11 +41,33 @@ class Video:
     labels: tuple[int, ...]
     start: float | None = None
     end: float | None = None
+    start_frame: int | None = None
+    end_frame: int | None = None
+    frame_rate: float | None = None
+    subsets: tuple[tuple[str, int], ...] = ()
+    mirrored: Target | None = None
+    may_flip: bool = True
+
+    def identity(self) -> list:
+        """All that makes a sample of it another one, as plain data; the key, which is unique, first."""
+        segment = self.start, self.end, self.start_frame, self.end_frame, self.frame_rate
+        flipped = self.target(flipped=True)
+        targets = self.labels, self.subsets, flipped.labels, flipped.subsets, self.may_flip
+        return [self.key, self.path, *segment, *targets]
+
+    def target(self, *, flipped: bool) -> Target:
+        """What a view of it shows."""
+        if flipped and self.mirrored is not None:
+            return self.mirrored
+        return Target(labels=self.labels, subsets=self.subsets)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """A row of a list: the video's name (unique in its split), its path and labels, and where the row stands."""
+    """A row of a list: the video's name (unique in its split), its path and labels, and where the row stands.
+
+    ``other_paths`` are tried where ``path`` is not there. ``identifier`` is what lists of sub-sets call the video.
+    """
 
     name: str
     path: Path
@@ -39,36 +75,94 @@ class Listed:
     where: str
     start: float | None = None
     end: float | None = None
+    start_frame: int | None = None
+    end_frame: int | None = None
+    frame_rate: float | None = None
+    other_paths: tuple[Path, ...] = ()
+    identifier: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """A data set as its lists tell it, whatever is on the disk; ``notes`` are for the person at the terminal."""
+
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Sequence[Listed]]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """The videos on disk by split, those that are listed but missing, and remarks for the person at the terminal."""
+    """The videos on disk by split, those that are listed but missing, and the class names of each sub-set."""
 
     class_names: tuple[str, ...]
     splits: dict[str, tuple[Video, ...]]
     missing: dict[str, tuple[Listed, ...]]
     notes: tuple[str, ...] = ()
+    subsets: Mapping[str, tuple[str, ...]]
 
 
-def dataset_from(
-    source: Path, class_names: Sequence[str], splits: dict[str, Iterable[Listed]], notes: Iterable[str] = ()
-) -> Dataset:
-    """Give the listed videos keys, and part those on disk from the missing. ValueError for a video listed twice."""
-    present, missing = {}, {}
-    for split, rows in splits.items():
-        rows = tuple(rows)
-        _refuse_twice_listed(rows)
-        keyed = list(zip(video_keys([row.name for row in rows]), rows))
-        missing[split] = tuple(row for row in rows if not row.path.is_file())
-        gone = {row.name for row in missing[split]}
-        present[split] = tuple(_video(key, row, source) for key, row in keyed if row.name not in gone)
-    return Dataset(class_names=tuple(class_names), splits=present, missing=missing, notes=tuple(notes))
+@dataclass(frozen=True, kw_only=True)
+class Targets:
+    """What becomes of a row's labels: its target, that of its mirror image, and whether there is such a class."""
+
+    target: Target
+    mirrored: Target | None = None
+    may_flip: bool = True
 
 
-def _video(key: str, row: Listed, source: Path) -> Video:
-    path = row.path.relative_to(source) if row.path.is_relative_to(source) else row.path.absolute()
-    return Video(key=key, path=path.as_posix(), labels=row.labels, start=row.start, end=row.end)
+def find_on_disk(source: Path, rows: Sequence[tuple[Listed, Targets]]) -> tuple[tuple[Video, ...], tuple[Listed, ...]]:
+    """(videos on the disk, rows whose file is missing) of one split. ValueError for a video listed twice.
+
+    Keys are made from all rows, so that a file that turns up later changes no other video's key.
+    """
+    _refuse_twice_listed(row for row, _ in rows)
+    exists = _Existing()
+    present, missing = [], []
+    for key, (row, targets) in zip(video_keys([row.name for row, _ in rows]), rows):
+        path = next((path for path in (row.path, *row.other_paths) if exists(path)), None)
+        if path is None:
+            missing.append(row)
+        else:
+            present.append(_video(key, row, _shown(path, source), targets))
+    return tuple(present), tuple(missing)
+
+
+class _Existing:
+    """Whether a path exists, by one listing of each folder: asking for every file takes hours on a network disk."""
+
+    def __init__(self):
+        self._names = functools.cache(_names_in)
+
+    def __call__(self, path: Path) -> bool:
+        return path.name in self._names(str(path.parent))
+
+
+def _names_in(folder: str) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+
+
+def _shown(path: Path, source: Path) -> str:
+    return (path.relative_to(source) if path.is_relative_to(source) else path.absolute()).as_posix()
+
+
+def _video(key: str, row: Listed, path: str, targets: Targets) -> Video:
+    return Video(
+        key=key,
+        path=path,
+        labels=targets.target.labels,
+        subsets=targets.target.subsets,
+        mirrored=targets.mirrored,
+        may_flip=targets.may_flip,
+        start=row.start,
+        end=row.end,
+        start_frame=row.start_frame,
+        end_frame=row.end_frame,
+        frame_rate=row.frame_rate,
+    )
 
 
 def _refuse_twice_listed(rows: Iterable[Listed]) -> None:
@@ -77,17 +171,3 @@ def _refuse_twice_listed(rows: Iterable[Listed]) -> None:
         if row.name in seen:
             raise ValueError(f"{row.where}: {row.name!r} is listed already, at {seen[row.name]}; list each video once")
         seen[row.name] = row.where
-
-
-def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """(``FILE:LINE``, text) of each line that is not blank; LF and CRLF alike. ValueError when the file is missing."""
-    try:
-        # utf-8-sig: lists that passed through a spreadsheet begin with a byte order mark.
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such annotation file; check --source and the annotations in the config") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text file in UTF-8: {error}") from error
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            yield f"{path}:{number}", line.strip()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from preprocess.annotations.dataset import VIDEO_SUFFIXES, Dataset, Listed, dataset_from
+from preprocess.annotations.dataset import VIDEO_SUFFIXES, Listed, Listing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,9 +13,11 @@ class Folder:
     """Splits and classes are the names of folders; class indices follow the sorted names of all splits."""
 
     format_name: ClassVar[str] = "folder"
+    summary: ClassVar[str] = "your own videos: <split>/<class>/<video>, no list needed"
+    names_sides: ClassVar[bool] = False
 
-    def read(self, source: Path) -> Dataset:
-        """The data set below ``source``; ValueError where there are no splits, classes or videos."""
+    def read(self, source: Path) -> Listing:
+        """The videos below ``source``; ValueError where there are no splits, classes or videos."""
         if not source.is_dir():
             raise ValueError(f"{source}: no such directory; --source must hold <split>/<class>/<video>")
         splits = _folders(source)
@@ -24,11 +26,12 @@ class Folder:
             raise ValueError(f"{source}: no <split>/<class> folders in it, such as train/juggling/clip.mp4")
         files = {split.name: list(_files(split)) for split in splits}
         labels = {name: index for index, name in enumerate(class_names)}
-        return dataset_from(
-            source,
-            class_names,
-            {split: [_listed(path, labels) for path in paths if _is_video(path)] for split, paths in files.items()},
-            notes=_notes(files, splits),
+        return Listing(
+            class_names=tuple(class_names),
+            splits={
+                split: [_listed(path, labels) for path in paths if _is_video(path)] for split, paths in files.items()
+            },
+            notes=tuple(_notes(files, splits)),
         )
 
 

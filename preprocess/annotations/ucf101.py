@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from preprocess.annotations.dataset import Dataset, Listed, dataset_from, numbered_lines
+from preprocess.annotations.dataset import Listed, Listing
+from preprocess.annotations.lists import numbered_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +17,8 @@ class Ucf101:
     """``lists`` and ``videos`` are folders below the source; ``split`` is 1, 2 or 3."""
 
     format_name: ClassVar[str] = "ucf101"
+    summary: ClassVar[str] = "UCF101, three splits: classInd.txt, trainlist0N.txt, testlist0N.txt"
+    names_sides: ClassVar[bool] = False
     lists: str = "ucfTrainTestlist"
     videos: str = "UCF-101"
     split: int = 1
@@ -24,16 +27,15 @@ class Ucf101:
         if self.split not in (1, 2, 3):
             raise ValueError(f"split={self.split}: UCF101 has the splits 1, 2 and 3")
 
-    def read(self, source: Path) -> Dataset:
+    def read(self, source: Path) -> Listing:
         """Splits ``train`` and ``validation`` (the test list); ValueError naming file and line for a damaged list."""
         lists, videos = source / self.lists, source / self.videos
         classes = _class_indices(lists / "classInd.txt")
-        return dataset_from(
-            source,
-            list(classes),
-            {
-                "train": _rows(lists / f"trainlist0{self.split}.txt", videos, classes, labelled=True),
-                "validation": _rows(lists / f"testlist0{self.split}.txt", videos, classes, labelled=False),
+        return Listing(
+            class_names=tuple(classes),
+            splits={
+                "train": list(_rows(lists / f"trainlist0{self.split}.txt", videos, classes, labelled=True)),
+                "validation": list(_rows(lists / f"testlist0{self.split}.txt", videos, classes, labelled=False)),
             },
         )
 

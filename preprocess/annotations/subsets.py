@@ -1,0 +1,163 @@
+"""From a listing to a data set: sub-sets with classes of their own, mirror images, and what is on the disk."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from preprocess.annotations.dataset import Dataset, Listed, Listing, Target, Targets, find_on_disk
+from preprocess.annotations.lists import numbered_lines
+
+OUTSIDE = -1  # timm leaves a sample with this label out of the split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subset:
+    """A part of a data set, by a file of class names, or by files of video identifiers, {split: file}.
+
+    Its classes keep their order and are numbered from 0. Files are below the source, a name a line.
+    """
+
+    classes: str | None = None
+    videos: dict | None = None
+
+    def __post_init__(self):
+        if (self.classes is None) == (self.videos is None):
+            raise ValueError("give either classes (a file of class names) or videos ({split: a file of identifiers})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Members:
+    """A sub-set applied to a listing: its class names, old index -> new, and which videos of a split are in it."""
+
+    class_names: tuple[str, ...]
+    indices: Mapping[int, int]
+    identifiers: Mapping[str, frozenset[str]] | None
+    notes: tuple[str, ...]
+
+    def index(self, split: str, row: Listed, label: int) -> int:
+        listed = self.identifiers is None or _identifier(row) in self.identifiers.get(split, frozenset())
+        return self.indices.get(label, OUTSIDE) if listed else OUTSIDE
+
+
+def build_dataset(
+    listing: Listing,
+    source: Path,
+    *,
+    subsets: Mapping[str, Subset],
+    only: str | None = None,
+    flip_labels: Mapping[str, str] | None = None,
+) -> Dataset:
+    """The videos of ``listing`` that are on the disk. ``only`` names the sub-set that is kept, with its own classes.
+
+    ``flip_labels``: what a class becomes when its video is mirrored, {name: name}, either way round. Raises ValueError
+    for a class, a sub-set or a list of one that is not there.
+    """
+    members = {name: _members(subset, listing, source) for name, subset in subsets.items()}
+    if only is not None and only not in members:
+        raise ValueError(f"only={only!r}: no such sub-set; there are {', '.join(members) or 'none'}")
+    mirror = mirror_labels(listing.class_names, flip_labels or {})
+    present, missing = {}, {}
+    for split, rows in listing.splits.items():
+        targets = [(row, _targets(split, row, members, only, mirror)) for row in rows]
+        kept = [(row, target) for row, target in targets if target.target.labels[0] != OUTSIDE]
+        present[split], missing[split] = find_on_disk(source, kept)
+    return Dataset(
+        class_names=listing.class_names if only is None else members[only].class_names,
+        splits=present,
+        missing=missing,
+        notes=(*listing.notes, *(note for member in members.values() for note in member.notes)),
+        subsets={name: member.class_names for name, member in members.items() if name != only},
+    )
+
+
+def mirror_labels(class_names: Sequence[str], flip_labels: Mapping[str, str]) -> dict[int, int]:
+    """``["left", "right", "up"], {"left": "right"} -> {0: 1, 1: 0}``; ValueError for an unknown or a second partner."""
+    indices = {name: index for index, name in enumerate(class_names)}
+    mirror: dict[int, int] = {}
+    for pair in flip_labels.items():
+        for name in pair:
+            if name not in indices:
+                close = difflib.get_close_matches(str(name), class_names, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise ValueError(f"flip_labels: {name!r} is no class of this data set{hint}")
+        for one, other in (pair, pair[::-1]):
+            if mirror.setdefault(indices[one], indices[other]) != indices[other]:
+                raise ValueError(f"flip_labels: {one!r} has two partners; each class has one at most")
+    return mirror
+
+
+def _targets(
+    split: str, row: Listed, members: Mapping[str, _Members], only: str | None, mirror: Mapping[int, int]
+) -> Targets:
+    target = _target(split, row, row.labels, members, only)
+    mirrored = _target(split, row, tuple(mirror.get(label, label) for label in row.labels), members, only)
+    return Targets(
+        target=target,
+        mirrored=None if mirrored == target else mirrored,
+        may_flip=OUTSIDE not in mirrored.labels,
+    )
+
+
+def _target(
+    split: str, row: Listed, labels: tuple[int, ...], members: Mapping[str, _Members], only: str | None
+) -> Target:
+    inside = {name: member.index(split, row, labels[0]) for name, member in members.items()}
+    if only is not None:
+        labels = tuple(members[only].index(split, row, label) for label in labels)
+        labels = tuple(label for label in labels if label != OUTSIDE) or (OUTSIDE,)
+    return Target(labels=labels, subsets=tuple((name, index) for name, index in inside.items() if name != only))
+
+
+def _members(subset: Subset, listing: Listing, source: Path) -> _Members:
+    if subset.classes is not None:
+        names, notes = _names_of_classes(source / subset.classes, listing.class_names)
+        identifiers = None
+    else:
+        identifiers, notes = _identifiers(subset.videos, listing, source)
+        names = {
+            listing.class_names[row.labels[0]]
+            for split, rows in listing.splits.items()
+            for row in rows
+            if _identifier(row) in identifiers.get(split, frozenset())
+        }
+    class_names = tuple(name for name in listing.class_names if name in names)
+    indices = {index: class_names.index(name) for index, name in enumerate(listing.class_names) if name in names}
+    return _Members(class_names=class_names, indices=indices, identifiers=identifiers, notes=notes)
+
+
+def _names_of_classes(path: Path, class_names: Sequence[str]) -> tuple[set[str], tuple[str, ...]]:
+    """The classes that a file names. The published file of mini_kinetics400 has ``yoga''.``: stray marks are told."""
+    known, names, notes = frozenset(class_names), set(), []
+    for where, line in numbered_lines(path):
+        name = line if line in known else line.strip("'\". ")
+        if name not in known:
+            close = difflib.get_close_matches(name, class_names, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"{where}: class {line!r} is not in the data set{hint}")
+        if name != line:
+            notes.append(f"{where}: {line!r} is taken for {name!r}")
+        names.add(name)
+    return names, tuple(notes)
+
+
+def _identifiers(
+    files: Mapping[str, str], listing: Listing, source: Path
+) -> tuple[dict[str, frozenset[str]], tuple[str, ...]]:
+    identifiers, notes = {}, []
+    for split, name in files.items():
+        if split not in listing.splits:
+            raise ValueError(f"subsets: split {split!r} is not in the data set: {', '.join(listing.splits)}")
+        identifiers[split] = frozenset(line for _, line in numbered_lines(source / name))
+        absent = identifiers[split] - {_identifier(row) for row in listing.splits[split]}
+        if len(absent) == len(identifiers[split]):
+            raise ValueError(f"{source / name}: none of its {len(absent)} videos is in the list of split {split!r}")
+        if absent:
+            notes.append(
+                f"{source / name}: {len(absent)} of {len(identifiers[split])} videos are not in split {split!r}"
+            )
+    return identifiers, tuple(notes)
+
+
+def _identifier(row: Listed) -> str:
+    return row.identifier if row.identifier is not None else row.name

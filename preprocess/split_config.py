@@ -1,0 +1,49 @@
+"""How the views of one split are made."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from preprocess.crops import TEST_CROP_COUNTS, TRAIN_CROPS
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitConfig:
+    """How the views of one split are made.
+
+    ``mode: train``: ``views`` random views a video, each with its own clip and crop, mirrored half the time where
+    ``flip``. ``mode: test``: ``clips`` times ``crops`` fixed views, each crop ``crop_fraction`` of the short side.
+    """
+
+    mode: str
+    views: int = 1
+    crop: str = "multiscale"
+    flip: bool = False
+    clips: int = 1
+    crops: int = 1
+    crop_fraction: float = 1.0
+
+    def __post_init__(self):
+        if self.mode not in ("train", "test"):
+            raise ValueError(f"mode={self.mode!r}: must be train or test")
+        if self.crop not in TRAIN_CROPS:
+            raise ValueError(f"crop={self.crop!r}: must be one of {', '.join(TRAIN_CROPS)}")
+        if self.crops not in TEST_CROP_COUNTS:
+            raise ValueError(f"crops={self.crops}: must be one of {', '.join(map(str, TEST_CROP_COUNTS))}")
+        if min(self.views, self.clips) < 1 or not 0 < self.crop_fraction <= 1:
+            raise ValueError(
+                f"views={self.views}, clips={self.clips}, crop_fraction={self.crop_fraction}: "
+                "must be at least 1, at least 1, and in (0, 1]"
+            )
+        self._refuse_fields_of_other_mode()
+
+    def _refuse_fields_of_other_mode(self):
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        foreign = ("clips", "crops", "crop_fraction") if self.mode == "train" else ("views", "crop", "flip")
+        given = [name for name in foreign if getattr(self, name) != defaults[name]]
+        if given:
+            raise ValueError(f"{', '.join(given)} means nothing with mode={self.mode}; leave it out")
+
+    @property
+    def num_views(self) -> int:
+        """Views of each video: samples that a video becomes in this split."""
+        return self.views if self.mode == "train" else self.clips * self.crops
