@@ -1,0 +1,9 @@
+"""Architectures that timm lacks, under timm's registry: importing this package is all that timm needs to know them.
+
+python train.py --device-modules models --model sifar_swin_base_w14_3x3_224 ...      timm's own trainer
+"""
+
+from models import sifar_resnet, sifar_swin, uniformer
+from models.build import build_model
+
+__all__ = ["build_model", "sifar_resnet", "sifar_swin", "uniformer"]

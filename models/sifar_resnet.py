@@ -1,0 +1,106 @@
+"""SIFAR's CNNs (SIFAR 4.2, Table 7): timm's ResNets, with one or two residual blocks of a large kernel at the end.
+
+    timm.create_model("sifar_resnet50_c21_11", num_classes=174)
+
+Small kernels see a tile at a time; one of 21 x 21 sees the whole 3x3 super image of 224 px tiles, whose last map is
+21 x 21.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from timm.models import ResNet, build_model_with_cfg, generate_default_cfgs, get_pretrained_cfg, register_model
+from timm.models.resnet import Bottleneck
+from timm.models.resnetv2 import resnetv2_152x2_bit
+from torch import nn
+
+
+def kernel_block(channels: int, kernel: int, *, depthwise: bool = False) -> Bottleneck:
+    """``2048 -> 512 -> 512 (kernel x kernel, stride 1) -> 2048``, the input added. It begins as the identity.
+
+    Dense as in the paper, where the k x k convolution of C21 alone has 115.6 M weights; or depthwise, with 0.2 M.
+    """
+    if kernel < 1 or kernel % 2 == 0:
+        raise ValueError(f"extra kernel {kernel}: an odd number is needed, so that the map keeps its size")
+    block = Bottleneck(channels, channels // Bottleneck.expansion)
+    width = block.conv2.in_channels
+    groups = width if depthwise else 1
+    block.conv2 = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=groups, bias=False)
+    for module in block.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    block.zero_init_last()
+    return block
+
+
+def add_kernel_blocks(model: nn.Module, kernels: Sequence[int], *, depthwise: bool = False) -> nn.Module:
+    """A timm ResNet with a block for each kernel at the end of its last stage. ValueError for another network."""
+    if not isinstance(model, ResNet):
+        raise ValueError(f"extra kernels {list(kernels)}: for a timm ResNet, and this is {type(model).__name__}")
+    for kernel in kernels:
+        model.layer4.append(kernel_block(model.num_features, kernel, depthwise=depthwise))
+    return model
+
+
+class SifarResNet(ResNet):
+    """timm's ResNet with ``extra_kernels=(21, 11)``: a block for each."""
+
+    def __init__(self, *args, extra_kernels: Sequence[int] = (), extra_depthwise: bool = False, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.num_plain_blocks = len(self.layer4)
+        add_kernel_blocks(self, extra_kernels, depthwise=extra_depthwise)
+
+
+def keep_extra_blocks(state_dict: dict, model: nn.Module) -> dict[str, torch.Tensor]:
+    """Weights of the plain ResNet, with the extra blocks as the model was made: they have no pretrained weights."""
+    for key in ("model", "state_dict"):
+        state_dict = state_dict.get(key, state_dict)
+    extra = tuple(f"layer4.{index}." for index in range(model.num_plain_blocks, len(model.layer4)))
+    return {**{name: value for name, value in model.state_dict().items() if name.startswith(extra)}, **state_dict}
+
+
+DEPTHS = {"sifar_resnet50": (3, 4, 6, 3), "sifar_resnet101": (3, 4, 23, 3)}
+KERNELS = {"": (), "_c7": (7,), "_c11": (11,), "_c21": (21,), "_c21_11": (21, 11)}
+PRESETS = {
+    base + suffix: {"layers": layers, "extra_kernels": kernels}
+    for base, layers in DEPTHS.items()
+    for suffix, kernels in KERNELS.items()
+}
+BIT = "sifar_resnetv2_152x2_bit"
+
+
+def _cfg(published_name: str) -> dict:
+    published = get_pretrained_cfg(published_name).to_dict()
+    return {name: value for name, value in published.items() if name not in ("architecture", "tag")}
+
+
+default_cfgs = generate_default_cfgs(
+    {
+        **{f"{name}.a1_in1k": _cfg(f"{name.split('_')[1]}.a1_in1k") for name in PRESETS},
+        f"{BIT}.goog_in21k": _cfg("resnetv2_152x2_bit.goog_in21k"),
+    }
+)
+
+
+def _register(name: str) -> None:
+    def entrypoint(pretrained: bool = False, **kwargs) -> nn.Module:
+        return build_model_with_cfg(
+            SifarResNet,
+            name,
+            pretrained,
+            pretrained_filter_fn=keep_extra_blocks,
+            **{"block": Bottleneck, **PRESETS[name], **kwargs},
+        )
+
+    entrypoint.__name__ = entrypoint.__qualname__ = name
+    globals()[name] = register_model(entrypoint)
+
+
+for _name in PRESETS:
+    _register(_name)
+
+
+@register_model
+def sifar_resnetv2_152x2_bit(pretrained: bool = False, **kwargs) -> nn.Module:
+    """SIFAR-R152x2: timm's BiT ResNet, twice as wide as ResNet-152."""
+    return resnetv2_152x2_bit(pretrained=pretrained, **kwargs)

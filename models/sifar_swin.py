@@ -1,0 +1,153 @@
+"""SIFAR's Swin (SIFAR 3.2, Table 1): timm's, with a window for each stage, the last one global, and APE per tile.
+
+    timm.create_model("sifar_swin_base_w14_3x3_224", num_classes=400)     # 8 frames of 224 px in a 3x3 super image
+
+`sifar_swin_<size>_w<window>_<rows>x<columns>_<tile px>`; a trailing `_ape` adds one learned vector per tile to the
+tokens of that tile, which SIFAR does on Something-Something V2 alone (Table 8b).
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from timm.layers import PatchEmbed, to_2tuple, trunc_normal_
+from timm.models import SwinTransformer, build_model_with_cfg, generate_default_cfgs, get_pretrained_cfg, register_model
+from torch import nn
+
+from models.swin_weights import adapt_swin
+from models.windows import GLOBAL, Window, halving_stages, stage_windows, verify_windows
+
+
+class TilePatchEmbed(PatchEmbed):
+    """timm's patches, each plus its tile's vector: ``frame_pos_embed`` (1, rows * columns, C), tiles row by row."""
+
+    def __init__(self, *args, grid: tuple[int, int], **kwargs):
+        super().__init__(*args, **kwargs)
+        self.grid = tuple(grid)
+        tiles = self.grid[0] * self.grid[1]
+        self.frame_pos_embed = nn.Parameter(torch.zeros(1, tiles, self.proj.out_channels))
+        trunc_normal_(self.frame_pos_embed, std=0.02)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) -> (B, H / patch, W / patch, C)."""
+        return super().forward(x) + self.tile_map(x.shape[-2] // self.patch_size[0], x.shape[-1] // self.patch_size[1])
+
+    def tile_map(self, height: int, width: int) -> torch.Tensor:
+        """(1, height, width, C) in tokens, of one vector in each tile."""
+        rows, columns = self.grid
+        if height % rows or width % columns:
+            raise ValueError(
+                f"{height}x{width} tokens cannot be cut into {rows}x{columns} tiles; set grid to the layout"
+            )
+        grid = self.frame_pos_embed.view(rows, columns, -1)
+        return grid.repeat_interleave(height // rows, 0).repeat_interleave(width // columns, 1).unsqueeze(0)
+
+
+class SifarSwin(SwinTransformer):
+    """timm's Swin with checked windows, ``global`` among them, and with ``ape`` a vector for each tile of ``grid``.
+
+    ValueError for a window that does not divide its stage.
+    """
+
+    def __init__(
+        self,
+        img_size: int | tuple[int, int] = 224,
+        window_size: Window | Sequence[Window] = 7,
+        depths: Sequence[int] = (2, 2, 6, 2),
+        grid: tuple[int, int] = (3, 3),
+        ape: bool = False,
+        **kwargs,
+    ):
+        stages = halving_stages(to_2tuple(img_size), kwargs.get("patch_size", 4), len(depths))
+        windows = stage_windows(window_size, stages)
+        if ape:
+            kwargs["embed_layer"] = partial(TilePatchEmbed, grid=grid)
+        super().__init__(img_size=img_size, window_size=windows, depths=depths, **kwargs)
+        verify_windows(self, windows)
+
+    @torch.jit.ignore
+    def no_weight_decay(self) -> set[str]:
+        return super().no_weight_decay() | {"patch_embed.frame_pos_embed"}
+
+
+# Widths, depths and heads: Swin, section 3.3. The last is the timm model whose ImageNet-21K weights SIFAR starts from.
+SIZES = {
+    "tiny": ({"embed_dim": 96, "depths": (2, 2, 6, 2), "num_heads": (3, 6, 12, 24)}, "swin_tiny_patch4_window7_224"),
+    "small": ({"embed_dim": 96, "depths": (2, 2, 18, 2), "num_heads": (3, 6, 12, 24)}, "swin_small_patch4_window7_224"),
+    "base": ({"embed_dim": 128, "depths": (2, 2, 18, 2), "num_heads": (4, 8, 16, 32)}, "swin_base_patch4_window7_224"),
+    "large": (
+        {"embed_dim": 192, "depths": (2, 2, 18, 2), "num_heads": (6, 12, 24, 48)},
+        "swin_large_patch4_window7_224",
+    ),
+}
+# (size, window before the last stage, window of the last, grid, tile in px): SIFAR Tables 1, 3, 4, 5; tiny and small
+# are ours, for modest machines.
+SHAPES = (
+    ("base", 7, 7, (3, 3), 224),
+    ("base", 12, GLOBAL, (3, 3), 192),
+    ("base", 14, GLOBAL, (3, 3), 224),
+    ("base", 12, GLOBAL, (4, 4), 192),
+    ("base", 14, GLOBAL, (4, 4), 224),
+    ("base", 12, GLOBAL, (3, 3), 384),
+    ("large", 12, GLOBAL, (4, 4), 192),
+    ("large", 14, GLOBAL, (4, 4), 224),
+    ("large", 12, GLOBAL, (3, 3), 384),
+    ("tiny", 6, GLOBAL, (3, 3), 96),
+    ("tiny", 8, GLOBAL, (3, 3), 128),
+    ("tiny", 12, GLOBAL, (3, 3), 192),
+    ("tiny", 14, GLOBAL, (3, 3), 224),
+    ("small", 12, GLOBAL, (3, 3), 192),
+    ("small", 14, GLOBAL, (3, 3), 224),
+)
+
+
+def _preset(size: str, window: int, last: Window, grid: tuple[int, int], tile: int, ape: bool) -> tuple[str, dict]:
+    name = f"sifar_swin_{size}_w{window}_{grid[0]}x{grid[1]}_{tile}" + ("_ape" if ape else "")
+    image = (grid[0] * tile, grid[1] * tile)
+    windows = (window, window, window, last)
+    return name, {**SIZES[size][0], "img_size": image, "window_size": windows, "grid": grid, "ape": ape}
+
+
+PRESETS = dict(_preset(*shape, ape) for shape in SHAPES for ape in (False, True))
+
+
+def _cfg(name: str) -> dict:
+    published = get_pretrained_cfg(f"{SIZES[name.split('_')[2]][1]}.ms_in22k")
+    height, width = PRESETS[name]["img_size"]
+    return {
+        "url": published.url,
+        "hf_hub_id": published.hf_hub_id,
+        "num_classes": published.num_classes,
+        "input_size": (3, height, width),
+        "pool_size": (height // 32, width // 32),
+        "fixed_input_size": True,
+        "crop_pct": 1.0,
+        "interpolation": published.interpolation,
+        "mean": published.mean,
+        "std": published.std,
+        "first_conv": "patch_embed.proj",
+        "classifier": "head.fc",
+        "license": published.license,
+    }
+
+
+default_cfgs = generate_default_cfgs({f"{name}.ms_in22k": _cfg(name) for name in PRESETS})
+
+
+def _register(name: str) -> None:
+    def entrypoint(pretrained: bool = False, **kwargs) -> nn.Module:
+        return build_model_with_cfg(
+            SifarSwin,
+            name,
+            pretrained,
+            pretrained_filter_fn=adapt_swin,
+            feature_cfg={"out_indices": (0, 1, 2, 3), "flatten_sequential": True},
+            **{**PRESETS[name], **kwargs},
+        )
+
+    entrypoint.__name__ = entrypoint.__qualname__ = name
+    globals()[name] = register_model(entrypoint)
+
+
+for _name in PRESETS:
+    _register(_name)

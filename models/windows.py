@@ -1,0 +1,78 @@
+"""Windows of attention, one for each stage of a Swin: which fit, and a refusal of those that timm would change unasked.
+
+timm shrinks a window that is larger than its stage, and pads a stage that the window does not divide, so that tokens
+of nothing are attended to. Neither is said anywhere; SIFAR 3.2 asks for windows that divide.
+"""
+
+import math
+from collections.abc import Sequence
+
+from torch import nn
+
+GLOBAL = "global"
+Size = tuple[int, int]
+Window = int | str | Size
+
+
+def stage_windows(windows: Window | Sequence[Window], stages: Sequence[Size]) -> tuple[Size, ...]:
+    """One (height, width) for each stage, in tokens; ``global`` is the whole stage, attended to at once.
+
+    ``(14, 14, 14, "global")``, stages 168, 84, 42 and 21 square -> ``((14, 14), (14, 14), (14, 14), (21, 21))``.
+    One window stands for all stages. ValueError for a window that does not divide its stage. SIFAR 3.2.
+    """
+    given = [windows] if isinstance(windows, int | str) else list(windows)
+    if len(given) not in (1, len(stages)):
+        raise ValueError(f"{len(given)} windows {given} for {len(stages)} stages: give one, or one for each stage")
+    given = given * len(stages) if len(given) == 1 else given
+    return tuple(_window(window, index, stage) for index, (window, stage) in enumerate(zip(given, stages)))
+
+
+def _window(window: Window, index: int, stage: Size) -> Size:
+    if window == GLOBAL:
+        return tuple(stage)
+    try:
+        height, width = (int(window),) * 2 if isinstance(window, int | str) else map(int, window)
+    except ValueError:
+        raise ValueError(f"window {window} of stage {index + 1}: a number of tokens, or {GLOBAL}") from None
+    if min(height, width) < 1 or stage[0] % height or stage[1] % width:
+        fitting = ", ".join(str(size) for size in divisors(math.gcd(*stage)))
+        raise ValueError(
+            f"window {window} of stage {index + 1} does not divide its {stage[0]}x{stage[1]} tokens; "
+            f"what fits: {fitting}, or {GLOBAL}"
+        )
+    return height, width
+
+
+def divisors(number: int) -> list[int]:
+    """``12 -> [1, 2, 3, 4, 6, 12]``."""
+    return [size for size in range(1, number + 1) if number % size == 0]
+
+
+def halving_stages(image_size: Size, patch: int = 4, num_stages: int = 4) -> list[Size]:
+    """Tokens of each stage of a network that halves its sides: ``(672, 672) -> [(168, 168), (84, 84), ...]``.
+
+    ValueError for a side that cannot be halved so often: the last rows would be padding.
+    """
+    unit = patch * 2 ** (num_stages - 1)
+    if image_size[0] % unit or image_size[1] % unit:
+        raise ValueError(f"an image of {image_size[0]}x{image_size[1]} px: both sides must be multiples of {unit} px")
+    return [tuple(side // (patch * 2**index) for side in image_size) for index in range(num_stages)]
+
+
+def built_stages(model: nn.Module) -> list[tuple[Size, set[Size]]]:
+    """Of each stage of a timm Swin (V1, V2, V2-Cr): its tokens, and the windows that its blocks really have."""
+    stages = getattr(model, "layers", None) or getattr(model, "stages", None)
+    if stages is None or not all(hasattr(block, "window_size") for stage in stages for block in stage.blocks):
+        raise ValueError(f"{type(model).__name__} has no windows of attention: windows are for a timm Swin")
+    tokens = [getattr(stage, "output_resolution", None) or stage.feat_size for stage in stages]
+    return [(tuple(size), {tuple(block.window_size) for block in stage.blocks}) for size, stage in zip(tokens, stages)]
+
+
+def verify_windows(model: nn.Module, windows: Sequence[Size]) -> None:
+    """ValueError unless every block has the window of its stage: a timm that reads the tuple otherwise is found out."""
+    for index, ((_, built), asked) in enumerate(zip(built_stages(model), windows, strict=True)):
+        if built != {tuple(asked)}:
+            raise ValueError(
+                f"stage {index + 1} of {type(model).__name__} was asked for window {tuple(asked)} and timm made "
+                f"{sorted(built)}: this timm takes no window of its own for each stage here; use one for all"
+            )

@@ -1,0 +1,159 @@
+"""SIFAR's Swin against timm's: the same network where windows are the same, refused where timm would change them."""
+
+import pytest
+import timm
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import models
+from models.sifar_swin import PRESETS, SifarSwin, TilePatchEmbed
+from models.windows import GLOBAL, built_stages, halving_stages, stage_windows, verify_windows
+from shards.layouts import Layout, tile
+
+TINY = {"embed_dim": 24, "depths": (2, 2, 2, 2), "num_heads": (1, 2, 2, 2), "num_classes": 7}
+
+
+def tiny_swin(**kwargs) -> SifarSwin:
+    return SifarSwin(**{**TINY, "img_size": (96, 192), "window_size": (4, 4, 2, GLOBAL), **kwargs}).eval()
+
+
+def test_each_stage_has_the_papers_windows():
+    """SIFAR Table 1."""
+    windows = {
+        "base_w7_3x3_224": (7, 7, 7, 7),
+        "base_w12_3x3_192": (12, 12, 12, 18),
+        "base_w14_3x3_224": (14, 14, 14, 21),
+        "base_w12_4x4_192": (12, 12, 12, 24),
+        "base_w14_4x4_224": (14, 14, 14, 28),
+        "base_w12_3x3_384": (12, 12, 12, 36),
+    }
+    for preset, expected in windows.items():
+        with torch.device("meta"):
+            built = built_stages(timm.create_model(f"sifar_swin_{preset}"))
+        assert [stage_windows for _, stage_windows in built] == [{(side, side)} for side in expected]
+
+
+def test_logits_are_timms_with_the_same_weights():
+    ours = tiny_swin()
+    theirs = timm.models.SwinTransformer(
+        img_size=(96, 192), window_size=((4, 4), (4, 4), (2, 2), (3, 6)), **TINY
+    ).eval()
+    theirs.load_state_dict(ours.state_dict())
+    image = torch.randn(2, 3, 96, 192)
+    torch.testing.assert_close(ours(image), theirs(image), rtol=0, atol=0)
+
+
+def test_a_global_window_joins_tiles_that_small_windows_keep_apart():
+    """The change of one corner reaches the opposite one through the last stage alone."""
+    image = torch.randn(1, 3, 96, 96)
+    changed = image.clone()
+    changed[..., :4, :4] += 1
+    reached = {}
+    for last in (1, GLOBAL):
+        model = tiny_swin(img_size=96, window_size=(1, 1, 1, last))
+        with torch.no_grad():
+            difference = model.forward_features(image) - model.forward_features(changed)
+        reached[last] = bool(difference[0, -1, -1].abs().max() > 0)
+    assert reached == {1: False, GLOBAL: True}
+
+
+@pytest.mark.parametrize(
+    "window", [(14, 14, 14, 14), (24, 24, 24, 24), 5, (12, 12, 12), (12, 12, 12, "gobal"), (0, 1, 1, 1)]
+)
+def test_a_window_that_does_not_fit_is_refused(window):
+    with pytest.raises(ValueError, match=r"window"):
+        stage_windows(window, halving_stages((576, 576)))
+
+
+def test_the_refusal_names_the_sizes_that_fit():
+    with pytest.raises(ValueError, match=r"window 14 of stage 1 .* 144x144 .* 12, 16, 18, 24, .* or global"):
+        stage_windows(14, halving_stages((576, 576)))
+    with pytest.raises(ValueError, match=r"stage 4 .* 18x18 tokens; what fits: 1, 2, 3, 6, 9, 18, or global"):
+        stage_windows(24, [(144, 144), (72, 72), (72, 72), (18, 18)])
+
+
+@given(rows=st.integers(1, 6), columns=st.integers(1, 6), cell=st.sampled_from([32, 64, 96]))
+def test_global_windows_fit_any_grid(rows, columns, cell):
+    stages = halving_stages((rows * cell, columns * cell))
+    assert list(stage_windows(GLOBAL, stages)) == stages
+
+
+def test_sides_that_leave_half_tokens_are_refused():
+    with pytest.raises(ValueError, match=r"multiples of 32 px"):
+        tiny_swin(img_size=100)
+
+
+@pytest.mark.parametrize(
+    "name", ["swin_tiny_patch4_window7_224", "swin_s3_tiny_224", "swinv2_tiny_window8_256", "swinv2_cr_tiny_224"]
+)
+def test_windows_of_any_timm_swin_are_those_asked_for(name):
+    with torch.device("meta"):
+        model = models.build_model(name, img_size=(192, 384), windows=(12, "24", 12, GLOBAL))
+    assert built_stages(model) == [
+        ((48, 96), {(12, 12)}),
+        ((24, 48), {(24, 24)}),
+        ((12, 24), {(12, 12)}),
+        ((6, 12), {(6, 12)}),
+    ]
+
+
+def test_windows_that_timm_would_clamp_or_pad_are_refused():
+    for name in ("swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256"):
+        with pytest.raises(ValueError, match=r"window 14 of stage 4 .* 7x7 tokens; what fits: 1, 7, or global"):
+            models.build_model(name, img_size=(224, 224), windows=(14, 14, 14, 14))
+
+
+def test_a_network_without_windows_is_refused():
+    with pytest.raises(ValueError, match="ResNet has no windows"):
+        models.build_model("resnet18", windows=(7,))
+
+
+def test_windows_that_timm_read_otherwise_are_found_out():
+    model = timm.create_model("swin_tiny_patch4_window7_224", img_size=224, window_size=7)
+    verify_windows(model, [(7, 7)] * 4)
+    with pytest.raises(ValueError, match=r"stage 1 .* asked for window \(14, 14\)"):
+        verify_windows(model, [(14, 14), (7, 7), (7, 7), (7, 7)])
+
+
+@pytest.mark.parametrize("grid", [(3, 3), (2, 4), (1, 8), (4, 2)])
+def test_each_tile_gets_its_own_vector(grid):
+    """The oracle is the tiling that the shards are written with: a frame of one colour becomes a tile of one vector."""
+    rows, columns = grid
+    embed = TilePatchEmbed(img_size=(rows * 96, columns * 96), patch_size=4, embed_dim=8, grid=grid)
+    frames = torch.arange(rows * columns).reshape(-1, 1, 1, 1).expand(-1, 24, 24, 3).numpy().astype("uint8")
+    layout = Layout(name="grid", rows=rows, columns=columns, tile=24, frames=rows * columns)
+    index = torch.from_numpy(tile(frames, layout)[..., 0]).long()
+    torch.testing.assert_close(embed.tile_map(rows * 24, columns * 24)[0], embed.frame_pos_embed[0][index])
+
+
+def test_vectors_per_tile_are_added_to_the_patch_tokens():
+    plain, with_tiles = tiny_swin(grid=(1, 2)), tiny_swin(grid=(1, 2), ape=True)
+    assert not any("frame_pos_embed" in name for name in plain.state_dict())
+    with_tiles.load_state_dict(plain.state_dict(), strict=False)
+    image = torch.randn(1, 3, 96, 192)
+    added = with_tiles.patch_embed(image) - plain.patch_embed(image)
+    torch.testing.assert_close(added[0, :, :24], with_tiles.patch_embed.frame_pos_embed[0, 0].expand(24, 24, -1))
+    torch.testing.assert_close(added[0, :, 24:], with_tiles.patch_embed.frame_pos_embed[0, 1].expand(24, 24, -1))
+    assert "patch_embed.frame_pos_embed" in with_tiles.no_weight_decay()
+
+
+def test_a_grid_that_does_not_cut_the_tokens_is_refused():
+    with pytest.raises(ValueError, match=r"24x48 tokens cannot be cut into 3x5 tiles"):
+        tiny_swin(grid=(3, 5), ape=True)(torch.randn(1, 3, 96, 192))
+
+
+def test_ape_is_off_unless_the_name_says_so():
+    assert all(preset["ape"] == name.endswith("_ape") for name, preset in PRESETS.items())
+
+
+def test_timms_conventions_hold():
+    model = tiny_swin(ape=True, grid=(1, 2)).train()
+    model.set_grad_checkpointing()
+    model(torch.randn(2, 3, 96, 192)).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    model.reset_classifier(3)
+    assert model(torch.randn(1, 3, 96, 192)).shape == (1, 3)
+    with torch.device("meta"):
+        maps = timm.create_model("sifar_swin_tiny_w6_3x3_96_ape", features_only=True)(torch.empty(1, 3, 288, 288))
+    assert [tuple(map_.shape[1:3]) for map_ in maps] == [(72, 72), (36, 36), (18, 18), (9, 9)]
