@@ -39,7 +39,11 @@ class Codec:
 # Video number n of a class is written by codec n modulo 3, so no codec can tell one class from another.
 CODECS = (
     Codec(suffix=".mp4", muxer="mp4", options={"vcodec": "libx264", "preset": "ultrafast", "crf": 20, "bf": 2}),
-    Codec(suffix=".webm", muxer="webm", options={"vcodec": "libvpx-vp9", "deadline": "realtime", "cpu-used": 8, "crf": 24, "b:v": 0}),
+    Codec(
+        suffix=".webm",
+        muxer="webm",
+        options={"vcodec": "libvpx-vp9", "deadline": "realtime", "cpu-used": 8, "crf": 24, "b:v": 0},
+    ),
     Codec(suffix=".avi", muxer="avi", options={"vcodec": "mpeg4", "q:v": 3}),
 )
 # The same file from the same frames: no encoder version or time in it, no dependence on the number of threads.
@@ -79,7 +83,7 @@ def draw_video(video: Video, seed: int) -> tuple[np.ndarray, int]:
 
 
 def encode(frames: np.ndarray, frames_per_second: int, path: Path, codec: Codec) -> None:
-    """Write frames uint8 (T, H, W, 3) to ``path``, whole or not at all. Raises RuntimeError with ffmpeg's last words."""
+    """Write frames uint8 (T, H, W, 3) to ``path``, whole or not at all. RuntimeError with ffmpeg's last words."""
     _, height, width, _ = frames.shape
     unfinished = path.with_name(path.name + ".part")
     source = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", r=frames_per_second)
@@ -126,8 +130,10 @@ def _claim(root: Path, *, videos_per_class: dict[str, int], seed: int) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo.make_videos", description="make the demo's videos")
     parser.add_argument("root", type=Path, help="where to make them: ROOT/{train,validation}/<class>/<video>")
-    parser.add_argument("--train", type=int, default=200, metavar="N", help="training videos of each class (%(default)s)")
-    parser.add_argument("--validation", type=int, default=40, metavar="N", help="validation videos of each class (%(default)s)")
+    parser.add_argument("--train", type=int, default=200, metavar="N", help="training videos a class (%(default)s)")
+    parser.add_argument(
+        "--validation", type=int, default=40, metavar="N", help="validation videos a class (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="another seed, other videos (%(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw and encode (%(default)s)")
     return parser.parse_args(argv)

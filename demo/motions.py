@@ -61,7 +61,7 @@ def video_generator(seed: int, video: str) -> np.random.Generator:
 
 
 def draw_scene(class_name: str, rng: np.random.Generator) -> Scene:
-    """Draw the scene of one video of a class; the same generator gives a class and its mirror the same scene reversed."""
+    """Draw one video of a class. A generator in the same state gives its mirror the same scene, reversed."""
     if class_name not in CLASSES:
         raise ValueError(f"no class {class_name!r}; the demo has {', '.join(CLASSES)}")
     motion, backwards = CLASSES[class_name]
@@ -109,7 +109,7 @@ def _poses(motion: str, num_frames: int, height: int, width: int, rng: np.random
     elif motion == "grow":
         poses[:, 2] *= np.exp(np.log(rng.uniform(1.6, 3.2)) * from_middle)
     elif motion == "turn":
-        poses[:, 3] += np.radians(rng.uniform(120, 300)) * progress
+        poses[:, 3] += np.radians(rng.uniform(180, 330)) * progress
     else:
         assert motion == "appear", motion
         poses[:, 4] *= rng.uniform(0, 0.2) + rng.uniform(0.7, 0.8) * progress

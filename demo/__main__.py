@@ -1,0 +1,129 @@
+"""The whole way in one command, ``python -m demo``: videos, super images, training, evaluation per video, a table.
+
+No second pipeline: each step is a command that any user runs, printed before it is run. Each knows what it has already
+done, so the demo goes on where it was interrupted, and is quick when all is there.
+"""
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LAYOUT = "demo-3x3"  # as configs/preprocess/demo.yaml names it
+EXPERIMENT = "demo"
+# Top-1 of SIFAR-B-12, trained in normal order, with other orders given: Table 9, its Something-Something V2 column.
+SIFAR_TABLE_9 = {"normal": 60.8, "reverse": 23.9, "random": 39.4}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One command: the words after ``python``."""
+
+    title: str
+    words: tuple[str, ...]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status 0 when every step ended well, else that of the first that did not."""
+    args = parse_args(argv)
+    output = shortest(args.output)
+    start = time.monotonic()
+    for step in steps(output, args):
+        status = run_step(step)
+        if status != 0:
+            print(f"demo: stopped at {step.title!r}, see above; run again to go on from there", file=sys.stderr)
+            return status
+    print(table(output))
+    print(f"\n{whereabouts(output)}\n\nall steps: {time.monotonic() - start:.0f} s")
+    return 0
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=ROOT / "demo-output", metavar="DIR", help="where all of it goes")
+    parser.add_argument("--train", type=int, default=200, metavar="N", help="training videos a class (%(default)s)")
+    parser.add_argument(
+        "--validation", type=int, default=40, metavar="N", help="validation videos a class (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the videos, training and shuffling (%(default)s)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="instead of what configs/train/demo.yaml says")
+    return parser.parse_args(argv)
+
+
+def shortest(path: Path) -> Path:
+    """The path as the steps, which run in the repository, can be given it: relative where it lies inside."""
+    path = path.resolve()
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
+def steps(output: Path, args: argparse.Namespace) -> list[Step]:
+    """The commands, in order."""
+    shards, experiment = output / "shards" / LAYOUT, output / "train" / EXPERIMENT
+    seed = str(args.seed)
+    epochs = ("--epochs", str(args.epochs)) if args.epochs is not None else ()
+    counts = ("--train", str(args.train), "--validation", str(args.validation))
+    return [
+        _step("make videos", "-m", "demo.make_videos", output / "videos", *counts, "--seed", seed),
+        _step(
+            *("convert", "-m", "preprocess", "--config", "configs/preprocess/demo.yaml"),
+            *("--source", output / "videos", "--output", output / "shards"),
+        ),
+        _step("look at the shards", "-m", "shards", "preview", shards, "-o", output / "sheet.png"),
+        _step(
+            *("train", "train_image.py", "--config", "configs/train/demo.yaml", "--data-dir", shards),
+            *("--output", output / "train", "--experiment", EXPERIMENT, "--resume", "auto", "--seed", seed, *epochs),
+        ),
+        *(
+            _step(
+                *(f"evaluate, tiles in {order} order", "eval_video.py", "--checkpoint", experiment / "last.pth.tar"),
+                *("--data-dir", shards, "--order", order, "--output", output / "eval" / order),
+            )
+            for order in SIFAR_TABLE_9
+        ),
+    ]
+
+
+def _step(title: str, *words: str | Path) -> Step:
+    return Step(title=title, words=tuple(map(str, words)))
+
+
+def run_step(step: Step) -> int:
+    """Print the command, run it, print how long it took; its exit status."""
+    print(f"\n# {step.title}\n$ python {shlex.join(step.words)}", flush=True)
+    start = time.monotonic()
+    status = subprocess.run([sys.executable, *step.words], cwd=ROOT, check=False).returncode
+    print(f"# {time.monotonic() - start:.1f} s", flush=True)
+    return status
+
+
+def table(output: Path) -> str:
+    """Top-1 by order of the tiles, here and in the paper."""
+    rows = [f"{'order':8} {'demo top-1':>10}   SIFAR-B-12 on SSV2 (Table 9)"]
+    for order, paper in SIFAR_TABLE_9.items():
+        results = json.loads((ROOT / output / "eval" / order / "results.json").read_text())
+        rows.append(f"{order:8} {results['top1']:10.1f}   {paper:.1f}")
+    return "\n" + "\n".join(rows)
+
+
+def whereabouts(output: Path) -> str:
+    """What a person would look at, and where it is."""
+    return "\n".join(
+        f"{what:18} {output / where}"
+        for what, where in (
+            ("some super images", "sheet.png"),
+            ("confusion", "eval/normal/confusion.png"),
+            ("results", "eval/normal/results.json"),
+            ("each video", "eval/normal/predictions.csv"),
+            ("training", f"train/{EXPERIMENT}/summary.csv"),
+            ("its flags", f"train/{EXPERIMENT}/args.yaml"),
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
