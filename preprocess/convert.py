@@ -2,40 +2,48 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from preprocess.annotations.dataset import Video
+from preprocess.annotations.subsets import OUTSIDE
 from preprocess.config import Config
 from preprocess.decode import decoders_to_try, open_video
 from preprocess.plan import PlannedShard
 from preprocess.render import SuperImage, encode, render
 from preprocess.video import DecodeError, VideoInfo
 from preprocess.views import crop_of_view, plan_views
-from shards.format import sample_key, shard_name
+from shards.format import sample_key, shard_name, subset_field
 from shards.records import Failure, Record, Tar
 from shards.write import Sample, ShardWriter, open_shard
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What every shard of a conversion shares. ``digest`` names configuration and videos together."""
+    """What every shard of a conversion shares. ``digest`` names configuration and videos together.
+
+    ``subsets``: the class names of each sub-set. ``multi_label``: some video has several labels.
+    """
 
     config: Config
     source: str
     output: str
     class_names: tuple[str, ...]
     digest: str
+    subsets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    multi_label: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedSample:
-    """A sample, and the layout and view whose tar it belongs to."""
+    """A sample, the layout and view whose tar it belongs to, and the sub-sets that it is in."""
 
     layout: str
     view: int
     sample: Sample
+    subsets: tuple[str, ...]
 
 
 def convert_shard(job: Job, shard: PlannedShard) -> tuple[Failure, ...]:
@@ -46,6 +54,7 @@ def convert_shard(job: Job, shard: PlannedShard) -> tuple[Failure, ...]:
     """
     num_views = job.config.splits[shard.split].num_views
     failures = []
+    subsets: defaultdict[tuple[str, int], Counter] = defaultdict(Counter)
     with contextlib.ExitStack() as stack:
         writers = {
             (layout, view): stack.enter_context(open_shard(_tar_path(job, layout, shard, view)))
@@ -59,8 +68,9 @@ def convert_shard(job: Job, shard: PlannedShard) -> tuple[Failure, ...]:
                 continue
             for item in rendered:
                 writers[item.layout, item.view].add(item.sample)
+                subsets[item.layout, item.view].update(item.subsets)
     for layout in job.config.layouts:
-        tars = tuple(_tar(shard, view, writers[layout, view]) for view in range(num_views))
+        tars = tuple(_tar(shard, view, writers[layout, view], subsets[layout, view]) for view in range(num_views))
         record = Record(split=shard.split, number=shard.number, digest=job.digest, tars=tars, failures=tuple(failures))
         record.write(Path(job.output) / layout)
     return tuple(failures)
@@ -69,7 +79,7 @@ def convert_shard(job: Job, shard: PlannedShard) -> tuple[Failure, ...]:
 def convert_video(job: Job, split: str, video: Video) -> list[RenderedSample] | Failure:
     """All samples of a video by the first decoder that succeeds, or why none did."""
     errors: list[DecodeError] = []
-    for decoder in decoders_to_try(job.config.decoder):
+    for decoder in decoders_to_try(job.config.decoder, os.path.join(job.source, video.path)):
         try:
             return _convert_with(decoder, job, split, video)
         except DecodeError as error:
@@ -82,32 +92,43 @@ def convert_video(job: Job, split: str, video: Video) -> list[RenderedSample] | 
 def _convert_with(decoder: str, job: Job, split_name: str, video: Video) -> list[RenderedSample]:
     config, split = job.config, job.config.splits[split_name]
     path = os.path.join(job.source, video.path)
-    with open_video(path, decoder=decoder, timeout_seconds=config.timeout_seconds) as source:
+    with open_video(
+        path, decoder=decoder, timeout_seconds=config.timeout_seconds, frame_rate=video.frame_rate
+    ) as source:
         views = plan_views(video, source.info, config, split)
         images = render(source, views, lambda number, size: crop_of_view(video, number, size, config, split))
         return [_rendered_sample(image, job, video, source.info, split.num_views) for image in images]
 
 
 def _rendered_sample(image: SuperImage, job: Job, video: Video, info: VideoInfo, num_views: int) -> RenderedSample:
+    target = video.target(flipped=image.crop.flip)
     sample = Sample(
         key=sample_key(video.key, image.view.number),
         image=encode(image.pixels, job.config.encoding),
         extension=job.config.encoding.extension,
-        label=video.labels[0],
+        label=target.labels[0],
         metadata=_metadata(image, video, info, num_views, job.class_names),
     )
-    return RenderedSample(layout=image.clip.layout.name, view=image.view.number, sample=sample)
+    inside = tuple(name for name, index in target.subsets if index != OUTSIDE)
+    return RenderedSample(layout=image.clip.layout.name, view=image.view.number, sample=sample, subsets=inside)
 
 
 def _metadata(image: SuperImage, video: Video, info: VideoInfo, num_views: int, class_names: Sequence[str]) -> dict:
-    """``KEY.json``: where each tile comes from. Times in seconds from the first frame, the crop in pixels."""
+    """``KEY.json``: where each tile comes from. Times in seconds from the first frame, the crop in pixels.
+
+    The labels are those of what the view shows: a mirrored one may have others than its video. Each sub-set has a field
+    of its own, with the class index in it, or -1.
+    """
     crop, indices = image.crop, image.clip.indices
+    target = video.target(flipped=crop.flip)
     return {
         "video": video.key,
         "path": video.path,
-        "label": video.labels[0],
-        "label_name": class_names[video.labels[0]],
-        "labels": list(video.labels),
+        "label": target.labels[0],
+        "label_name": class_names[target.labels[0]],
+        "labels": list(target.labels),
+        "label_names": [class_names[label] for label in target.labels],
+        **{subset_field(name): index for name, index in target.subsets},
         "view": image.view.number,
         "num_views": num_views,
         "clip": image.view.clip_number,
@@ -126,10 +147,11 @@ def _tar_path(job: Job, layout: str, shard: PlannedShard, view: int) -> Path:
     return Path(job.output) / layout / shard_name(shard.split, view, shard.number)
 
 
-def _tar(shard: PlannedShard, view: int, writer: ShardWriter) -> Tar:
+def _tar(shard: PlannedShard, view: int, writer: ShardWriter, subsets: Counter) -> Tar:
     return Tar(
         name=shard_name(shard.split, view, shard.number),
         sha256=writer.sha256,
         bytes=writer.num_bytes,
         samples=writer.num_samples,
+        subsets=dict(subsets),
     )

@@ -1,7 +1,8 @@
 """The only door to a decoder.
 
 Two stand behind it. PyAV decodes in this process: exact, quick, and strict, it gives up on a broken stream. ffmpeg runs
-as a process of its own: slower, it conceals what it can and can be killed. ``auto`` tries them in that order.
+as a process of its own: slower, it conceals what it can and can be killed. ``auto`` tries them in that order. A folder
+of numbered frames is a video too, whichever decoder is named.
 """
 
 import os
@@ -9,6 +10,7 @@ import time
 
 from preprocess.decode_ffmpeg import FfmpegVideo
 from preprocess.decode_ffmpeg import decoder_version as ffmpeg_version
+from preprocess.decode_folder import FolderVideo
 from preprocess.decode_pyav import PyavVideo
 from preprocess.decode_pyav import decoder_version as pyav_version
 from preprocess.video import DecodeError, VideoSource
@@ -16,15 +18,23 @@ from preprocess.video import DecodeError, VideoSource
 _DECODERS = {"pyav": PyavVideo, "ffmpeg": FfmpegVideo}
 
 
-def decoders_to_try(decoder: str) -> tuple[str, ...]:
-    """``auto -> (pyav, ffmpeg)``; a named one alone."""
+def decoders_to_try(decoder: str, path: str) -> tuple[str, ...]:
+    """``auto -> (pyav, ffmpeg)``; a named one alone; for a folder of frames its reader."""
+    if os.path.isdir(path):
+        return ("folder",)
     return ("pyav", "ffmpeg") if decoder == "auto" else (decoder,)
 
 
-def open_video(path: str, *, decoder: str, timeout_seconds: float) -> VideoSource:
-    """Open a video with one decoder. All of its use must end within ``timeout_seconds``, or it raises DecodeError."""
+def open_video(path: str, *, decoder: str, timeout_seconds: float, frame_rate: float | None = None) -> VideoSource:
+    """Open a video with one decoder. All of its use must end within ``timeout_seconds``, or it raises DecodeError.
+
+    ``frame_rate`` (frames a second) is for a folder of frames, which does not tell its own.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    if os.path.isdir(path):
+        return FolderVideo(path, deadline=deadline, frame_rate=frame_rate)
     _refuse_what_is_no_file(path)
-    return _DECODERS[decoder](path, deadline=time.monotonic() + timeout_seconds)
+    return _DECODERS[decoder](path, deadline=deadline)
 
 
 def decoder_versions() -> dict[str, str]:

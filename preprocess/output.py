@@ -10,7 +10,16 @@ from preprocess.config import Config, digest_of
 from preprocess.convert import Job
 from preprocess.decode import decoder_versions
 from preprocess.plan import PlannedShard
-from shards.format import FORMAT_VERSION, MANIFEST_NAME, RECORDS_DIR, Split, shard_name, view_split
+from shards.format import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    RECORDS_DIR,
+    Split,
+    shard_name,
+    subset_field,
+    subset_split,
+    view_split,
+)
 from shards.records import Record, read_record
 from shards.storage import remove_partial_files, write_whole
 
@@ -118,6 +127,8 @@ def complete(job: Job, records: dict[str, list[Record]]) -> None:
             "sampling": job.config.shaping()["layout_sampling"][name],
             "views": {split: entry.num_views for split, entry in job.config.splits.items()},
             "class_names": list(job.class_names),
+            "subsets": {subset: list(names) for subset, names in job.subsets.items()},
+            "multi_label": job.multi_label,
             "mean": IMAGENET_MEAN,
             "std": IMAGENET_STD,
             "digest": job.digest,
@@ -134,24 +145,42 @@ def _splits(config: Config, records: list[Record]) -> dict[str, dict]:
     splits = {}
     for name, entry in config.splits.items():
         of_split = sorted((record for record in records if record.split == name), key=lambda record: record.number)
-        by_view = [_files(of_split, name, view) for view in range(entry.num_views)]
-        splits[name] = _split(name, [file for files in by_view for file in files])
-        for view, files in enumerate(by_view):
-            splits[view_split(name, view)] = _split(view_split(name, view), files)
+        splits |= _with_views(name, [_files(of_split, name, view) for view in range(entry.num_views)])
+        for subset in config.subsets:
+            if subset == config.only:
+                continue
+            files = [_files(of_split, name, view, subset) for view in range(entry.num_views)]
+            # A split without samples is left out: timm's trainer would divide by their number.
+            if any(files):
+                splits |= _with_views(subset_split(name, subset), files, subset_field(subset))
     return splits
 
 
-def _files(records: list[Record], split: str, view: int) -> list[tuple[str, int]]:
-    """(name, samples) of one view's tars; one whose videos all failed is empty and not listed."""
+def _with_views(name: str, by_view: list[list[tuple[str, int]]], alt_label: str = "") -> dict[str, dict]:
+    splits = {name: _split(name, [file for files in by_view for file in files], alt_label)}
+    for view, files in enumerate(by_view):
+        splits[view_split(name, view)] = _split(view_split(name, view), files, alt_label)
+    return splits
+
+
+def _files(records: list[Record], split: str, view: int, subset: str | None = None) -> list[tuple[str, int]]:
+    """(name, samples, or those in a sub-set) of one view's tars; one that holds none is not listed."""
     files = []
     for record in records:
         tar = record.tars[view]
         assert tar.name == shard_name(split, view, record.number)
-        if tar.samples:
-            files.append((tar.name, tar.samples))
+        count = tar.samples if subset is None else tar.subsets.get(subset, 0)
+        if count:
+            files.append((tar.name, count))
     return files
 
 
-def _split(name: str, files: list[tuple[str, int]]) -> dict:
+def _split(name: str, files: list[tuple[str, int]], alt_label: str) -> dict:
     names, lengths = [name for name, _ in files], [length for _, length in files]
-    return Split(name=name, num_samples=sum(lengths), filenames=tuple(names), shard_lengths=tuple(lengths)).to_dict()
+    return Split(
+        name=name,
+        num_samples=sum(lengths),
+        filenames=tuple(names),
+        shard_lengths=tuple(lengths),
+        alt_label=alt_label,
+    ).to_dict()

@@ -54,6 +54,8 @@ def run(config: Config, *, source: Path, output: Path, workers: int, require_com
         output=str(output.absolute()),
         class_names=dataset.class_names,
         digest=identity.digest,
+        subsets=dataset.subsets,
+        multi_label=any(len(video.labels) > 1 for shard in shards for video in shard.videos),
     )
     num_videos = sum(len(shard.videos) for shard in shards)
     allowed = max(1, int(config.max_failures * num_videos))

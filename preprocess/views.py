@@ -55,16 +55,26 @@ def plan_views(video: Video, info: VideoInfo, config: Config, split: SplitConfig
 
 
 def segment_frames(video: Video, info: VideoInfo) -> tuple[int, int]:
-    """(first frame, number of frames) of the video's half-open segment [start, end) in seconds."""
-    first, last = 0, info.num_frames
+    """(first frame, number of frames) of the video's half-open segment; its part behind the last frame is nothing."""
+    first = min(video.start_frame or 0, info.num_frames)
+    last = info.num_frames if video.end_frame is None else min(video.end_frame, info.num_frames)
     if video.start is not None:
-        first = int(np.searchsorted(info.times_seconds, video.start, side="left"))
+        first = max(first, int(np.searchsorted(info.times_seconds, video.start, side="left")))
     if video.end is not None:
-        last = int(np.searchsorted(info.times_seconds, video.end, side="left"))
+        last = min(last, int(np.searchsorted(info.times_seconds, video.end, side="left")))
     if first >= last:
-        duration = float(info.times_seconds[-1])
-        raise DecodeError("empty segment", f"no frame in [{video.start}, {video.end}) of a video of {duration:.2f} s")
+        raise DecodeError("empty segment", f"no frame in {_segment_text(video)} of a video of {_length_text(info)}")
     return first, last - first
+
+
+def _segment_text(video: Video) -> str:
+    if video.start_frame is not None or video.end_frame is not None:
+        return f"the frames [{video.start_frame}, {video.end_frame})"
+    return f"the seconds [{video.start}, {video.end})"
+
+
+def _length_text(info: VideoInfo) -> str:
+    return f"{info.num_frames} frames, the last at {float(info.times_seconds[-1]):.2f} s"
 
 
 def crop_of_view(video: Video, number: int, size: tuple[int, int], config: Config, split: SplitConfig) -> Crop:
@@ -72,7 +82,7 @@ def crop_of_view(video: Video, number: int, size: tuple[int, int], config: Confi
     width, height = size
     if split.mode == "train":
         rng = generator(config.seed, video.key, number, "crop")
-        return crop_for_training(width, height, split.crop, flip=split.flip, rng=rng)
+        return crop_for_training(width, height, split.crop, flip=split.flip and video.may_flip, rng=rng)
     return crop_for_test(
         width, height, number=number % split.crops, num_crops=split.crops, fraction=split.crop_fraction
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shards.format import MANIFEST_NAME, RECORDS_DIR, Manifest, read_manifest, sample_key
+from shards.format import MANIFEST_NAME, RECORDS_DIR, Manifest, read_manifest, sample_key, subset_field
 from shards.read import ShardError, decode_image, iter_samples
 from shards.records import Record, Tar, read_all_records
 from shards.write import Sample
@@ -54,8 +54,12 @@ def _disagreements(directory: Path, manifest: Manifest, records: list[Record]) -
     """Where the manifest, the records and the names on the disk do not say the same."""
     recorded = {tar.name: tar.samples for record in records for tar in record.tars}
     promised = {
-        name: count for split in manifest.splits.values() for name, count in zip(split.filenames, split.shard_lengths)
+        name: count
+        for split in manifest.splits.values()
+        if not split.alt_label
+        for name, count in zip(split.filenames, split.shard_lengths)
     }
+    yield from _subset_disagreements(manifest, records)
     for name in sorted(promised.keys() - recorded.keys()):
         yield f"{name}: in the manifest, but no record in {RECORDS_DIR} tells of it"
     for name in sorted(recorded.keys() - promised.keys()):
@@ -71,6 +75,23 @@ def _disagreements(directory: Path, manifest: Manifest, records: list[Record]) -
             yield f"record {record.split}-{record.number:06d}: of another configuration ({record.digest[:12]})"
 
 
+def _subset_disagreements(manifest: Manifest, records: list[Record]) -> Iterator[str]:
+    """Where a sub-set's lengths are not those of the records."""
+    recorded = {
+        (tar.name, subset_field(subset)): count
+        for record in records
+        for tar in record.tars
+        for subset, count in tar.subsets.items()
+    }
+    for split in manifest.splits.values():
+        for name, count in zip(split.filenames, split.shard_lengths):
+            if split.alt_label and recorded.get((name, split.alt_label), 0) != count:
+                yield (
+                    f"{name}: {count} samples of {split.name} in the manifest, "
+                    f"{recorded.get((name, split.alt_label), 0)} in its record"
+                )
+
+
 def _check_tar(path: Path, tar: Tar, record: Record, view: int, manifest: Manifest, report: Report) -> None:
     report.shards += 1
     if not path.exists():
@@ -81,16 +102,19 @@ def _check_tar(path: Path, tar: Tar, record: Record, view: int, manifest: Manife
     if digest != tar.sha256:
         report.problems.append(f"{path}: SHA-256 is {digest[:12]}..., its record says {tar.sha256[:12]}...")
     labels = report.labels.setdefault(record.split, Counter())
-    keys = Counter()
+    keys, members = Counter(), Counter()
     try:
         for sample in iter_samples(path, num_samples=tar.samples):
             report.samples += 1
             labels[sample.label] += 1
             keys[sample.key] += 1
+            members.update(name for name in manifest.subsets if sample.metadata.get(subset_field(name), -1) >= 0)
             report.problems.extend(f"{path}: {problem}" for problem in _sample_problems(sample, path, view, manifest))
     except ShardError as error:
         report.problems.append(str(error))
     report.problems.extend(f"{path}: key {key!r} stands {n} times" for key, n in keys.items() if n > 1)
+    if members != Counter(tar.subsets):
+        report.problems.append(f"{path}: {dict(members)} samples in sub-sets, its record says {tar.subsets}")
 
 
 def _sample_problems(sample: Sample, path: Path, view: int, manifest: Manifest) -> Iterator[str]:

@@ -68,14 +68,29 @@ def view_split(split: str, view: int) -> str:
     return f"{split}_v{view:02d}"
 
 
+def subset_split(split: str, subset: str) -> str:
+    """The samples of a split that are in a sub-set: ``("train", "mini") -> "train_mini"``."""
+    return f"{split}_{subset}"
+
+
+def subset_field(subset: str) -> str:
+    """The field of ``KEY.json`` that holds the class index within a sub-set, or -1: ``"mini" -> "mini_label"``."""
+    return f"{subset}_label"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """One split of a manifest: file names relative to the directory, and the number of samples in each."""
+    """One split of a manifest: file names relative to the directory, and the number of samples in each.
+
+    ``alt_label`` (timm's word) is the field of ``KEY.json`` that holds the label in place of ``KEY.cls``, with -1 for a
+    sample that is not in this split; the lengths count those that are.
+    """
 
     name: str
     num_samples: int
     filenames: tuple[str, ...]
     shard_lengths: tuple[int, ...]
+    alt_label: str = ""
 
     def __post_init__(self):
         if len(self.filenames) != len(self.shard_lengths) or sum(self.shard_lengths) != self.num_samples:
@@ -90,6 +105,7 @@ class Split:
             "num_samples": self.num_samples,
             "filenames": list(self.filenames),
             "shard_lengths": list(self.shard_lengths),
+            **({"alt_label": self.alt_label} if self.alt_label else {}),
         }
 
 
@@ -114,6 +130,17 @@ class Manifest:
     def class_names(self) -> list[str]:
         """Names in index order."""
         return self.superimage["class_names"]
+
+    def class_names_of(self, split: str) -> list[str]:
+        """Names in index order of one split: a sub-set numbers its own classes. ValueError for an unknown split."""
+        alt_label = self.split(split).alt_label
+        names = {subset_field(subset): names for subset, names in self.subsets.items()}
+        return names[alt_label] if alt_label else self.class_names
+
+    @property
+    def subsets(self) -> dict[str, list[str]]:
+        """The class names of each sub-set, in its own index order."""
+        return self.superimage.get("subsets", {})
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -150,6 +177,7 @@ def parse_manifest(raw: dict) -> Manifest:
                 num_samples=split["num_samples"],
                 filenames=tuple(split["filenames"]),
                 shard_lengths=tuple(split["shard_lengths"]),
+                alt_label=split.get("alt_label", ""),
             )
             for name, split in raw["splits"].items()
         }

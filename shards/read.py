@@ -21,9 +21,11 @@ class ShardError(ValueError):
 
 
 def iter_samples(
-    path: str | Path, *, num_samples: int | None = None, start: int = 0, stop: int | None = None
+    path: str | Path, *, num_samples: int | None = None, start: int = 0, stop: int | None = None, alt_label: str = ""
 ) -> Iterator[Sample]:
     """The samples ``start <= i < stop`` of one tar, the bytes still encoded.
+
+    ``alt_label`` is that of a split: the samples are those of its sub-set alone, with their labels within it.
 
     ``num_samples`` is what the manifest says the tar holds: a tar cut at a member's border, or with a broken header in
     its middle, is otherwise no different from a shorter one. Raises ShardError for anything but whole samples.
@@ -34,8 +36,10 @@ def iter_samples(
             for key, members in _groups(tar):
                 if stop is not None and count >= stop:
                     return
+                if alt_label and _metadata(tar, members)[alt_label] < 0:
+                    continue
                 if count >= start:
-                    yield _sample(tar, key, members)
+                    yield _sample(tar, key, members, alt_label)
                 count += 1
     except (tarfile.TarError, OSError, EOFError, KeyError, ValueError) as error:
         if isinstance(error, FileNotFoundError):
@@ -61,16 +65,21 @@ def _groups(tar: tarfile.TarFile) -> Iterator[tuple[str, dict[str, tarfile.TarIn
         yield key, members
 
 
-def _sample(tar: tarfile.TarFile, key: str, members: dict[str, tarfile.TarInfo]) -> Sample:
+def _metadata(tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo]) -> dict:
+    return json.loads(_content(tar, members["json"]))
+
+
+def _sample(tar: tarfile.TarFile, key: str, members: dict[str, tarfile.TarInfo], alt_label: str) -> Sample:
     extension = next((extension for extension in IMAGE_EXTENSIONS if extension in members), None)
     if extension is None:
         raise ValueError(f"sample {key!r} has no image, only {', '.join(sorted(members))}")
+    metadata = _metadata(tar, members)
     return Sample(
         key=key,
         image=_content(tar, members[extension]),
         extension=extension,
-        label=int(_content(tar, members["cls"])),
-        metadata=json.loads(_content(tar, members["json"])),
+        label=metadata[alt_label] if alt_label else int(_content(tar, members["cls"])),
+        metadata=metadata,
     )
 
 

@@ -1,7 +1,7 @@
 """``_records/SPLIT-NUMBER.json``: what became of one planned shard. Its presence means that its tars are whole."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from shards.format import RECORDS_DIR, record_name
@@ -10,12 +10,13 @@ from shards.storage import write_whole
 
 @dataclass(frozen=True, kw_only=True)
 class Tar:
-    """One view's tar of a planned shard."""
+    """One view's tar of a planned shard; ``subsets``: how many of its samples are in each sub-set."""
 
     name: str
     sha256: str
     bytes: int
     samples: int
+    subsets: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,7 +45,7 @@ class ShardReader(Reader):
             raise ValueError(f"{root}: no manifest of super images; give a directory made by 'python -m preprocess'")
         self.root = Path(root)
         self.split = manifest.split(split)
-        self.class_to_idx = {name: index for index, name in enumerate(manifest.class_names)}
+        self.class_to_idx = {name: index for index, name in enumerate(manifest.class_names_of(split))}
         self.is_training = is_training
         self.batch_size = batch_size
         self.seed = seed
@@ -74,7 +74,9 @@ class ShardReader(Reader):
 
     def filenames(self, basename: bool = False, absolute: bool = False) -> list[str]:
         """The keys of all samples of the split, in the order of evaluation."""
-        return [sample.key for path, count in self._files() for sample in iter_samples(path, num_samples=count)]
+        return [
+            sample.key for sample, _ in _read_row(self._files(), range(self.split.num_samples), self.split.alt_label)
+        ]
 
     def _files(self) -> list[tuple[Path, int]]:
         return [(self.root / name, count) for name, count in zip(self.split.filenames, self.split.shard_lengths)]
@@ -97,11 +99,11 @@ class ShardReader(Reader):
         )
         files = self._files()
         if not self.is_training:
-            return _read_row(files, share)
+            return _read_row(files, share, self.split.alt_label)
         random.Random(f"{self.seed} {self._epoch.value}").shuffle(files)
         # Keyed by the share's start, which no other worker of the epoch has.
         generator = random.Random(f"{self.seed} {self._epoch.value} {share.start}")
-        return _shuffled(_read_row(files, share), self.shuffle_size, generator)
+        return _shuffled(_read_row(files, share, self.split.alt_label), self.shuffle_size, generator)
 
 
 def _rank_and_size() -> tuple[int, int]:
@@ -110,11 +112,12 @@ def _rank_and_size() -> tuple[int, int]:
     return 0, 1
 
 
-def _read_row(files: list[tuple[Path, int]], share: range) -> Iterator[tuple[Sample, Path]]:
+def _read_row(files: list[tuple[Path, int]], share: range, alt_label: str) -> Iterator[tuple[Sample, Path]]:
     """The samples ``share`` of all files laid end to end."""
     for number, start, stop in cut_row([count for _, count in files], share):
         path, count = files[number]
-        for sample in iter_samples(path, num_samples=count, start=start, stop=stop if stop < count else None):
+        last = stop if stop < count else None
+        for sample in iter_samples(path, num_samples=count, start=start, stop=last, alt_label=alt_label):
             yield sample, path
 
 
