@@ -53,12 +53,12 @@ def indices_for_training(
             return _in_segments(num_frames, rng.random(clip_frames))
         segment = num_frames // clip_frames
         if segment == 0:
-            return _in_segments(num_frames, np.full(clip_frames, 0.5))
+            return _at_same_place(num_frames, clip_frames)
         return np.arange(clip_frames) * segment + rng.integers(segment)
     stride = _stride(sampling, video_fps)
     room = num_frames - _span(clip_frames, stride)
     if room < 0:
-        return _in_segments(num_frames, np.full(clip_frames, 0.5))
+        return _at_same_place(num_frames, clip_frames)
     return _strided(int(rng.integers(room + 1)), clip_frames, stride)
 
 
@@ -74,20 +74,20 @@ def indices_for_test(
     """Test clip number ``clip`` of ``num_clips``; nothing is random.
 
     uniform, one clip: ``int(n/T/2 + t*n/T)``, so ``n=16, T=4 -> [2 6 10 14]`` (SIFAR's code). C clips stand at
-    (c + 1/2)/C of each segment. dense and fps: C evenly spaced starts, the middle for one clip.
+    (c + 1/2)/C of each segment; with ``sifar`` they are shifted by whole frames, ``C=3 -> -1, 0, +1``. dense and fps: C
+    evenly spaced starts, the middle for one clip.
     """
     _check_counts(num_frames, clip_frames)
     if not 0 <= clip < num_clips:
         raise ValueError(f"clip {clip} of {num_clips}: must be in 0..{num_clips - 1}")
     if sampling.strategy == "uniform":
         if sampling.clip_positions == "sifar":
-            middle = _in_segments(num_frames, np.full(clip_frames, 0.5))
-            return np.clip(middle + clip - num_clips // 2, 0, num_frames - 1)
-        return _in_segments(num_frames, np.full(clip_frames, (clip + 0.5) / num_clips))
+            return _sifar_test_clip(num_frames, clip_frames, clip, num_clips)
+        return _at_same_place(num_frames, clip_frames, clip, num_clips)
     stride = _stride(sampling, video_fps)
     room = num_frames - _span(clip_frames, stride)
     if room < 0:
-        return _in_segments(num_frames, np.full(clip_frames, (clip + 0.5) / num_clips))
+        return _at_same_place(num_frames, clip_frames, clip, num_clips)
     start = room / 2 if num_clips == 1 else room * clip / (num_clips - 1)
     return _strided(int(start), clip_frames, stride)
 
@@ -95,6 +95,24 @@ def indices_for_test(
 def _check_counts(num_frames: int, clip_frames: int) -> None:
     if num_frames < 1 or clip_frames < 1:
         raise ValueError(f"{num_frames} frames in the video, {clip_frames} in the clip: both must be at least 1")
+
+
+def _at_same_place(num_frames: int, clip_frames: int, clip: int = 0, num_clips: int = 1) -> np.ndarray:
+    """The frame at (clip + 1/2) / num_clips of each segment, in whole numbers: no rounding moves it by a frame."""
+    parts = 2 * num_clips * np.arange(clip_frames, dtype=np.int64) + 2 * clip + 1
+    return parts * num_frames // (2 * num_clips * clip_frames)
+
+
+def _sifar_test_clip(num_frames: int, clip_frames: int, clip: int, num_clips: int) -> np.ndarray:
+    """The middles of the segments, shifted by -1, 0, +1, ... frames, but not out of the segment, as SIFAR's code does.
+
+    Where there are not more frames than asked for, that code draws frames at random; here they repeat in order.
+    """
+    if num_frames <= clip_frames:
+        return _at_same_place(num_frames, clip_frames)
+    segment = num_frames / clip_frames
+    shift = min(max(clip - (num_clips - 1) // 2, -segment / 2), segment / 2 - 1e-4)
+    return (segment / 2 + shift + segment * np.arange(clip_frames)).astype(np.int64)
 
 
 def _in_segments(num_frames: int, places: np.ndarray) -> np.ndarray:

@@ -88,22 +88,39 @@ def _check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def _nested_shape(layout: Layout) -> tuple[int, int, int, int]:
-    """(outer rows, outer columns, inner rows, inner columns) of a nested order, or a ValueError."""
+    """(outer rows, outer columns, inner rows, inner columns) of a nested order, or a ValueError.
+
+    N groups are laid out row by row, and each is a block of frames laid out row by row (Flatten eq. 5-10). The paper
+    shows squares alone: 16 frames as 2x2 blocks of 2x2. Otherwise the block is the squarest that tiles the grid, and
+    wide rather than tall: 36 frames in 6 groups are 3x2 blocks of 2x3; 9 in 3 are strips of 1x3, which is row_major.
+    """
     groups = layout.groups if layout.groups is not None else math.isqrt(layout.frames)
+    if layout.groups is None and groups**2 != layout.frames:
+        raise ValueError(
+            f"layout {layout.name}: order=nested makes sqrt(T) groups, but T={layout.frames} is no square; give groups"
+        )
     if layout.frames != layout.cells or groups < 1 or layout.frames % groups:
         raise ValueError(
             f"layout {layout.name}: order=nested needs a full grid and groups that divide it; "
             f"got {layout.frames} frames in {layout.rows}x{layout.columns} with groups={groups}"
         )
-    outer = grid_for(groups)
-    inner = grid_for(layout.frames // groups)
-    if (outer[0] * inner[0], outer[1] * inner[1]) != (layout.rows, layout.columns) or outer[0] * outer[1] != groups:
+    blocks = _blocks(layout, layout.frames // groups)
+    if not blocks:
         raise ValueError(
-            f"layout {layout.name}: {groups} groups of {layout.frames // groups} frames make "
-            f"{outer[0] * inner[0]}x{outer[1] * inner[1]} cells, not {layout.rows}x{layout.columns}; "
+            f"layout {layout.name}: no block of {layout.frames // groups} frames tiles {layout.rows}x{layout.columns}; "
             "choose another number of groups"
         )
-    return (*outer, *inner)
+    rows, columns = min(blocks, key=lambda block: (abs(block[1] - block[0]), block[0] > block[1]))
+    return layout.rows // rows, layout.columns // columns, rows, columns
+
+
+def _blocks(layout: Layout, frames: int) -> list[tuple[int, int]]:
+    """All (rows, columns) of ``frames`` cells that tile the grid without a rest."""
+    return [
+        (rows, frames // rows)
+        for rows in range(1, frames + 1)
+        if frames % rows == 0 and layout.rows % rows == 0 and layout.columns % (frames // rows) == 0
+    ]
 
 
 def clip_order(layout: Layout, rng: np.random.Generator | None = None) -> np.ndarray:
