@@ -14,6 +14,8 @@ from timm.models.resnet import Bottleneck
 from timm.models.resnetv2 import resnetv2_152x2_bit
 from torch import nn
 
+from models.weights import unwrap
+
 
 def kernel_block(channels: int, kernel: int, *, depthwise: bool = False) -> Bottleneck:
     """``2048 -> 512 -> 512 (kernel x kernel, stride 1) -> 2048``, the input added. It begins as the identity.
@@ -53,10 +55,11 @@ class SifarResNet(ResNet):
 
 def keep_extra_blocks(state_dict: dict, model: nn.Module) -> dict[str, torch.Tensor]:
     """Weights of the plain ResNet, with the extra blocks as the model was made: they have no pretrained weights."""
-    for key in ("model", "state_dict"):
-        state_dict = state_dict.get(key, state_dict)
     extra = tuple(f"layer4.{index}." for index in range(model.num_plain_blocks, len(model.layer4)))
-    return {**{name: value for name, value in model.state_dict().items() if name.startswith(extra)}, **state_dict}
+    return {
+        **{name: value for name, value in model.state_dict().items() if name.startswith(extra)},
+        **unwrap(state_dict),
+    }
 
 
 DEPTHS = {"sifar_resnet50": (3, 4, 6, 3), "sifar_resnet101": (3, 4, 23, 3)}
@@ -70,8 +73,11 @@ BIT = "sifar_resnetv2_152x2_bit"
 
 
 def _cfg(published_name: str) -> dict:
+    """Weights of the published model, for a super image of 3x3 tiles of 224 px: any other size will do as well."""
     published = get_pretrained_cfg(published_name).to_dict()
-    return {name: value for name, value in published.items() if name not in ("architecture", "tag")}
+    own = ("architecture", "tag", "test_input_size", "test_crop_pct")
+    super_image = {"input_size": (3, 672, 672), "pool_size": (21, 21), "crop_pct": 1.0}
+    return {**{name: value for name, value in published.items() if name not in own}, **super_image}
 
 
 default_cfgs = generate_default_cfgs(

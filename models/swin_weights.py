@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from models.weights import check_fit, unwrap, without_other_head
+
 TABLE = "relative_position_bias_table"
 TILES = "patch_embed.frame_pos_embed"
 _BUFFERS = ("relative_position_index", "attn_mask")
@@ -22,16 +24,14 @@ def adapt_swin(state_dict: dict, model: nn.Module) -> dict[str, torch.Tensor]:
     A head of another number of classes is left out; tiles without vectors keep those that the model was made with.
     ValueError for a weight that has no place, or a place that has no weight.
     """
-    for key in ("model", "state_dict"):
-        state_dict = state_dict.get(key, state_dict)
     own = model.state_dict()
-    adapted = {name: fit_table(tensor, name, model) for name, tensor in timm_names(state_dict).items()}
+    adapted = {name: fit_table(tensor, name, model) for name, tensor in timm_names(unwrap(state_dict)).items()}
+    if TILES in adapted and TILES not in own:
+        raise ValueError(f"the weights have {TILES} and the model has none: choose a model that ends in _ape")
     if TILES in own and TILES not in adapted:
         _log.info("the weights have no vectors per tile: these start at random")
         adapted[TILES] = own[TILES]
-    for name in [name for name in adapted if name.startswith("head.")]:
-        if name not in own or adapted[name].shape != own[name].shape:
-            del adapted[name]
+    adapted = without_other_head(adapted, own)
     check_fit(adapted, own)
     return adapted
 
@@ -41,7 +41,6 @@ def timm_names(state_dict: dict) -> dict[str, torch.Tensor]:
 
     Microsoft's stages end with the step to the next; timm's begin with it.
     """
-    state_dict = {name.removeprefix("module."): tensor for name, tensor in state_dict.items()}
     microsoft = "layers.0.downsample.reduction.weight" in state_dict
     return {_timm_name(name, microsoft): tensor for name, tensor in state_dict.items() if not name.endswith(_BUFFERS)}
 
@@ -77,19 +76,3 @@ def resize_table(table: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     image = table.float().T.reshape(1, -1, side, side)
     resized = F.interpolate(image, size=size, mode="bilinear", align_corners=False)
     return resized.flatten(2)[0].T.contiguous().to(table.dtype)
-
-
-def check_fit(state_dict: dict, own: dict) -> None:
-    """ValueError unless the names and shapes are the model's; its head alone may be missing."""
-    unknown = sorted(set(state_dict) - set(own))
-    missing = sorted(name for name in set(own) - set(state_dict) if not name.startswith("head."))
-    if TILES in unknown:
-        raise ValueError(f"the weights have {TILES} and the model has none: choose a model that ends in _ape")
-    if unknown or missing:
-        first = f"{unknown[0]} has no place in it" if unknown else f"its {missing[0]} is not among them"
-        raise ValueError(f"these are not the weights of this model: {first} ({len(unknown) + len(missing)} such names)")
-    for name, tensor in state_dict.items():
-        if tensor.shape != own[name].shape:
-            raise ValueError(
-                f"{name} is {tuple(tensor.shape)} in the weights and {tuple(own[name].shape)} in the model"
-            )

@@ -15,6 +15,8 @@ from timm.models._features import feature_take_indices
 from torch import nn
 from torch.nn import functional as F
 
+from models.weights import check_fit, unwrap, without_other_head
+
 LayerNorm = partial(nn.LayerNorm, eps=1e-6)
 
 
@@ -229,18 +231,23 @@ def _init_linear(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
+_TWO_OUTPUTS = ("cls_token", "cls_upsample", "norm_cls", "head_cls", "aux_head")
+
+
 def checkpoint_filter_fn(state_dict: dict, model: UniFormer) -> dict[str, torch.Tensor]:
     """The weights that UniFormer's authors publish, under our names; ours pass unchanged.
 
     ``blocks3.7.attn.qkv.weight -> stages.2.blocks.7.attn.qkv.weight``. Class token and token-labelling heads are
-    dropped: they have no place in a network of one output.
+    dropped: they have no place in a network of one output. So is a head of another number of classes. ValueError for
+    the weights of another network.
     """
-    for key in ("model", "state_dict"):
-        state_dict = state_dict.get(key, state_dict)
-    if not any(name.startswith("patch_embed1.") for name in state_dict):
-        return state_dict
-    dropped = re.compile(r"^(cls_token|cls_upsample|norm_cls|head_cls|aux_head)")
-    return {_our_name(name, model): tensor for name, tensor in state_dict.items() if not dropped.match(name)}
+    state_dict, own = unwrap(state_dict), model.state_dict()
+    if any(name.startswith("patch_embed1.") for name in state_dict):
+        ours = {name: tensor for name, tensor in state_dict.items() if not name.startswith(_TWO_OUTPUTS)}
+        state_dict = {_our_name(name, model): tensor for name, tensor in ours.items()}
+    state_dict = without_other_head(state_dict, own)
+    check_fit(state_dict, own)
+    return state_dict
 
 
 def _our_name(name: str, model: UniFormer) -> str:
