@@ -9,9 +9,14 @@ from pathlib import Path
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a conversion; 0 when complete, 1 when too much failed, 2 for a mistake of the user, 130 after Ctrl-C."""
-    args = _parser().parse_args(arguments)
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    needed = [] if args.list else ["config"] if args.inspect else ["config", "source", "output"]
+    missing = [f"--{name}" for name in needed if getattr(args, name) is None]
+    if missing:
+        parser.error(f"{', '.join(missing)} must be given")
     try:
-        return _convert(args)
+        return _list() if args.list else _inspect(args) if args.inspect else _convert(args)
     except (ValueError, OSError) as error:
         print(f"preprocess: {error}", file=sys.stderr)
         return 2
@@ -22,9 +27,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m preprocess", description=__doc__)
-    parser.add_argument("--config", required=True, metavar="FILE", help="YAML, such as those in configs/preprocess/")
-    parser.add_argument("--source", required=True, metavar="DIR", help="where the videos and their lists are")
-    parser.add_argument("--output", required=True, metavar="DIR", help="gets one shard directory for each layout")
+    parser.add_argument("--config", metavar="FILE", help="YAML, such as those in configs/preprocess/")
+    parser.add_argument("--source", metavar="DIR", help="where the videos and their lists are")
+    parser.add_argument("--output", metavar="DIR", help="gets one shard directory for each layout")
+    parser.add_argument("--list", action="store_true", help="print the data sets and the presets, a line each")
+    parser.add_argument(
+        "--inspect", metavar="VIDEO", help="write one video's super images as PNG, with frame numbers and crop boxes"
+    )
+    parser.add_argument(
+        "--require-complete", action="store_true", help="refuse to begin while a listed video is missing"
+    )
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count(), metavar="N", help="processes (default: the number of cores)"
     )
@@ -39,6 +51,31 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _list() -> int:
+    from preprocess.annotations import FORMATS
+    from preprocess.presets import PRESETS
+
+    print("data sets (annotations.format):")
+    for name, reader in FORMATS.items():
+        print(f"  {name:24}{reader.summary}")
+    print("presets (layouts):")
+    for name, preset in PRESETS.items():
+        print(f"  {name:24}{preset.summary}")
+    return 0
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    from preprocess.config import load_config
+    from preprocess.inspect_video import inspect_video
+
+    config = load_config(args.config, args.overrides)
+    for note in config.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for line in inspect_video(config, Path(args.inspect), Path(args.output or "inspect")):
+        print(line)
+    return 0
+
+
 def _convert(args: argparse.Namespace) -> int:
     if args.workers < 1:
         raise ValueError(f"--workers {args.workers}: must be at least 1")
@@ -47,7 +84,13 @@ def _convert(args: argparse.Namespace) -> int:
     from preprocess.run import run
 
     config = load_config(args.config, args.overrides)
-    summary = run(config, source=Path(args.source), output=Path(args.output), workers=args.workers)
+    summary = run(
+        config,
+        source=Path(args.source),
+        output=Path(args.output),
+        workers=args.workers,
+        require_complete=args.require_complete,
+    )
     for failure in summary.failures[:20]:
         print(f"left out: {failure.path}: {failure.reason} ({failure.detail})", file=sys.stderr)
     for reason, count in summary.reasons().most_common():
