@@ -44,7 +44,7 @@ def load_trained(path: Path, manifest: Manifest, *, model: str | None, model_kwa
         raise ValueError(f"--checkpoint {path}: no such file")
     try:
         content = load_checkpoint_metadata(str(path))
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError) as error:
         raise ValueError(f"--checkpoint {path}: not a checkpoint ({str(error).splitlines()[0]})") from error
     args = _flags(path, content, manifest, model=model, model_kwargs=model_kwargs)
     net = build_model(args)

@@ -71,7 +71,7 @@ def restore(args, checkpoint: Path | None, model: nn.Module, optimizer, scaler) 
             loss_scaler=None if args.no_resume_opt else scaler,
             log_info=False,
         )
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError) as error:
         raise ValueError(f"{checkpoint}: no checkpoint of this model ({str(error).splitlines()[0]})") from error
     if epoch is None:
         raise ValueError(f"{checkpoint}: holds weights alone; start from them with --initial-checkpoint")

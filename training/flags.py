@@ -91,7 +91,7 @@ FLAGS = (
     Flag("--recount", int, 1, "boxes erased"),
     Flag("--mixup", float, 0.0, "alpha of mixup"),
     Flag("--cutmix", float, 0.0, "alpha of CutMix"),
-    Flag("--cutmix-minmax", float, None, "smallest and largest part that CutMix cuts", {"nargs": 2}),
+    Flag("--cutmix-minmax", float, None, "smallest and largest part that CutMix cuts", MANY),
     Flag("--mixup-prob", float, 1.0, "probability of either"),
     Flag("--mixup-switch-prob", float, 0.5, "probability of CutMix where both are on"),
     Flag("--mixup-mode", str, "batch", "one draw for each", {"choices": ("batch", "pair", "elem", "half")}),
@@ -123,10 +123,14 @@ DEFAULTS = {flag.dest: flag.default for flag in FLAGS}
 
 
 def check_values(args: argparse.Namespace) -> None:
-    """ValueError for a number that no run can have."""
+    """ValueError for numbers that no run can have."""
     least = {"batch_size": 1, "grad_accum_steps": 1, "log_interval": 1, "checkpoint_hist": 1, "shuffle_size": 1}
     least |= {"workers": 0, "epochs": 1, "validation_batch_size": 1}
     for name, lowest in least.items():
         value = getattr(args, name)
         if value is not None and value < lowest:
             raise ValueError(f"--{name.replace('_', '-')} {value}: must be at least {lowest}")
+    for name in ("scale", "ratio", "cutmix_minmax"):
+        value = getattr(args, name)
+        if value is not None and len(value) != 2:
+            raise ValueError(f"--{name.replace('_', '-')} {value}: two numbers are needed")
