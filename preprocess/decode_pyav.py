@@ -1,4 +1,4 @@
-"""PyAV behind ``decode.py``: packets are counted, then frames are decoded in order and only wanted ones converted."""
+"""PyAV behind ``decode.py``: the packets are looked at first, then only what the wanted frames need is decoded."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -7,9 +7,20 @@ from fractions import Fraction
 import av
 import av.error
 import numpy as np
-from av.stream import Disposition
+from av.stream import Discard, Disposition
+from av.video.reformatter import VideoReformatter
 
+from preprocess.decode_packets import NOTHING, PacketTable, Run, glance_for, packet_table, runs
 from preprocess.video import DecodeError, VideoInfo, check_indices
+
+# Containers that keep the time of each frame (avi, for one, has the order of decoding only), and those of them whose
+# seeks lead where they should.
+_STAMPING_CONTAINERS = ("mov", "matroska", "mpegts")
+_SEEKING_CONTAINERS = ("mov", "matroska")
+# Codecs whose frames carry the time of the packet they came in; those of others are counted.
+_STAMPING_CODECS = ("h264", "hevc", "vp8", "vp9", "av1")
+# Codecs that mark, in its own header, a frame that no other refers to; HEVC only says so within one temporal layer.
+_MARKING_CODECS = ("h264", "hevc")
 
 
 class PyavVideo:
@@ -18,14 +29,14 @@ class PyavVideo:
     def __init__(self, path: str, *, deadline: float):
         self._path = path
         self._deadline = deadline
+        self._reformatter = VideoReformatter()
         self._container = _open(path)
         try:
             self._stream = _video_stream(self._container, path)
-            self.info = VideoInfo(
-                decoder="pyav",
-                codec=self._stream.codec_context.name,
-                times_seconds=self._frame_times(),
-            )
+            self._format = self._container.format.name.split(",")[0]
+            self._codec = self._stream.codec_context.codec.canonical_name
+            self._table = self._look_at_packets()
+            self.info = VideoInfo(decoder="pyav", codec=self._codec, times_seconds=self._times_seconds())
         except BaseException:
             self._container.close()
             raise
@@ -37,58 +48,125 @@ class PyavVideo:
         self._container.close()
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """(index, uint8 (H, W, 3)) of each index. DecodeError where the stream breaks or ends before the last."""
+        """(index, uint8 (H, W, 3)) of each index. DecodeError where the stream breaks or a frame does not come."""
         check_indices(indices, self.info.num_frames)
-        self._rewind()
-        wanted = iter(indices)
-        next_wanted = next(wanted, None)
-        number = -1
-        for number, frame in enumerate(self._decode()):
-            if number == next_wanted:
-                yield number, _upright_rgb(frame)
-                next_wanted = next(wanted, None)
-            if next_wanted is None:
-                return
-        if next_wanted is not None:
+        missing = list(indices)
+        for decode in (self._decode_least, self._decode_in_order):
+            for index, frame in _in_turn(decode(list(missing)), list(missing)):
+                missing.remove(index)
+                yield index, self._upright_rgb(frame)
+        if missing:
             raise DecodeError(
                 "truncated or damaged stream",
-                f"{self._path}: {self.info.num_frames} packets, but only {number + 1} frames decode",
+                f"{self._path}: {self.info.num_frames} frames by its packets, but frame {missing[0]} does not decode",
             )
 
-    def _frame_times(self) -> np.ndarray:
-        """The packets' times in the order shown: one packet a frame, the empty and the discarded ones not counted."""
-        stamps, time_base = [], self._stream.time_base or Fraction(1, 25)
-        try:
-            for packet in self._container.demux(self._stream):
-                if packet.size > 0 and not packet.is_discard:
-                    stamps.append(packet.pts)
-                self._check_deadline()
-        except av.error.FFmpegError as error:
-            raise DecodeError("truncated or damaged file", f"{self._path}: {error}") from error
-        if not stamps:
+    def _look_at_packets(self) -> PacketTable:
+        glance = glance_for(self._codec, self._stream.codec_context.extradata)
+        stamps, decode_stamps, shown, glances = [], [], [], []
+        for packet in self._demux():
+            if packet.is_corrupt:
+                raise DecodeError("truncated or damaged file", f"{self._path}: packet {len(stamps)} is not whole")
+            glances.append(glance(memoryview(packet)) if glance else NOTHING)
+            stamps.append(packet.pts)
+            decode_stamps.append(packet.dts)
+            shown.append(not packet.is_discard and not glances[-1].hidden)
+            if packet.has_sidedata("new_extradata"):
+                glance = None  # other headers from here on: what is seen now tells nothing of later packets
+        if not any(shown):
             raise DecodeError("no frames", f"{self._path}: its video stream holds no packets")
-        if None in stamps:
-            return _even_times(len(stamps), self._stream.average_rate)
-        seconds = np.sort(np.array([float(stamp * time_base) for stamp in stamps]))
+        return packet_table(stamps, decode_stamps, shown, glances if glance else [])
+
+    def _times_seconds(self) -> np.ndarray:
+        stamps = self._table.frame_stamps
+        if stamps is None:
+            # A container that keeps no times (MPEG-4 in avi with B-frames) has a rate.
+            return np.arange(self._table.num_frames) / float(self._stream.average_rate or 25)
+        seconds = np.array([float(stamp * (self._stream.time_base or Fraction(1, 25))) for stamp in stamps])
         return seconds - seconds[0]
 
-    def _rewind(self) -> None:
+    def _decode_least(self, indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """What is exact and cheap, and as many of the frames as it gives."""
+        if not self._is_stamped() or self._format not in _SEEKING_CONTAINERS:
+            return
+        may_skip = self._codec in _MARKING_CODECS and not (self._codec == "hevc" and self._table.layered)
+        for run in runs(self._table, indices):
+            yield from self._decode_run(run, may_skip)
+
+    def _decode_run(self, run: Run, may_skip: bool) -> Iterator[tuple[int, av.VideoFrame]]:
+        context, wanted = self._stream.codec_context, dict(run.wanted)
+        context.flush_buffers()
+        for packet in self._packets_of_run(run):
+            context.skip_frame = "NONREF" if may_skip and packet is not None and packet.pts not in wanted else "DEFAULT"
+            for frame in self._decode(packet):
+                if frame.pts in wanted:
+                    yield wanted.pop(frame.pts), frame
+            if not wanted:
+                return
+
+    def _packets_of_run(self, run: Run) -> Iterator[av.Packet | None]:
+        """The packets, then None, which has the decoder give out what it still holds. Ends early if the seek misled."""
+        self._container.seek(self._table.seek_stamps[run.first], stream=self._stream)
+        for number, packet in enumerate(self._demux(), run.first):
+            if packet.pts != self._table.stamps[number]:
+                return
+            yield packet
+            if number == run.last:
+                break
+        yield None
+
+    def _decode_in_order(self, indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Everything from the start to the last wanted frame."""
+        if not indices:
+            return
+        self._reopen()
+        stamped = self._is_stamped()
+        names = self._table.frame_stamps[indices].tolist() if stamped else indices
+        wanted = dict(zip(names, indices))
+        packets = (packet for part in (self._demux(), (None,)) for packet in part)
+        frames = (frame for packet in packets for frame in self._decode(packet))
+        for number, frame in enumerate(frames):
+            name = frame.pts if stamped else number
+            if name in wanted:
+                yield wanted.pop(name), frame
+            if not wanted:
+                return
+
+    def _is_stamped(self) -> bool:
+        """Whether a frame is known by its time; else frames are counted."""
+        return (
+            self._format in _STAMPING_CONTAINERS and self._codec in _STAMPING_CODECS and self._table.stamps is not None
+        )
+
+    def _demux(self) -> Iterator[av.Packet]:
+        """The packets that are not empty."""
+        try:
+            for packet in self._container.demux(self._stream):
+                if time.monotonic() > self._deadline:
+                    raise DecodeError("time limit", f"{self._path}: decoding took longer than timeout_seconds allows")
+                if packet.size > 0:
+                    yield packet
+        except av.error.FFmpegError as error:
+            raise DecodeError("truncated or damaged file", f"{self._path}: {error}") from error
+
+    def _decode(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+        try:
+            return self._stream.codec_context.decode(packet)
+        except av.error.FFmpegError as error:
+            raise DecodeError("truncated or damaged stream", f"{self._path}: {error}") from error
+
+    def _reopen(self) -> None:
         """A fresh container rather than a seek: not every format finds its own beginning again."""
         self._container.close()
         self._container = _open(self._path)
         self._stream = _video_stream(self._container, self._path)
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        try:
-            for frame in self._container.decode(self._stream):
-                self._check_deadline()
-                yield frame
-        except av.error.FFmpegError as error:
-            raise DecodeError("truncated or damaged stream", f"{self._path}: {error}") from error
-
-    def _check_deadline(self) -> None:
-        if time.monotonic() > self._deadline:
-            raise DecodeError("time limit", f"{self._path}: decoding took longer than timeout_seconds allows")
+    def _upright_rgb(self, frame: av.VideoFrame) -> np.ndarray:
+        """uint8 (H, W, 3), turned as the file asks; PyAV does not turn by itself, the ffmpeg command does."""
+        # One thread, and one context for all frames: to make a new one takes as long as to convert a small frame.
+        rgb = self._reformatter.reformat(frame, format="rgb24", interpolation="BICUBIC", threads=1).to_ndarray()
+        quarters = round(frame.rotation / 90) % 4  # positive is anticlockwise, as in np.rot90
+        return np.ascontiguousarray(np.rot90(rgb, quarters)) if quarters else rgb
 
 
 def decoder_version() -> str:
@@ -108,20 +186,26 @@ def _video_stream(container: av.container.InputContainer, path: str) -> av.Video
     """The first stream of moving pictures: a cover image inside a sound file is none."""
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
-            # One thread a video: the workers are the parallelism, and a second thread only adds memory and overhead.
-            stream.codec_context.thread_count = 1
+            _prepare(container, stream)
             return stream
     kinds = sorted({stream.type for stream in container.streams})
     raise DecodeError("no video stream", f"{path}: it holds {', '.join(kinds) or 'no streams'}")
 
 
-def _even_times(num_frames: int, rate: Fraction | None) -> np.ndarray:
-    """Times for a container that keeps none (MPEG-4 in avi with B-frames)."""
-    return np.arange(num_frames) / float(rate or 25)
+def _prepare(container: av.container.InputContainer, stream: av.VideoStream) -> None:
+    # One thread a video: the workers are the parallelism, and a second thread only adds memory and overhead.
+    stream.codec_context.thread_count = 1
+    # Damage is an error here and not concealed: ffmpeg, which is tried next, conceals it and says so.
+    stream.codec_context.options = {"err_detect": "explode"}
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = Discard.all
 
 
-def _upright_rgb(frame: av.VideoFrame) -> np.ndarray:
-    """uint8 (H, W, 3), turned as the file asks; PyAV does not turn by itself, the ffmpeg command does."""
-    rgb = frame.to_ndarray(format="rgb24", interpolation="BICUBIC")
-    quarters = round(frame.rotation / 90) % 4  # positive is anticlockwise, as in np.rot90
-    return np.ascontiguousarray(np.rot90(rgb, quarters)) if quarters else rgb
+def _in_turn(frames: Iterator[tuple[int, av.VideoFrame]], indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Decoders may give frames in another order than they are shown in; the early ones wait."""
+    waiting = {}
+    for index, frame in frames:
+        waiting[index] = frame
+        while indices and indices[0] in waiting:
+            yield indices[0], waiting.pop(indices.pop(0))
