@@ -124,14 +124,13 @@ class PacketTable:
 
     ``stamps``: int64 (P,), when each packet is shown in the stream's units; None where some have no time, or two the
     same. ``shown``: bool (P,), false for what is only there to be decoded. ``restarts``: bool (P,), the first one true.
-    ``seek_stamps``: what to ask a container for, at each restart. ``frame_stamps``: int64 (F,), ascending, or None.
+    ``frame_stamps``: int64 (F,), ascending, or None.
     ``layered``: some frame may belong to a higher layer.
     """
 
     stamps: np.ndarray | None
     shown: np.ndarray
     restarts: np.ndarray
-    seek_stamps: dict[int, int]
     frame_stamps: np.ndarray | None
     layered: bool
 
@@ -145,9 +144,7 @@ class PacketTable:
         return packets[np.argsort(self.stamps[packets])]
 
 
-def packet_table(
-    stamps: list[int | None], decode_stamps: list[int | None], shown: list[bool], glances: list[Glance]
-) -> PacketTable:
+def packet_table(stamps: list[int | None], shown: list[bool], glances: list[Glance]) -> PacketTable:
     """A table out of what each packet said. ``glances`` is empty where nothing can be said."""
     times = np.array(stamps, np.int64) if None not in stamps and len(set(stamps)) == len(stamps) else None
     restarts = np.arange(len(stamps)) == 0
@@ -158,15 +155,9 @@ def packet_table(
         stamps=times,
         shown=np.array(shown, bool),
         restarts=restarts,
-        seek_stamps={at: _seek_stamp(stamps[at], decode_stamps[at]) for at in np.flatnonzero(restarts).tolist()},
         frame_stamps=None if None in seen else np.sort(np.array(seen, np.int64)),
         layered=not glances or any(glance.layered for glance in glances),
     )
-
-
-def _seek_stamp(stamp: int | None, decode_stamp: int | None) -> int | None:
-    """Containers index packets by the time of decoding, and tell none where that is the time of showing."""
-    return stamp if decode_stamp is None else decode_stamp
 
 
 def _restarts(stamps: np.ndarray, glances: list[Glance]) -> np.ndarray:

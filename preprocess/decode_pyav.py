@@ -63,19 +63,18 @@ class PyavVideo:
 
     def _look_at_packets(self) -> PacketTable:
         glance = glance_for(self._codec, self._stream.codec_context.extradata)
-        stamps, decode_stamps, shown, glances = [], [], [], []
+        stamps, shown, glances = [], [], []
         for packet in self._demux():
             if packet.is_corrupt:
                 raise DecodeError("truncated or damaged file", f"{self._path}: packet {len(stamps)} is not whole")
             glances.append(glance(memoryview(packet)) if glance else NOTHING)
             stamps.append(packet.pts)
-            decode_stamps.append(packet.dts)
             shown.append(not packet.is_discard and not glances[-1].hidden)
             if packet.has_sidedata("new_extradata"):
                 glance = None  # other headers from here on: what is seen now tells nothing of later packets
         if not any(shown):
             raise DecodeError("no frames", f"{self._path}: its video stream holds no packets")
-        return packet_table(stamps, decode_stamps, shown, glances if glance else [])
+        return packet_table(stamps, shown, glances if glance else [])
 
     def _times_seconds(self) -> np.ndarray:
         stamps = self._table.frame_stamps
@@ -106,7 +105,7 @@ class PyavVideo:
 
     def _packets_of_run(self, run: Run) -> Iterator[av.Packet | None]:
         """The packets, then None, which has the decoder give out what it still holds. Ends early if the seek misled."""
-        self._container.seek(self._table.seek_stamps[run.first], stream=self._stream)
+        self._container.seek(int(self._table.stamps[run.first]), stream=self._stream)
         for number, packet in enumerate(self._demux(), run.first):
             if packet.pts != self._table.stamps[number]:
                 return
