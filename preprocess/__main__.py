@@ -80,17 +80,15 @@ def _convert(args: argparse.Namespace) -> int:
     if args.workers < 1:
         raise ValueError(f"--workers {args.workers}: must be at least 1")
     # Here and not above: --help should not wait for the decoders.
+    from preprocess.cluster import Workers
     from preprocess.config import load_config
-    from preprocess.run import run
+    from preprocess.run import prepare, run
 
     config = load_config(args.config, args.overrides)
-    summary = run(
-        config,
-        source=Path(args.source),
-        output=Path(args.output),
-        workers=args.workers,
-        require_complete=args.require_complete,
+    prepared = prepare(
+        config, source=Path(args.source), output=Path(args.output), require_complete=args.require_complete
     )
+    summary = run(prepared, workers=Workers(count=args.workers), progress="auto")
     for failure in summary.failures[:20]:
         print(f"left out: {failure.path}: {failure.reason} ({failure.detail})", file=sys.stderr)
     for reason, count in summary.reasons().most_common():

@@ -54,6 +54,9 @@ class Encoding:
 class Config:
     """A whole conversion. ``max_failures`` is the share of videos that may fail before the job reports failure.
 
+    A video is left out when it needs more than ``timeout_seconds`` or ``memory_limit_mb`` (MiB beside the decoder's own
+    libraries), or when its frames have more than ``max_pixels``.
+
     ``subsets``, ``only`` and ``flip_labels`` are as in ``annotations.subsets``. ``notes`` are what the person at the
     terminal should know of this configuration.
     """
@@ -70,6 +73,8 @@ class Config:
     samples_per_shard: int = 256
     decoder: str = "auto"
     timeout_seconds: float = 120.0
+    memory_limit_mb: int = 2048
+    max_pixels: int = 1 << 26
     max_failures: float = 0.01
     notes: tuple[str, ...] = ()
 
@@ -235,15 +240,16 @@ class _Scalars:
     samples_per_shard: int = 256
     decoder: str = "auto"
     timeout_seconds: float = 120.0
+    memory_limit_mb: int = 2048
+    max_pixels: int = 1 << 26
     max_failures: float = 0.01
 
     def __post_init__(self):
         if self.decoder not in DECODERS:
             raise ValueError(f"decoder={self.decoder!r}: must be one of {', '.join(DECODERS)}")
-        if self.samples_per_shard < 1 or self.timeout_seconds <= 0:
-            raise ValueError(
-                f"samples_per_shard={self.samples_per_shard}, timeout_seconds={self.timeout_seconds}: must be positive"
-            )
+        for name in ("samples_per_shard", "timeout_seconds", "memory_limit_mb", "max_pixels"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}={getattr(self, name)}: must be positive")
         if not 0 <= self.max_failures <= 1:
             raise ValueError(f"max_failures={self.max_failures}: a share, must be in 0..1")
 

@@ -1,103 +1,92 @@
-"""One shard's worth of videos into tars and records. Composes all the rest; knows no Ray."""
+"""One video into samples: decode, cut the views, lay them out, encode. Knows neither Ray nor tars."""
 
-import contextlib
+import dataclasses
 import os
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import time
+from collections.abc import Sequence
 
 from preprocess.annotations.dataset import Video
 from preprocess.annotations.subsets import OUTSIDE
-from preprocess.config import Config
+from preprocess.config import SplitConfig
+from preprocess.crops import Crop
 from preprocess.decode import decoders_to_try, open_video
-from preprocess.plan import PlannedShard
+from preprocess.job import HUNG, Converted, Facts, Job, RenderedSample
 from preprocess.render import SuperImage, encode, render
-from preprocess.video import DecodeError, VideoInfo
+from preprocess.video import DecodeError, VideoInfo, VideoSource
 from preprocess.views import crop_of_view, plan_views
-from shards.format import sample_key, shard_name, subset_field
-from shards.records import Failure, Record, Tar
-from shards.write import Sample, ShardWriter, open_shard
+from shards.format import sample_key, subset_field
+from shards.records import Failure
+from shards.write import Sample
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What every shard of a conversion shares. ``digest`` names configuration and videos together.
-
-    ``subsets``: the class names of each sub-set. ``multi_label``: some video has several labels.
-    """
-
-    config: Config
-    source: str
-    output: str
-    class_names: tuple[str, ...]
-    digest: str
-    subsets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    multi_label: bool = False
+def convert_video(job: Job, split: str, video: Video) -> Converted:
+    """All samples of a video by the first decoder that succeeds, or why none did. MemoryError where it runs out."""
+    began_wall, began_cpu = time.monotonic(), _cpu_seconds()
+    path = os.path.join(job.source, video.path)
+    converted = _by_first_decoder(job, split, video, path)
+    facts = dataclasses.replace(
+        converted.facts,
+        bytes=os.path.getsize(path) if os.path.isfile(path) else None,
+        cpu_seconds=round(_cpu_seconds() - began_cpu, 4),
+        wall_seconds=round(time.monotonic() - began_wall, 4),
+    )
+    return dataclasses.replace(converted, facts=facts)
 
 
-@dataclass(frozen=True, kw_only=True)
-class RenderedSample:
-    """A sample, the layout and view whose tar it belongs to, and the sub-sets that it is in."""
-
-    layout: str
-    view: int
-    sample: Sample
-    subsets: tuple[str, ...]
-
-
-def convert_shard(job: Job, shard: PlannedShard) -> tuple[Failure, ...]:
-    """Write the tars of all layouts and views, then a record in each layout's directory; returns the failures.
-
-    A video that fails is in none of the tars, so that every view has the same videos in the same order. OSError (a full
-    disk) leaves no tar and no record behind.
-    """
-    num_views = job.config.splits[shard.split].num_views
-    failures = []
-    subsets: defaultdict[tuple[str, int], Counter] = defaultdict(Counter)
-    with contextlib.ExitStack() as stack:
-        writers = {
-            (layout, view): stack.enter_context(open_shard(_tar_path(job, layout, shard, view)))
-            for layout in job.config.layouts
-            for view in range(num_views)
-        }
-        for video in shard.videos:
-            rendered = convert_video(job, shard.split, video)
-            if isinstance(rendered, Failure):
-                failures.append(rendered)
-                continue
-            for item in rendered:
-                writers[item.layout, item.view].add(item.sample)
-                subsets[item.layout, item.view].update(item.subsets)
-    for layout in job.config.layouts:
-        tars = tuple(_tar(shard, view, writers[layout, view], subsets[layout, view]) for view in range(num_views))
-        record = Record(split=shard.split, number=shard.number, digest=job.digest, tars=tars, failures=tuple(failures))
-        record.write(Path(job.output) / layout)
-    return tuple(failures)
-
-
-def convert_video(job: Job, split: str, video: Video) -> list[RenderedSample] | Failure:
-    """All samples of a video by the first decoder that succeeds, or why none did."""
+def _by_first_decoder(job: Job, split: str, video: Video, path: str) -> Converted:
+    deadline = time.monotonic() + job.config.timeout_seconds
     errors: list[DecodeError] = []
-    for decoder in decoders_to_try(job.config.decoder, os.path.join(job.source, video.path)):
+    for decoder in decoders_to_try(job.config.decoder, path):
+        limit = deadline - time.monotonic()
         try:
-            return _convert_with(decoder, job, split, video)
+            with open_video(path, decoder=decoder, timeout_seconds=limit, frame_rate=video.frame_rate) as source:
+                samples, facts = _convert_source(source, job, job.config.splits[split], video)
         except DecodeError as error:
+            _raise_lack_of_memory(error)
             errors.append(error)
+            if error.reason == HUNG:
+                break
+        else:
+            concealed = errors[0].reason if errors else None
+            return Converted(samples=samples, facts=dataclasses.replace(facts, concealed=concealed))
     # The last decoder is the most forgiving one, so its reason is the one to count by.
     detail = "; then ".join(dict.fromkeys(error.detail for error in errors))
-    return Failure(video=video.key, path=video.path, reason=errors[-1].reason, detail=detail)
+    return Converted(failure=Failure(video=video.key, path=video.path, reason=errors[-1].reason, detail=detail))
 
 
-def _convert_with(decoder: str, job: Job, split_name: str, video: Video) -> list[RenderedSample]:
-    config, split = job.config, job.config.splits[split_name]
-    path = os.path.join(job.source, video.path)
-    with open_video(
-        path, decoder=decoder, timeout_seconds=config.timeout_seconds, frame_rate=video.frame_rate
-    ) as source:
-        views = plan_views(video, source.info, config, split)
-        images = render(source, views, lambda number, size: crop_of_view(video, number, size, config, split))
-        return [_rendered_sample(image, job, video, source.info, split.num_views) for image in images]
+def _convert_source(
+    source: VideoSource, job: Job, split: SplitConfig, video: Video
+) -> tuple[tuple[RenderedSample, ...], Facts]:
+    sizes: list[tuple[int, int]] = []
+
+    def crop_of(number: int, size: tuple[int, int]) -> Crop:
+        sizes.append(size)
+        return crop_of_view(video, number, size, job.config, split)
+
+    info = source.info
+    images = render(source, plan_views(video, info, job.config, split), crop_of)
+    samples = tuple(_rendered_sample(image, job, video, info, split.num_views) for image in images)
+    facts = Facts(
+        decoder=info.decoder,
+        codec=info.codec,
+        width=sizes[0][0],
+        height=sizes[0][1],
+        num_frames=info.num_frames,
+        duration_seconds=round(info.num_frames / info.fps, 3) if info.fps else None,
+    )
+    return samples, facts
+
+
+def _raise_lack_of_memory(error: DecodeError) -> None:
+    """To the decoders it is one of many errors, and the next decoder would meet it too."""
+    if isinstance(error.__cause__, MemoryError) or "Cannot allocate memory" in error.detail:
+        raise MemoryError(error.detail) from error
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _rendered_sample(image: SuperImage, job: Job, video: Video, info: VideoInfo, num_views: int) -> RenderedSample:
@@ -141,17 +130,3 @@ def _metadata(image: SuperImage, video: Video, info: VideoInfo, num_views: int, 
         "codec": info.codec,
         "decoder": info.decoder,
     }
-
-
-def _tar_path(job: Job, layout: str, shard: PlannedShard, view: int) -> Path:
-    return Path(job.output) / layout / shard_name(shard.split, view, shard.number)
-
-
-def _tar(shard: PlannedShard, view: int, writer: ShardWriter, subsets: Counter) -> Tar:
-    return Tar(
-        name=shard_name(shard.split, view, shard.number),
-        sha256=writer.sha256,
-        bytes=writer.num_bytes,
-        samples=writer.num_samples,
-        subsets=dict(subsets),
-    )

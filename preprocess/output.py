@@ -1,14 +1,14 @@
 """A conversion's output on the disk: begun and continued under one configuration, completed by manifests."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from preprocess.config import Config, digest_of
-from preprocess.convert import Job
 from preprocess.decode import decoder_versions
+from preprocess.job import Job
 from preprocess.plan import PlannedShard
 from shards.format import (
     FORMAT_VERSION,
@@ -20,7 +20,7 @@ from shards.format import (
     subset_split,
     view_split,
 )
-from shards.records import Record, read_record
+from shards.records import Record, read_record, record_path
 from shards.storage import remove_partial_files, write_whole
 
 CONFIG_NAME = "_config.json"
@@ -116,8 +116,22 @@ def _tars_are_there(directory: Path, record: Record) -> bool:
     )
 
 
-def complete(job: Job, records: dict[str, list[Record]]) -> None:
-    """Write each layout's manifest, last of all. ``records`` holds every planned shard's, by layout."""
+def forget(job: Job, shards: list[PlannedShard]) -> None:
+    """Make shards pending again: the manifests first, since nothing is complete without, then the records."""
+    for layout in job.config.layouts if shards else ():
+        (Path(job.output) / layout / MANIFEST_NAME).unlink(missing_ok=True)
+    for layout in job.config.layouts:
+        for shard in shards:
+            record_path(Path(job.output) / layout, shard.split, shard.number).unlink(missing_ok=True)
+
+
+def complete(job: Job, records: Mapping[str, Sequence[Record]]) -> None:
+    """Write each layout's manifest, last of all. ``records`` holds every planned shard's, by layout.
+
+    Raises OSError where tars are no longer there.
+    """
+    for name in job.config.layouts:
+        _refuse_lost_tars(Path(job.output) / name, records[name])
     versions = {"format": FORMAT_VERSION, **decoder_versions()}
     for name, layout in job.config.layouts.items():
         superimage = {
@@ -138,6 +152,16 @@ def complete(job: Job, records: dict[str, list[Record]]) -> None:
         manifest = {"splits": _splits(job.config, records[name]), "superimage": superimage}
         content = json.dumps(manifest, indent=1) + "\n"
         write_whole(Path(job.output) / name / MANIFEST_NAME, content.encode("ascii"))
+
+
+def _refuse_lost_tars(directory: Path, records: Sequence[Record]) -> None:
+    there = {path.name for path in directory.iterdir()}
+    lost = [tar.name for record in records for tar in record.tars if tar.name not in there]
+    if lost:
+        raise OSError(
+            f"{directory}: {len(lost)} tars were removed while the conversion ran, {lost[0]} among them; run the same "
+            "command again to make them anew"
+        )
 
 
 def _splits(config: Config, records: list[Record]) -> dict[str, dict]:

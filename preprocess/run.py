@@ -1,24 +1,24 @@
-"""The only door to Ray: shards to workers, bounded in flight, with progress; and the course of a whole conversion."""
+"""The course of a whole conversion: read the lists, plan, convert what is not yet there, complete."""
 
-import os
+import contextlib
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from preprocess.annotations.dataset import Dataset
 from preprocess.annotations.subsets import build_dataset
+from preprocess.cluster import Workers, convert_on_ray
 from preprocess.config import Config
-from preprocess.convert import Job, convert_shard
-from preprocess.output import begin, complete, finished_records, identity_of
+from preprocess.job import Job
+from preprocess.lock import locked
+from preprocess.output import Identity, begin, complete, finished_records, forget, identity_of
 from preprocess.plan import PlannedShard, plan_split
+from preprocess.progress import Progress, sinks_for
 from shards.records import Failure, Record
 
-_IN_FLIGHT_PER_WORKER = 2
-_OBJECT_STORE_BYTES = 100 << 20  # results are small, and Ray would take a third of the memory
+Records = Mapping[str, Record]  # of one planned shard, by layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +35,33 @@ class Summary:
         return Counter(failure.reason for failure in self.failures)
 
 
-def run(config: Config, *, source: Path, output: Path, workers: int, require_complete: bool = False) -> Summary:
-    """Convert a data set, or go on with a conversion that was interrupted.
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A conversion that is read and planned, and has written nothing."""
 
-    Raises ValueError for annotations that cannot be read, an output that is not ours, and files that are listed but
-    missing where ``require_complete``; OSError for a full disk.
+    dataset: Dataset
+    shards: list[PlannedShard]
+    identity: Identity
+    job: Job
+
+    @property
+    def num_videos(self) -> int:
+        return sum(len(shard.videos) for shard in self.shards)
+
+    @property
+    def num_missing(self) -> int:
+        return sum(len(self.dataset.missing[split]) for split in self.job.config.splits)
+
+    @property
+    def allowed_failures(self) -> int:
+        return max(1, int(self.job.config.max_failures * self.num_videos))
+
+
+def prepare(config: Config, *, source: Path, output: Path, require_complete: bool = False) -> Prepared:
+    """Read the lists and plan the shards; what is there and what is missing goes to standard error.
+
+    Raises ValueError for annotations that cannot be read, and files that are listed but missing where
+    ``require_complete``.
     """
     dataset = read_dataset(config, source)
     _tell_what_is_there(dataset, config)
@@ -47,7 +69,6 @@ def run(config: Config, *, source: Path, output: Path, workers: int, require_com
         raise ValueError("videos are missing, as listed above; get them, or leave out --require-complete")
     shards = plan(dataset, config)
     identity = identity_of(config, shards, dataset.class_names)
-    begin(output, config, identity)
     job = Job(
         config=config,
         source=str(source.absolute()),
@@ -57,21 +78,68 @@ def run(config: Config, *, source: Path, output: Path, workers: int, require_com
         subsets=dataset.subsets,
         multi_label=any(len(video.labels) > 1 for shard in shards for video in shard.videos),
     )
-    num_videos = sum(len(shard.videos) for shard in shards)
-    allowed = max(1, int(config.max_failures * num_videos))
-    failures = _convert_pending(job, shards, workers=workers, allowed_failures=allowed)
-    records = [finished_records(job, shard) for shard in shards]
-    done = None not in records and len(failures) <= allowed
-    if done:
-        complete(job, {layout: [by_layout[layout] for by_layout in records] for layout in config.layouts})
-    missing = sum(len(dataset.missing[split]) for split in config.splits)
+    return Prepared(dataset=dataset, shards=shards, identity=identity, job=job)
+
+
+def run(prepared: Prepared, *, workers: Workers, progress: str = "none", retry_failed: bool = False) -> Summary:
+    """Convert a data set, or go on with a conversion that was interrupted.
+
+    ``progress``: one of ``progress.KINDS``. ``retry_failed`` makes the shards with failures again. Raises ValueError for
+    an output that is not ours or that another run is writing to, OSError for a disk that is full or fails.
+    """
+    job = prepared.job
+    output = Path(job.output)
+    with locked(output):
+        begin(output, job.config, prepared.identity)
+        if retry_failed:
+            forget(job, [shard for shard in prepared.shards if _failures_of(finished_records(job, shard))])
+        counter = Progress(total=prepared.num_videos, sinks=sinks_for(progress, output))
+        try:
+            records, failures = _convert_pending(prepared, workers, counter)
+        finally:
+            counter.finish()
+        is_complete = None not in records and len(failures) <= prepared.allowed_failures
+        if is_complete:
+            complete(job, {layout: [by_layout[layout] for by_layout in records] for layout in job.config.layouts})
     return Summary(
-        num_videos=num_videos,
+        num_videos=prepared.num_videos,
         failures=tuple(failures),
-        allowed_failures=allowed,
-        missing=missing,
-        complete=done,
+        allowed_failures=prepared.allowed_failures,
+        missing=prepared.num_missing,
+        complete=is_complete,
     )
+
+
+def _convert_pending(
+    prepared: Prepared, workers: Workers, progress: Progress
+) -> tuple[list[Records | None], list[Failure]]:
+    """Convert what is not yet there, up to the allowed failures; (records of each shard or None, all failures).
+
+    What the workers say counts, not what this machine sees on a shared disk, which may be some seconds behind.
+    """
+    shards = {(shard.split, shard.number): shard for shard in prepared.shards}
+    records = {name: finished_records(prepared.job, shard) for name, shard in shards.items()}
+    failures = {name: _failures_of(found) for name, found in records.items()}
+    for name, found in records.items():
+        if found is not None:
+            progress.found(name, videos=len(shards[name].videos), failures=len(failures[name]))
+    pending = [shard for name, shard in shards.items() if records[name] is None]
+    too_many = sum(map(len, failures.values())) > prepared.allowed_failures
+    if pending and not too_many:
+        with contextlib.closing(convert_on_ray(prepared.job, pending, workers)) as states:
+            for shard, state in states:
+                name = shard.split, shard.number
+                failures[name] = state.failures
+                records[name] = state.records or None
+                progress.reached(name, videos=state.videos, failures=len(state.failures))
+                if sum(map(len, failures.values())) > prepared.allowed_failures:
+                    break
+    return list(records.values()), [failure for failed in failures.values() for failure in failed]
+
+
+def _failures_of(records: Records | None) -> tuple[Failure, ...]:
+    """Every layout's record tells the same failures."""
+    return next(iter(records.values())).failures if records else ()
 
 
 def read_dataset(config: Config, source: Path) -> Dataset:
@@ -106,65 +174,3 @@ def _tell_what_is_there(dataset: Dataset, config: Config) -> None:
             print(f"  missing: {row.path} (listed at {row.where})", file=sys.stderr)
         if len(missing) > 5:
             print(f"  and {len(missing) - 5} more", file=sys.stderr)
-
-
-def _convert_pending(job: Job, shards: list[PlannedShard], *, workers: int, allowed_failures: int) -> list[Failure]:
-    """Convert what is not yet there; returns all shards' failures, old and new. Stops above the allowed number."""
-    failures: list[Failure] = []
-    pending = []
-    with tqdm(total=sum(len(shard.videos) for shard in shards), unit="video", file=sys.stderr) as bar:
-        for shard in shards:
-            records = finished_records(job, shard)
-            if records is None:
-                pending.append(shard)
-            else:
-                failures += _failures_of(records)
-                # Not update(): what an earlier run did is no part of this one's rate.
-                bar.initial += len(shard.videos)
-                bar.n += len(shard.videos)
-        bar.set_postfix(failures=len(failures))
-        if not pending or len(failures) > allowed_failures:
-            return failures
-        for shard, new_failures in _on_ray(job, pending, workers):
-            failures += new_failures
-            bar.update(len(shard.videos))
-            bar.set_postfix(failures=len(failures))
-            if len(failures) > allowed_failures:
-                break
-    return failures
-
-
-def _failures_of(records: dict[str, Record]) -> tuple[Failure, ...]:
-    """Every layout's record tells the same failures."""
-    return next(iter(records.values())).failures
-
-
-def _on_ray(job: Job, shards: list[PlannedShard], workers: int) -> Iterator[tuple[PlannedShard, tuple[Failure, ...]]]:
-    """Each shard with its failures, as they are done. A worker that dies is replaced and its shard tried again."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import ray  # here and not above: it takes a second, and --help should not
-
-    ray.init(
-        num_cpus=workers,
-        include_dashboard=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        logging_level="warning",
-    )
-    try:
-        task = ray.remote(num_cpus=1, max_retries=3)(convert_shard)
-        job_reference = ray.put(job)
-        waiting = iter(shards)
-        running = {}
-        while True:
-            while len(running) < workers * _IN_FLIGHT_PER_WORKER and (shard := next(waiting, None)) is not None:
-                running[task.remote(job_reference, shard)] = shard
-            if not running:
-                return
-            (finished,), _ = ray.wait(list(running), num_returns=1)
-            try:
-                failures = ray.get(finished)
-            except ray.exceptions.RayTaskError as error:
-                raise error.as_instanceof_cause() from error
-            yield running.pop(finished), failures
-    finally:
-        ray.shutdown()

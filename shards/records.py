@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from shards.format import RECORDS_DIR, record_name
-from shards.storage import write_whole
+from shards.storage import whole_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +41,17 @@ class Record:
 
     def write(self, directory: Path) -> None:
         content = json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
-        write_whole(directory / RECORDS_DIR / record_name(self.split, self.number), content.encode("ascii"))
+        with whole_file(record_path(directory, self.split, self.number)) as file:
+            file.write(content.encode("ascii"))
+
+
+def record_path(directory: Path, split: str, number: int) -> Path:
+    return directory / RECORDS_DIR / record_name(split, number)
 
 
 def read_record(directory: Path, split: str, number: int) -> Record | None:
     """The record of a shard, or None when it is not yet made; ValueError naming the file when it is damaged."""
-    path = directory / RECORDS_DIR / record_name(split, number)
+    path = record_path(directory, split, number)
     try:
         return parse_record(path.read_text())
     except FileNotFoundError:

@@ -21,10 +21,10 @@ def local_path(location: str | Path) -> Path:
 def whole_file(location: str | Path) -> Iterator[BinaryIO]:
     """Write a file that is there entirely or not at all: a temporary one beside it, synced, then renamed.
 
+    Its directory must be there: one that was removed under a running job should not come back half empty.
     Two writers of the same file never share a temporary one, so that a retried task cannot spoil the first try's.
     """
     path = local_path(location)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_TEMPORARY_SUFFIX}")
     try:
         with open(partial, "xb") as file:
@@ -38,7 +38,8 @@ def whole_file(location: str | Path) -> Iterator[BinaryIO]:
 
 
 def write_whole(location: str | Path, content: bytes) -> None:
-    """``whole_file`` for bytes at hand."""
+    """``whole_file`` for bytes at hand; makes the directory where it is missing."""
+    local_path(location).parent.mkdir(parents=True, exist_ok=True)
     with whole_file(location) as file:
         file.write(content)
 

@@ -19,7 +19,7 @@ ALLOWED = {
     "eval_video": {"training", "evaluation", "shards", "models"},
 }
 DOORS = {
-    "ray": {"preprocess/run.py"},
+    "ray": {"preprocess/cluster.py"},
     "av": {"preprocess/decode_pyav.py"},
     "ffmpeg": {"preprocess/decode_ffmpeg.py"},
     "imageio_ffmpeg": {"preprocess/decode_ffmpeg.py"},

@@ -1,0 +1,127 @@
+"""One planned shard: its videos through the sandbox into tars, facts and records. Knows no Ray."""
+
+import contextlib
+import platform
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from preprocess.annotations.dataset import Video
+from preprocess.facts import ShardFacts, VideoFacts, facts_of
+from preprocess.job import Converted, Job
+from preprocess.plan import PlannedShard
+from preprocess.sandbox import Sandbox
+from shards.format import RECORDS_DIR, shard_name
+from shards.records import Failure, Record, Tar
+from shards.write import ShardWriter, open_shard
+
+_SECONDS_BETWEEN_STATES = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardState:
+    """How far a shard is: ``videos`` are done, ``failures`` among them. The last state has the records, by layout."""
+
+    videos: int
+    failures: tuple[Failure, ...]
+    records: Mapping[str, Record] = field(default_factory=dict)
+
+
+def convert_shard(job: Job, shard: PlannedShard) -> Iterator[ShardState]:
+    """Write the tars of all layouts and views, the facts, then a record in each layout's directory.
+
+    A video that fails is in none of the tars, so that every view has the same videos in the same order. OSError (a full
+    disk, a source or an output that this machine does not see) leaves no tar half-written and no record behind.
+    """
+    _refuse_unseen_directories(job)
+    began = last_told = time.monotonic()
+    with _OpenShard(job, shard) as tars, Sandbox(job) as sandbox:
+        for number, video in enumerate(shard.videos, 1):
+            tars.add(video, sandbox.convert(shard.split, video))
+            if time.monotonic() - last_told > _SECONDS_BETWEEN_STATES:
+                last_told = time.monotonic()
+                yield ShardState(videos=number, failures=tuple(tars.failures))
+    tars.facts(time.monotonic() - began).write(Path(job.output))
+    records = {layout: tars.record(layout) for layout in job.config.layouts}
+    for layout, record in records.items():
+        record.write(Path(job.output) / layout)
+    yield ShardState(videos=len(shard.videos), failures=tuple(tars.failures), records=records)
+
+
+class _OpenShard:
+    """The tars of one shard, one for each layout and view: all are whole at the end of the ``with``, or none is."""
+
+    def __init__(self, job: Job, shard: PlannedShard):
+        self._job = job
+        self._shard = shard
+        self._views = range(job.config.splits[shard.split].num_views)
+        self._stack = contextlib.ExitStack()
+        self._writers: dict[tuple[str, int], ShardWriter] = {}
+        self._subsets: defaultdict[tuple[str, int], Counter] = defaultdict(Counter)
+        self._videos: list[VideoFacts] = []
+        self.failures: list[Failure] = []
+
+    def __enter__(self) -> "_OpenShard":
+        with contextlib.ExitStack() as stack:
+            for layout in self._job.config.layouts:
+                for view in self._views:
+                    path = Path(self._job.output) / layout / self._name(view)
+                    self._writers[layout, view] = stack.enter_context(open_shard(path))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> bool | None:
+        return self._stack.__exit__(*exception)
+
+    def add(self, video: Video, converted: Converted) -> None:
+        self._videos.append(facts_of(video, converted))
+        if converted.failure:
+            self.failures.append(converted.failure)
+        for item in converted.samples:
+            self._writers[item.layout, item.view].add(item.sample)
+            self._subsets[item.layout, item.view].update(item.subsets)
+
+    def facts(self, wall_seconds: float) -> ShardFacts:
+        return ShardFacts(
+            split=self._shard.split,
+            number=self._shard.number,
+            machine=platform.node(),
+            wall_seconds=round(wall_seconds, 3),
+            videos=tuple(self._videos),
+        )
+
+    def record(self, layout: str) -> Record:
+        return Record(
+            split=self._shard.split,
+            number=self._shard.number,
+            digest=self._job.digest,
+            tars=tuple(self._tar(layout, view) for view in self._views),
+            failures=tuple(self.failures),
+        )
+
+    def _tar(self, layout: str, view: int) -> Tar:
+        writer = self._writers[layout, view]
+        return Tar(
+            name=self._name(view),
+            sha256=writer.sha256,
+            bytes=writer.num_bytes,
+            samples=writer.num_samples,
+            subsets=dict(self._subsets[layout, view]),
+        )
+
+    def _name(self, view: int) -> str:
+        return shard_name(self._shard.split, view, self._shard.number)
+
+
+def _refuse_unseen_directories(job: Job) -> None:
+    """A machine without the shared disk would otherwise call every video missing, or write where nobody looks."""
+    for layout in job.config.layouts:
+        if not (Path(job.output) / layout / RECORDS_DIR).is_dir():
+            raise OSError(f"{job.output}/{layout}: not there on {platform.node()}; {_SHARED}")
+    if not Path(job.source).is_dir():
+        raise OSError(f"{job.source}: not there on {platform.node()}; {_SHARED}")
+
+
+_SHARED = "it was removed, or it is not on a disk that all machines share"

@@ -1,0 +1,71 @@
+"""What the processes of a conversion say to each other: the job, what becomes of a video, what became of a shard."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from preprocess.config import Config
+from shards.records import Failure
+from shards.write import Sample
+
+# Reasons that a video is left out for, beside those that its decoder gives.
+CRASHED = "decoder crashed"
+HUNG = "time limit"
+MEMORY_LIMIT = "memory limit"
+UNEXPECTED = "unexpected error"
+
+READY = b"ready"  # the first word of a decoder process
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What every shard of a conversion shares. ``digest`` names configuration and videos together.
+
+    ``subsets``: the class names of each sub-set. ``multi_label``: some video has several labels.
+    """
+
+    config: Config
+    source: str
+    output: str
+    class_names: tuple[str, ...]
+    digest: str
+    subsets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    multi_label: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderedSample:
+    """A sample, the layout and view whose tar it belongs to, and the sub-sets that it is in."""
+
+    layout: str
+    view: int
+    sample: Sample
+    subsets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a conversion learnt of one video, for the report alone; no shard depends on it.
+
+    ``bytes`` is the file's size. ``cpu_seconds`` counts decoding, rendering and encoding, child processes included.
+    ``concealed`` is why the stricter decoder gave up, where the other went over the errors.
+    """
+
+    bytes: int | None = None
+    decoder: str | None = None
+    codec: str | None = None
+    width: int | None = None
+    height: int | None = None
+    num_frames: int | None = None
+    duration_seconds: float | None = None
+    cpu_seconds: float | None = None
+    wall_seconds: float | None = None
+    concealed: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Converted:
+    """What became of a video: its samples, or why there are none."""
+
+    samples: tuple[RenderedSample, ...] = ()
+    failure: Failure | None = None
+    facts: Facts = field(default_factory=Facts)

@@ -1,0 +1,147 @@
+"""A worker's decoder in a process of its own: a video that crashes, hangs or bloats it is found and named.
+
+The price is one process start a shard and a pipe's copy of each image. In exchange the worker outlives every video, and
+knows for certain which one ended its decoder.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+from multiprocessing.connection import Connection
+
+from preprocess.annotations.dataset import Video
+from preprocess.job import CRASHED, HUNG, MEMORY_LIMIT, READY, Converted, Facts, Job, RenderedSample
+from shards.records import Failure
+from shards.write import Sample
+
+# Only a decoder that dies again and again over one video convicts it: machines and operators kill processes too.
+_DEATHS_TO_BLAME = 3
+_START_SECONDS = 300
+# The decoders keep timeout_seconds themselves; one that has not answered by then is stuck inside a library.
+_GRACE_SECONDS = 15
+_LAST_WORDS = 1000  # characters
+_DYING_SECONDS = 5  # from the end of its pipe to the end of a process
+
+
+class Sandbox:
+    """Converts videos one by one; use as a context manager. The process starts with the first video.
+
+    Blame does not depend on what was converted before: a crash or a lack of memory counts only when a new process,
+    which has seen no other video, shows it too.
+    """
+
+    def __init__(self, job: Job):
+        self._job = job
+        self._child: _Child | None = None
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop()
+
+    def convert(self, split: str, video: Video) -> Converted:
+        """What becomes of a video. Its failure may be that it crashed, hung or bloated its decoder.
+
+        Raises RuntimeError where the process does not even start.
+        """
+        causes = []
+        while len(causes) < _DEATHS_TO_BLAME:
+            is_new = self._child is None
+            if self._child is None:
+                self._child = _Child(self._job)
+            try:
+                converted = self._child.convert(split, video)
+            except TimeoutError:
+                self._stop()
+                limit = f"timeout_seconds={self._job.config.timeout_seconds:g}"
+                return _failed(video, HUNG, f"no answer after {limit}; its decoder was killed")
+            except (EOFError, BrokenPipeError, ConnectionResetError):
+                causes.append(self._stop(_DYING_SECONDS))
+                continue
+            if converted.failure is None or converted.failure.reason != MEMORY_LIMIT:
+                return converted
+            self._stop()
+            if is_new:
+                return converted
+        return _failed(video, CRASHED, f"its decoder died {len(causes)} times, at last by {causes[-1]}")
+
+    def _stop(self, patience_seconds: float = 0) -> str:
+        child, self._child = self._child, None
+        return child.stop(patience_seconds) if child else ""
+
+
+class _Child:
+    """The running ``preprocess.decoder_process``."""
+
+    def __init__(self, job: Job):
+        self._complaints = tempfile.TemporaryFile()
+        self._patience_seconds = job.config.timeout_seconds + _GRACE_SECONDS
+        read_commands, write_commands = os.pipe()
+        read_replies, write_replies = os.pipe()
+        descriptors = (read_commands, write_replies)
+        arguments = [*map(str, descriptors), str(os.getpid())]
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "preprocess.decoder_process", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=descriptors,
+                stderr=self._complaints,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                start_new_session=True,  # so that its own children are killed with it, and Ctrl-C is left to the driver
+            )
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        self._commands = Connection(write_commands, readable=False)
+        self._replies = Connection(read_replies, writable=False)
+        self._start(job)
+
+    def _start(self, job: Job) -> None:
+        try:
+            self._commands.send(job)
+            started = self._replies.poll(_START_SECONDS) and self._replies.recv_bytes() == READY
+        except (EOFError, BrokenPipeError):
+            started = False
+        if not started:
+            raise RuntimeError(
+                f"no decoder starts on {platform.node()}: {self.stop(_DYING_SECONDS)}; {self._last_words()}"
+            )
+
+    def _last_words(self) -> str:
+        self._complaints.seek(0)
+        return self._complaints.read().decode("utf-8", "replace").strip()[-_LAST_WORDS:]
+
+    def convert(self, split: str, video: Video) -> Converted:
+        """TimeoutError when there is no answer in time, EOFError or BrokenPipeError when the process has died."""
+        self._commands.send((split, video))
+        if not self._replies.poll(self._patience_seconds):
+            raise TimeoutError
+        header = json.loads(self._replies.recv_bytes())
+        samples = []
+        for item in header["samples"]:
+            sample = Sample(**item.pop("sample"), image=self._replies.recv_bytes())
+            samples.append(RenderedSample(**{**item, "subsets": tuple(item["subsets"])}, sample=sample))
+        failure = Failure(**header["failure"]) if header["failure"] else None
+        return Converted(samples=tuple(samples), failure=failure, facts=Facts(**header["facts"]))
+
+    def stop(self, patience_seconds: float = 0) -> str:
+        """Kill it and its children; how it ended, such as ``SIGSEGV``, if it did so within ``patience_seconds``."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience_seconds)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        status = self._process.wait()
+        self._commands.close()
+        self._replies.close()
+        return signal.Signals(-status).name if status < 0 else f"exit status {status}"
+
+
+def _failed(video: Video, reason: str, detail: str) -> Converted:
+    return Converted(failure=Failure(video=video.key, path=video.path, reason=reason, detail=detail))
