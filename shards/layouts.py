@@ -104,12 +104,7 @@ def _nested_shape(layout: Layout) -> tuple[int, int, int, int]:
             f"layout {layout.name}: order=nested needs a full grid and groups that divide it; "
             f"got {layout.frames} frames in {layout.rows}x{layout.columns} with groups={groups}"
         )
-    blocks = _blocks(layout, layout.frames // groups)
-    if not blocks:
-        raise ValueError(
-            f"layout {layout.name}: no block of {layout.frames // groups} frames tiles {layout.rows}x{layout.columns}; "
-            "choose another number of groups"
-        )
+    blocks = _blocks(layout, layout.frames // groups)  # never none: what divides rows * columns is such a product
     rows, columns = min(blocks, key=lambda block: (abs(block[1] - block[0]), block[0] > block[1]))
     return layout.rows // rows, layout.columns // columns, rows, columns
 
