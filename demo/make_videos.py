@@ -64,8 +64,8 @@ class Video:
 
     @property
     def name(self) -> str:
-        """``train/grows/grows_0007.webm``: where it is below the root, and what its pixels are drawn from."""
-        return f"{self.split}/{self.class_name}/{self.class_name}_{self.number:04d}{self.codec.suffix}"
+        """``train/grows/0007.webm``: where it is below the root, and what its pixels are drawn from."""
+        return f"{self.split}/{self.class_name}/{self.number:04d}{self.codec.suffix}"
 
 
 def planned_videos(videos_per_class: dict[str, int]) -> Iterator[Video]:

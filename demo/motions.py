@@ -95,19 +95,19 @@ def _poses(motion: str, num_frames: int, height: int, width: int, rng: np.random
     progress = np.linspace(0, 1, num_frames) ** np.exp(rng.uniform(-0.3, 0.3))  # speeds up or slows down a little
     poses = np.empty((num_frames, 5))
     poses[:] = (
-        width / 2 + short * rng.uniform(-0.12, 0.12),
-        height / 2 + short * rng.uniform(-0.12, 0.12),
-        short * rng.uniform(0.24, 0.36),
+        width / 2 + short * rng.uniform(-0.06, 0.06),
+        height / 2 + short * rng.uniform(-0.06, 0.06),
+        short * rng.uniform(0.2, 0.3),
         rng.uniform(0, 2 * np.pi),
         rng.uniform(0.85, 1),
     )
     from_middle = progress - 0.5
     if motion == "right":
-        poses[:, 0] += short * rng.uniform(0.3, 0.7) * from_middle
+        poses[:, 0] += short * rng.uniform(0.6, 0.9) * from_middle
     elif motion == "up":
-        poses[:, 1] -= short * rng.uniform(0.3, 0.7) * from_middle
+        poses[:, 1] -= short * rng.uniform(0.6, 0.9) * from_middle
     elif motion == "grow":
-        poses[:, 2] *= np.exp(np.log(rng.uniform(1.6, 3.2)) * from_middle)
+        poses[:, 2] *= np.exp(np.log(rng.uniform(3, 5)) * from_middle)
     elif motion == "turn":
         poses[:, 3] += np.radians(rng.uniform(180, 330)) * progress
     else:
