@@ -75,7 +75,7 @@ def build(args: argparse.Namespace, manifest: Manifest | None) -> Run:
     checkpoint = resume_path(args, directory, manifest)
     machine = start_machine(args)
     utils.random_seed(args.seed, machine.rank)
-    model = prepare_model(build_model(args), args, machine)
+    model = prepare_model(build_model(args, manifest), args, machine)
     train_loader, validation_loader = build_loaders(args, machine, model, manifest)
     optimizer = build_optimizer(args, model, machine)
     scaler = (

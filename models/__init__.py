@@ -5,5 +5,6 @@ python train.py --device-modules models --model sifar_swin_base_w14_3x3_224 ... 
 
 from models import sifar_resnet, sifar_swin, uniformer
 from models.build import build_model
+from models.sifar_swin import check_grid
 
-__all__ = ["build_model", "sifar_resnet", "sifar_swin", "uniformer"]
+__all__ = ["build_model", "check_grid", "sifar_resnet", "sifar_swin", "uniformer"]

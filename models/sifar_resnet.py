@@ -14,7 +14,7 @@ from timm.models.resnet import Bottleneck
 from timm.models.resnetv2 import resnetv2_152x2_bit
 from torch import nn
 
-from models.weights import unwrap
+from models.weights import check_fit, unwrap, without_other_head
 
 
 def kernel_block(channels: int, kernel: int, *, depthwise: bool = False) -> Bottleneck:
@@ -49,17 +49,27 @@ class SifarResNet(ResNet):
 
     def __init__(self, *args, extra_kernels: Sequence[int] = (), extra_depthwise: bool = False, **kwargs):
         super().__init__(*args, **kwargs)
-        self.num_plain_blocks = len(self.layer4)
+        self.num_extra = len(extra_kernels)
         add_kernel_blocks(self, extra_kernels, depthwise=extra_depthwise)
 
 
-def keep_extra_blocks(state_dict: dict, model: nn.Module) -> dict[str, torch.Tensor]:
-    """Weights of the plain ResNet, with the extra blocks as the model was made: they have no pretrained weights."""
-    extra = tuple(f"layer4.{index}." for index in range(model.num_plain_blocks, len(model.layer4)))
-    return {
-        **{name: value for name, value in model.state_dict().items() if name.startswith(extra)},
-        **unwrap(state_dict),
-    }
+def extra_names(model: ResNet, num_blocks: int) -> set[str]:
+    """Names of the weights of the last blocks: ``layer4.3.conv1.weight``, ..."""
+    count = len(model.layer4)
+    last = tuple(f"layer4.{index}." for index in range(count - num_blocks, count))
+    return {name for name in model.state_dict() if name.startswith(last)}
+
+
+def keep_extra_blocks(state_dict: dict, model: SifarResNet) -> dict[str, torch.Tensor]:
+    """Weights for the whole network; of a plain ResNet's, with the extra blocks as the model was made.
+
+    ValueError for the weights of another network.
+    """
+    own = model.state_dict()
+    kept = {name: own[name] for name in extra_names(model, model.num_extra)}
+    adapted = without_other_head({**kept, **unwrap(state_dict)}, own, ("fc.",))
+    check_fit(adapted, own, ("fc.",))
+    return adapted
 
 
 DEPTHS = {"sifar_resnet50": (3, 4, 6, 3), "sifar_resnet101": (3, 4, 23, 3)}

@@ -43,6 +43,16 @@ class TilePatchEmbed(PatchEmbed):
         return grid.repeat_interleave(height // rows, 0).repeat_interleave(width // columns, 1).unsqueeze(0)
 
 
+def check_grid(model: nn.Module, grid: tuple[int, int]) -> None:
+    """ValueError for a model with vectors for the tiles of another grid (rows, columns) than this."""
+    embed = getattr(model, "patch_embed", None)
+    if isinstance(embed, TilePatchEmbed) and embed.grid != tuple(grid):
+        raise ValueError(
+            f"the model has a vector for each of {embed.grid[0]}x{embed.grid[1]} tiles and the data has "
+            f"{grid[0]}x{grid[1]}: give --model-kwargs 'grid=({grid[0]},{grid[1]})'"
+        )
+
+
 class SifarSwin(SwinTransformer):
     """timm's Swin with checked windows, ``global`` among them, and with ``ape`` a vector for each tile of ``grid``.
 

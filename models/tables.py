@@ -88,7 +88,7 @@ ROWS = (
     _flatten("UniFormer-XXS, 16 frames", "uniformer_xxs", 640, 22.9, variant="convolutional stem", differs=_STEM),
     _flatten("UniFormer-XXS, 9 frames", "uniformer_xxs", 480, 10.5, variant="convolutional stem", differs=_STEM),
     _flatten(
-        "SwinV2-T, 16 frames", "swinv2_tiny_window8_256", 768, 70.9, kwargs={"windows": (24,)}, variant="window 24"
+        "SwinV2-T, 16 frames", "swinv2_tiny_window16_256", 768, 70.9, kwargs={"windows": (24,)}, variant="window 24"
     ),
     _flatten("ResNet-101, 16 frames", "resnet101", 896, 125),
 )

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = json.loads((ROOT / "tests/golden/timm_train_flags.json").read_text())
 TIMM = {**GOLDEN["flags"], **GOLDEN["later"]}
 OURS = {"--shuffle-size", "--allow-grid-breaking", "--log-tensorboard"}
+OURS |= {"--window", "--extra-kernels", "--extra-depthwise"}
 DEFAULTS = {flag.dest: flag.default for flag in FLAGS}
 
 

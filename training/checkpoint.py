@@ -47,7 +47,7 @@ def load_trained(path: Path, manifest: Manifest, *, model: str | None, model_kwa
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError) as error:
         raise ValueError(f"--checkpoint {path}: not a checkpoint ({str(error).splitlines()[0]})") from error
     args = _flags(path, content, manifest, model=model, model_kwargs=model_kwargs)
-    net = build_model(args)
+    net = build_model(args, manifest)
     _check_size(path, manifest, args, net)
     _check_classes(path, manifest, net)
     try:
@@ -77,7 +77,7 @@ def _flags(
     args = defaults | {name: value for name, value in given.items() if name in defaults}
     if "model" not in given and model is None:
         raise ValueError(f"{path} does not say which model it is of, and {beside} is missing: give --model")
-    args |= {"pretrained": False, "initial_checkpoint": "", "grad_checkpointing": False}
+    args |= {"pretrained": False, "pretrained_path": None, "initial_checkpoint": "", "grad_checkpointing": False}
     args |= {"model": model or args["model"], "model_kwargs": model_kwargs or args["model_kwargs"]}
     if not given:
         height, width = manifest.image_size

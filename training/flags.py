@@ -1,6 +1,7 @@
 """The flags of ``train_image.py``: timm's names, types and defaults, but for the few that a comment marks as ours."""
 
 import argparse
+from pathlib import Path
 
 from timm.utils import ParseKwargs
 
@@ -17,6 +18,7 @@ FLAGS = (
     Flag("--allow-grid-breaking", bool, False, "permit augmentation that cuts, mirrors or warps a grid of tiles"),
     Flag("--model", str, "resnet50", "a model of timm"),
     Flag("--pretrained", bool, False, "start from timm's published weights"),
+    Flag("--pretrained-path", str, None, "with --pretrained: from this file instead, less its classifier"),
     Flag("--initial-checkpoint", str, "", "start from these weights"),
     Flag("--resume", str, "", "go on from this checkpoint; auto: from the experiment's own last one, if there is one"),
     Flag("--no-resume-opt", bool, False, "resume the weights without the optimizer's state"),
@@ -34,6 +36,12 @@ FLAGS = (
     Flag("--grad-accum-steps", int, 1, "steps whose gradients are added up for one update"),
     Flag("--grad-checkpointing", bool, False, "recompute activations to save memory"),
     Flag("--model-kwargs", str, {}, "KEY=VALUE ... passed to the model", {"nargs": "*", "action": ParseKwargs}),
+    # ours: what super images ask of a Swin and of a ResNet
+    Flag(
+        "--window", str, None, "a Swin's windows in tokens: one, or one for each stage; global: the whole stage", MANY
+    ),
+    Flag("--extra-kernels", int, None, "residual blocks at the end of a ResNet, each with a kernel of this size", MANY),
+    Flag("--extra-depthwise", bool, False, "a depthwise convolution in those blocks"),
     Flag("--torchcompile", str, None, "compile the model with this backend", {"nargs": "?", "const": "inductor"}),
     Flag("--device", str, None, "cpu, cuda, cuda:1, ...; cuda if there is one"),
     Flag("--amp", bool, False, "mixed precision"),
@@ -134,3 +142,10 @@ def check_values(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and len(value) != 2:
             raise ValueError(f"--{name.replace('_', '-')} {value}: two numbers are needed")
+    if args.pretrained_path and not args.pretrained:
+        raise ValueError(f"--pretrained-path {args.pretrained_path} is read with --pretrained alone: give both")
+    for name in ("pretrained_path", "initial_checkpoint"):
+        if getattr(args, name) and not Path(getattr(args, name)).is_file():
+            raise ValueError(f"--{name.replace('_', '-')} {getattr(args, name)}: no such file")
+    if args.extra_depthwise and not args.extra_kernels:
+        raise ValueError("--extra-depthwise does nothing without --extra-kernels")

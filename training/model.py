@@ -7,13 +7,15 @@ import torch
 from timm import is_model, list_models
 from timm.layers import convert_sync_batchnorm
 from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
-from timm.models import create_model, get_pretrained_cfg
+from timm.models import get_pretrained_cfg
 from timm.optim import create_optimizer_v2, optimizer_kwargs
 from timm.scheduler import create_scheduler_v2, scheduler_kwargs
 from timm.scheduler.scheduler import Scheduler
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+import models
+from shards.format import Manifest
 from training.command_line import close_names
 from training.data import mixes
 from training.grid import given_size
@@ -22,25 +24,34 @@ from training.machine import Machine
 _log = logging.getLogger("train_image")
 
 
-def build_model(args: argparse.Namespace) -> nn.Module:
-    """A timm model. One that is made for a fixed input is told the size that the flags name."""
+def build_model(args: argparse.Namespace, manifest: Manifest | None = None) -> nn.Module:
+    """A timm model, or one of ours. One that is made for a fixed input is told the size that the flags name.
+
+    ValueError for a model that has a vector for each tile of another grid than the data's.
+    """
     if ":" not in args.model and not is_model(args.model):
         raise ValueError(f"--model {args.model}: timm knows no such model{close_names(args.model, list_models())}")
-    kwargs, size = dict(args.model_kwargs), given_size(args)
     preset = get_pretrained_cfg(args.model, allow_unregistered=True)
-    if size is not None and preset is not None and preset.fixed_input_size:
-        kwargs.setdefault("img_size", size)
-    model = create_model(
+    if args.pretrained and not args.pretrained_path and preset is not None and not preset.has_weights:
+        raise ValueError(f"--pretrained: timm serves no weights of {args.model}; give a file with --pretrained-path")
+    model = models.build_model(
         args.model,
+        img_size=given_size(args),
+        windows=args.window or (),
+        extra_kernels=args.extra_kernels or (),
+        extra_depthwise=args.extra_depthwise,
         pretrained=args.pretrained,
+        pretrained_path=args.pretrained_path,
+        checkpoint_path=args.initial_checkpoint,
         num_classes=args.num_classes,
         in_chans=args.input_size[0] if args.input_size else 3,
         drop_rate=args.drop,
         drop_path_rate=args.drop_path,
         global_pool=args.gp,
-        checkpoint_path=args.initial_checkpoint,
-        **kwargs,
+        **args.model_kwargs,
     )
+    if manifest is not None:
+        models.check_grid(model, (manifest.layout.rows, manifest.layout.columns))
     if args.grad_checkpointing:
         model.set_grad_checkpointing(enable=True)
     return model
