@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from shards.format import MANIFEST_NAME, Split, sample_key, shard_name
+from shards.format import MANIFEST_NAME, RECORDS_DIR, Split, sample_key, shard_name
 from shards.layouts import Layout, clip_order, tile
 from shards.records import Record, Tar
 from shards.write import Sample, open_shard
@@ -48,6 +48,7 @@ def sample(number: int, view: int = 0, num_views: int = 1) -> Sample:
 
 def write_directory(directory: Path, lengths: dict[str, list[int]], views: int = 1) -> Path:
     """A shard directory with, for each split, tars of the given lengths."""
+    (directory / RECORDS_DIR).mkdir(parents=True, exist_ok=True)
     splits = {}
     first = 0
     for split, counts in lengths.items():
