@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocess.annotations.dataset import Dataset
+from preprocess.annotations.dataset import Dataset, missing_table
 from preprocess.annotations.subsets import build_dataset
 from preprocess.cluster import Workers, convert_on_ray
 from preprocess.config import Config
@@ -17,7 +17,9 @@ from preprocess.output import Identity, begin, complete, finished_records, forge
 from preprocess.plan import PlannedShard, plan_split
 from preprocess.progress import Progress, sinks_for
 from shards.records import Failure, Record
+from shards.storage import write_whole
 
+MISSING_NAME = "missing.tsv"
 Records = Mapping[str, Record]  # of one planned shard, by layout
 
 
@@ -84,13 +86,15 @@ def prepare(config: Config, *, source: Path, output: Path, require_complete: boo
 def run(prepared: Prepared, *, workers: Workers, progress: str = "none", retry_failed: bool = False) -> Summary:
     """Convert a data set, or go on with a conversion that was interrupted.
 
-    ``progress``: one of ``progress.KINDS``. ``retry_failed`` makes the shards with failures again. Raises ValueError for
-    an output that is not ours or that another run is writing to, OSError for a disk that is full or fails.
+    ``progress``: one of ``progress.KINDS``. ``retry_failed`` makes the shards with failures again. Raises ValueError
+    for an output that is not ours or that another run is writing to, OSError for a disk that is full or fails.
     """
     job = prepared.job
     output = Path(job.output)
     with locked(output):
         begin(output, job.config, prepared.identity)
+        table = missing_table(prepared.dataset, job.config.splits)
+        write_whole(output / MISSING_NAME, table.encode("utf-8", "surrogateescape"))
         if retry_failed:
             forget(job, [shard for shard in prepared.shards if _failures_of(finished_records(job, shard))])
         counter = Progress(total=prepared.num_videos, sinks=sinks_for(progress, output))
@@ -173,4 +177,4 @@ def _tell_what_is_there(dataset: Dataset, config: Config) -> None:
         for row in missing[:5]:
             print(f"  missing: {row.path} (listed at {row.where})", file=sys.stderr)
         if len(missing) > 5:
-            print(f"  and {len(missing) - 5} more", file=sys.stderr)
+            print(f"  and {len(missing) - 5} more, all of them in {MISSING_NAME} in the output", file=sys.stderr)

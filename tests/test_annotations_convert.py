@@ -145,6 +145,11 @@ def test_missing_videos_are_told_and_can_be_refused(gestures, capsys):
     assert "20bn-jester-v1/99 (listed at" in error
     assert "--require-complete" in error
     assert not (source / "other").exists()
+    rows = [line.split("\t") for line in (source / "out" / "missing.tsv").read_text().splitlines()]
+    assert rows == [
+        ["split", "path", "listed_at"],
+        ["train", str(source / "20bn-jester-v1" / "99"), f"{source / 'jester-v1-train.csv'}:13"],
+    ]
 
 
 COLOURS = {0: (230, 20, 20), 1: (20, 230, 20), 2: (20, 20, 230)}

@@ -102,6 +102,12 @@ class Dataset:
     subsets: Mapping[str, tuple[str, ...]]
 
 
+def missing_table(dataset: Dataset, splits: Iterable[str]) -> str:
+    """Every video that is listed but not on the disk: split, path, and the place of its row, between tabs."""
+    rows = [(split, row.path, row.where) for split in splits for row in dataset.missing.get(split, ())]
+    return "".join("\t".join(map(str, row)) + "\n" for row in (("split", "path", "listed_at"), *rows))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Targets:
     """What becomes of a row's labels: its target, that of its mirror image, and whether there is such a class."""
