@@ -138,6 +138,16 @@ class PacketTable:
     def num_frames(self) -> int:
         return int(self.shown.sum())
 
+    @property
+    def is_ascending(self) -> bool:
+        """Whether frames are shown in the order of decoding; a single one tells nothing."""
+        return self.num_frames > 1 and bool((np.diff(self.stamps) > 0).all())
+
+    def number_of(self, stamp: int | None) -> int | None:
+        """The place of the packet with this time, or None."""
+        places = np.flatnonzero(self.stamps == stamp)
+        return int(places[0]) if len(places) else None
+
     def packets_of_frames(self) -> np.ndarray:
         """int64 (F,): the packet of each frame."""
         packets = np.flatnonzero(self.shown)

@@ -35,6 +35,7 @@ class PyavVideo:
             self._stream = _video_stream(self._container, path)
             self._format = self._container.format.name.split(",")[0]
             self._codec = self._stream.codec_context.codec.canonical_name
+            self._reorders = self._stream.codec_context.has_b_frames
             self._table = self._look_at_packets()
             self.info = VideoInfo(decoder="pyav", codec=self._codec, times_seconds=self._times_seconds())
         except BaseException:
@@ -105,14 +106,18 @@ class PyavVideo:
 
     def _packets_of_run(self, run: Run) -> Iterator[av.Packet | None]:
         """The packets, then None, which has the decoder give out what it still holds. Ends early if the seek misled."""
-        self._container.seek(int(self._table.stamps[run.first]), stream=self._stream)
-        for number, packet in enumerate(self._demux(), run.first):
-            if packet.pts != self._table.stamps[number]:
+        stamps = self._table.stamps
+        self._container.seek(int(stamps[run.first]), stream=self._stream)
+        number = None
+        for packet in self._demux():
+            number = self._table.number_of(packet.pts) if number is None else number + 1
+            if number is None or number > run.last or packet.pts != stamps[number]:
                 return
-            yield packet
+            if number >= run.first:
+                yield packet
             if number == run.last:
-                break
-        yield None
+                yield None
+                return
 
     def _decode_in_order(self, indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """Everything from the start to the last wanted frame."""
@@ -133,9 +138,10 @@ class PyavVideo:
 
     def _is_stamped(self) -> bool:
         """Whether a frame is known by its time; else frames are counted."""
-        return (
-            self._format in _STAMPING_CONTAINERS and self._codec in _STAMPING_CODECS and self._table.stamps is not None
-        )
+        if self._format not in _STAMPING_CONTAINERS or self._codec not in _STAMPING_CODECS:
+            return False
+        # Frames that are decoded in another order than shown have times in another order: else those times are made up.
+        return self._table.stamps is not None and not (self._reorders and self._table.is_ascending)
 
     def _demux(self) -> Iterator[av.Packet]:
         """The packets that are not empty."""
