@@ -16,6 +16,7 @@ from preprocess.options import build, check_key
 from preprocess.presets import LayoutConfig, layout_config, named_entries
 from preprocess.sampling import Sampling
 from preprocess.split_config import SplitConfig
+from preprocess.video import MAX_PIXELS
 from shards.layouts import Layout
 
 DECODERS = ("auto", "pyav", "ffmpeg")
@@ -74,7 +75,7 @@ class Config:
     decoder: str = "auto"
     timeout_seconds: float = 120.0
     memory_limit_mb: int = 2048
-    max_pixels: int = 1 << 26
+    max_pixels: int = MAX_PIXELS
     max_failures: float = 0.01
     notes: tuple[str, ...] = ()
 
@@ -241,7 +242,7 @@ class _Scalars:
     decoder: str = "auto"
     timeout_seconds: float = 120.0
     memory_limit_mb: int = 2048
-    max_pixels: int = 1 << 26
+    max_pixels: int = MAX_PIXELS
     max_failures: float = 0.01
 
     def __post_init__(self):

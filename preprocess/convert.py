@@ -39,7 +39,13 @@ def _by_first_decoder(job: Job, split: str, video: Video, path: str) -> Converte
     for decoder in decoders_to_try(job.config.decoder, path):
         limit = deadline - time.monotonic()
         try:
-            with open_video(path, decoder=decoder, timeout_seconds=limit, frame_rate=video.frame_rate) as source:
+            with open_video(
+                path,
+                decoder=decoder,
+                timeout_seconds=limit,
+                frame_rate=video.frame_rate,
+                max_pixels=job.config.max_pixels,
+            ) as source:
                 samples, facts = _convert_source(source, job, job.config.splits[split], video)
         except DecodeError as error:
             _raise_lack_of_memory(error)

@@ -13,7 +13,7 @@ from preprocess.decode_ffmpeg import decoder_version as ffmpeg_version
 from preprocess.decode_folder import FolderVideo
 from preprocess.decode_pyav import PyavVideo
 from preprocess.decode_pyav import decoder_version as pyav_version
-from preprocess.video import DecodeError, VideoSource
+from preprocess.video import MAX_PIXELS, DecodeError, VideoSource
 
 _DECODERS = {"pyav": PyavVideo, "ffmpeg": FfmpegVideo}
 
@@ -25,16 +25,24 @@ def decoders_to_try(decoder: str, path: str) -> tuple[str, ...]:
     return ("pyav", "ffmpeg") if decoder == "auto" else (decoder,)
 
 
-def open_video(path: str, *, decoder: str, timeout_seconds: float, frame_rate: float | None = None) -> VideoSource:
+def open_video(
+    path: str,
+    *,
+    decoder: str,
+    timeout_seconds: float,
+    frame_rate: float | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> VideoSource:
     """Open a video with one decoder. All of its use must end within ``timeout_seconds``, or it raises DecodeError.
 
-    ``frame_rate`` (frames a second) is for a folder of frames, which does not tell its own.
+    ``frame_rate`` (frames a second) is for a folder of frames, which does not tell its own. A picture of more than
+    ``max_pixels`` is an error before memory is taken for it.
     """
     deadline = time.monotonic() + timeout_seconds
     if os.path.isdir(path):
-        return FolderVideo(path, deadline=deadline, frame_rate=frame_rate)
+        return FolderVideo(path, deadline=deadline, frame_rate=frame_rate, max_pixels=max_pixels)
     _refuse_what_is_no_file(path)
-    return _DECODERS[decoder](path, deadline=deadline)
+    return _DECODERS[decoder](path, deadline=deadline, max_pixels=max_pixels)
 
 
 def decoder_versions() -> dict[str, str]:

@@ -4,6 +4,8 @@ It conceals errors where PyAV stops, so it is the fallback for damaged files, an
 """
 
 import functools
+import math
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -13,17 +15,20 @@ import ffmpeg
 import imageio_ffmpeg
 import numpy as np
 
-from preprocess.video import DecodeError, VideoInfo, check_indices
+from preprocess.video import CONTAINERS, MAX_PIXELS, DecodeError, VideoInfo, check_indices
 
 _DETAIL_CHARACTERS = 500
+_ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
+_TOO_LARGE = re.compile(r"Picture size \d+x\d+ (is invalid|exceeds)")  # by its own rule, or by max_pixels
 
 
 class FfmpegVideo:
     """A video read by a child process. Context manager; see ``preprocess.video.VideoSource``."""
 
-    def __init__(self, path: str, *, deadline: float):
+    def __init__(self, path: str, *, deadline: float, max_pixels: int = MAX_PIXELS):
         self._path = path
         self._deadline = deadline
+        self._max_pixels = max_pixels
         listing = _FrameList.parse(self._list_frames())
         if not listing.times_seconds:
             raise DecodeError("no frames", f"{path}: ffmpeg decodes none")
@@ -54,14 +59,21 @@ class FfmpegVideo:
         if len(raw) != size * len(indices):
             raise DecodeError(
                 "truncated or damaged stream",
-                f"{self._path}: ffmpeg gave {len(raw) // size} of {len(indices)} frames; {complaint}",
+                f"{self._path}: ffmpeg gave {len(raw) // size} of {len(indices)} frames; "
+                f"{complaint[-_DETAIL_CHARACTERS:]}",
             )
         frames = np.frombuffer(raw, np.uint8).reshape(len(indices), self._height, self._width, 3)
         yield from zip(indices, frames)
 
     def _input(self) -> ffmpeg.nodes.FilterableStream:
-        # The prefix and the whitelist: no dash or colon in a name, and no playlist in a file, means more than a file.
-        return ffmpeg.input(f"file:{self._path}", protocol_whitelist="file", threads=1)["v:0"]
+        # The prefix and the whitelists: no dash or colon in a name, and no playlist in a file, means more than a file.
+        return ffmpeg.input(
+            f"file:{self._path}",
+            protocol_whitelist="file",
+            format_whitelist=",".join(CONTAINERS),
+            max_pixels=self._max_pixels,
+            threads=1,
+        )["v:0"]
 
     def _list_frames(self) -> str:
         output = self._input().output(
@@ -69,22 +81,26 @@ class FfmpegVideo:
         )
         listing, complaint = self._run(output)
         if not listing:
-            raise DecodeError(_reason(complaint), f"{self._path}: {complaint}")
+            raise DecodeError(_reason(complaint), f"{self._path}: {complaint[-_DETAIL_CHARACTERS:]}")
         return listing.decode("ascii")
 
     def _run(self, output: ffmpeg.nodes.OutputStream) -> tuple[bytes, str]:
         """(standard output, last words on standard error) of a run that ends in time, whatever its exit status."""
-        command = ffmpeg.compile(output.global_args("-nostdin", "-v", "error"), cmd=imageio_ffmpeg.get_ffmpeg_exe())
+        seconds_left = max(self._deadline - time.monotonic(), 0)
+        # Its own limit is for the case that this process is killed and cannot end it.
+        output = output.global_args("-nostdin", "-v", "error", "-timelimit", str(math.ceil(seconds_left) + 1))
+        command = ffmpeg.compile(output, cmd=imageio_ffmpeg.get_ffmpeg_exe())
         try:
             done = subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=max(self._deadline - time.monotonic(), 0),
+                timeout=seconds_left,
             )
         except subprocess.TimeoutExpired as error:
             raise DecodeError("time limit", f"{self._path}: ffmpeg took longer than timeout_seconds allows") from error
-        return done.stdout, done.stderr.decode("utf-8", "replace").strip()[-_DETAIL_CHARACTERS:]
+        # Addresses in memory are others in each run, and nothing to anybody.
+        return done.stdout, _ADDRESS.sub("", done.stderr.decode("utf-8", "replace")).strip()
 
 
 class _FrameList:
@@ -118,6 +134,8 @@ def _sum(terms: list[str]) -> str:
 
 
 def _reason(complaint: str) -> str:
+    if _TOO_LARGE.search(complaint):
+        return "picture too large"
     return "no video stream" if "matches no streams" in complaint else "not a video"
 
 

@@ -8,18 +8,20 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image, ImageOps
 
-from preprocess.video import DecodeError, VideoInfo, check_indices
+from preprocess.video import MAX_PIXELS, DecodeError, VideoInfo, check_indices, check_size
 
 DEFAULT_FRAME_RATE = 25.0  # what ffmpeg assumes of numbered images
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 _NUMBER = re.compile(r"(\d+)\.[A-Za-z]+$")
 
 
 class FolderVideo:
     """A video of one image file a frame. Context manager; see ``preprocess.video.VideoSource``."""
 
-    def __init__(self, path: str, *, deadline: float, frame_rate: float | None = None):
+    def __init__(self, path: str, *, deadline: float, frame_rate: float | None = None, max_pixels: int = MAX_PIXELS):
         self._path = path
+        self._max_pixels = max_pixels
         self._deadline = deadline
         self._names = _frame_names(path)
         if not self._names:
@@ -44,8 +46,12 @@ class FolderVideo:
     def _read(self, name: str) -> np.ndarray:
         path = os.path.join(self._path, name)
         try:
-            with Image.open(path) as image:
+            # Named, since Pillow knows formats that run other programs (EPS).
+            with Image.open(path, formats=_FORMATS) as image:
+                check_size(path, image.width, image.height, self._max_pixels)
                 return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        except Image.DecompressionBombError as error:
+            raise DecodeError("picture too large", f"{path}: {error}") from error
         except (OSError, ValueError, SyntaxError) as error:  # Pillow raises SyntaxError for some broken PNGs
             raise DecodeError("damaged frame", f"{path}: {error}") from error
 

@@ -11,7 +11,7 @@ from av.stream import Discard, Disposition
 from av.video.reformatter import VideoReformatter
 
 from preprocess.decode_packets import NOTHING, PacketTable, Run, glance_for, packet_table, runs
-from preprocess.video import DecodeError, VideoInfo, check_indices
+from preprocess.video import CONTAINERS, MAX_PIXELS, DecodeError, VideoInfo, check_indices, check_size
 
 # Containers that keep the time of each frame (avi, for one, has the order of decoding only), and those of them whose
 # seeks lead where they should.
@@ -26,13 +26,14 @@ _MARKING_CODECS = ("h264", "hevc")
 class PyavVideo:
     """A video read in process. Context manager; see ``preprocess.video.VideoSource``."""
 
-    def __init__(self, path: str, *, deadline: float):
+    def __init__(self, path: str, *, deadline: float, max_pixels: int = MAX_PIXELS):
         self._path = path
         self._deadline = deadline
+        self._max_pixels = max_pixels
         self._reformatter = VideoReformatter()
-        self._container = _open(path)
+        self._container = _open(path, max_pixels)
         try:
-            self._stream = _video_stream(self._container, path)
+            self._stream = _video_stream(self._container, path, max_pixels)
             self._format = self._container.format.name.split(",")[0]
             self._codec = self._stream.codec_context.codec.canonical_name
             self._reorders = self._stream.codec_context.has_b_frames
@@ -163,8 +164,8 @@ class PyavVideo:
     def _reopen(self) -> None:
         """A fresh container rather than a seek: not every format finds its own beginning again."""
         self._container.close()
-        self._container = _open(self._path)
-        self._stream = _video_stream(self._container, self._path)
+        self._container = _open(self._path, self._max_pixels)
+        self._stream = _video_stream(self._container, self._path, self._max_pixels)
 
     def _upright_rgb(self, frame: av.VideoFrame) -> np.ndarray:
         """uint8 (H, W, 3), turned as the file asks; PyAV does not turn by itself, the ffmpeg command does."""
@@ -179,29 +180,31 @@ def decoder_version() -> str:
     return f"PyAV {av.__version__}, libavcodec {codec}"
 
 
-def _open(path: str) -> av.container.InputContainer:
+def _open(path: str, max_pixels: int) -> av.container.InputContainer:
+    # Containers and protocol are named so that no playlist inside a file can make us open another file or a URL.
+    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS), "max_pixels": str(max_pixels)}
     try:
-        # The protocol is named so that no playlist inside a file can make us fetch another file or a URL.
-        return av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+        return av.open(f"file:{path}", options=options)
     except (av.error.FFmpegError, OSError) as error:
         raise DecodeError("not a video", f"{path}: {error}") from error
 
 
-def _video_stream(container: av.container.InputContainer, path: str) -> av.VideoStream:
+def _video_stream(container: av.container.InputContainer, path: str, max_pixels: int) -> av.VideoStream:
     """The first stream of moving pictures: a cover image inside a sound file is none."""
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
-            _prepare(container, stream)
+            check_size(path, stream.codec_context.width, stream.codec_context.height, max_pixels)
+            _prepare(container, stream, max_pixels)
             return stream
     kinds = sorted({stream.type for stream in container.streams})
     raise DecodeError("no video stream", f"{path}: it holds {', '.join(kinds) or 'no streams'}")
 
 
-def _prepare(container: av.container.InputContainer, stream: av.VideoStream) -> None:
+def _prepare(container: av.container.InputContainer, stream: av.VideoStream, max_pixels: int) -> None:
     # One thread a video: the workers are the parallelism, and a second thread only adds memory and overhead.
     stream.codec_context.thread_count = 1
     # Damage is an error here and not concealed: ffmpeg, which is tried next, conceals it and says so.
-    stream.codec_context.options = {"err_detect": "explode"}
+    stream.codec_context.options = {"err_detect": "explode", "max_pixels": str(max_pixels)}
     for other in container.streams:
         if other.index != stream.index:
             other.discard = Discard.all

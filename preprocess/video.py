@@ -6,6 +6,17 @@ from typing import Protocol
 
 import numpy as np
 
+# Of a frame: twice 8K, which no data set reaches, so that a header which claims more is damaged or hostile.
+MAX_PIXELS = 1 << 26
+
+# What may be inside a file, by libavformat's names. Not playlists (hls, dash, concat, ...), which make a decoder open
+# other files and addresses; and no device, filter graph or text either.
+CONTAINERS = (
+    *("mov", "matroska", "avi", "flv", "mpegts", "mpeg", "asf", "ogg", "gif", "mxf", "rm", "dv", "nut", "nsv", "wtv"),
+    *("ivf", "obu", "h264", "hevc", "m4v", "mpegvideo", "vc1", "av1", "mjpeg", "yuv4mpegpipe", "swf", "ea", "live_flv"),
+    *("mp3", "wav", "flac", "aac"),  # so that sound alone is told from no media at all
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
@@ -64,3 +75,9 @@ def check_indices(indices: Sequence[int], num_frames: int) -> None:
     """Hold our side of the contract of ``frames``."""
     assert list(indices) == sorted(set(indices)), "indices must ascend and be distinct"
     assert not len(indices) or 0 <= indices[0] <= indices[-1] < num_frames, "indices must lie in the video"
+
+
+def check_size(path: str, width: int, height: int, max_pixels: int) -> None:
+    """DecodeError for a picture that is too large to be believed."""
+    if width * height > max_pixels:
+        raise DecodeError("picture too large", f"{path}: {width}x{height} pixels, max_pixels is {max_pixels}")

@@ -93,9 +93,10 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 def decode_image(sample: Sample, path: str | Path) -> Image.Image:
     """The super image as RGB, size (width, height); ShardError naming ``path`` when it does not decode."""
     try:
-        with Image.open(io.BytesIO(sample.image)) as image:
+        with Image.open(io.BytesIO(sample.image), formats=("JPEG", "PNG", "WEBP")) as image:
             return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises SyntaxError for some broken PNGs
+    # Pillow raises SyntaxError for some broken PNGs.
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ShardError(f"{path}: the image of sample {sample.key!r} does not decode ({error}); {_WAY_OUT}") from error
 
 

@@ -1,0 +1,159 @@
+"""A decoder process that crashes, hangs, bloats or is killed: the video is blamed by name, and only the guilty one."""
+
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from media import h264
+
+from preprocess.annotations.dataset import Video
+from preprocess.config import config_from
+from preprocess.convert import convert_video
+from preprocess.job import Job
+from preprocess.sandbox import Sandbox
+
+FAULTS = Path(__file__).parent / "faults"
+CONFIG = {
+    "annotations": {"format": "folder"},
+    "layouts": {"grid": {"frames": 4, "tile": 32}},
+    "splits": {"train": {"mode": "train", "views": 2}},
+    "timeout_seconds": 120,
+    "memory_limit_mb": 200,
+}
+
+
+@pytest.fixture(scope="module")
+def sound_video(tmp_path_factory):
+    return h264(tmp_path_factory.mktemp("sound") / "sound.mp4", 20)
+
+
+@pytest.fixture
+def job(tmp_path, sound_video, monkeypatch):
+    """Videos that are all sound, but for what their names do to the decoder."""
+    monkeypatch.syspath_prepend(str(FAULTS))
+    for name in ("crash", "hang", "bloat", "killed_once", "bug", "one", "two"):
+        shutil.copy(sound_video, tmp_path / f"{name}.mp4")
+    return job_in(tmp_path)
+
+
+def job_in(source, **changes):
+    config = config_from({**CONFIG, **changes}, "test")
+    return Job(config=config, source=str(source), output="unused", class_names=("a",), digest="d")
+
+
+def video(name):
+    return Video(key=name, path=f"{name}.mp4", labels=(0,))
+
+
+def samples(converted):
+    return [item.sample for item in converted.samples]
+
+
+def test_the_samples_are_those_of_this_process_byte_for_byte(job):
+    with Sandbox(job) as sandbox:
+        converted = sandbox.convert("train", video("one"))
+    here = convert_video(job, "train", video("one"))
+    assert samples(converted) == samples(here)
+    assert len(samples(here)) == 2
+    facts = converted.facts
+    assert (facts.decoder, facts.codec, facts.width, facts.height, facts.num_frames) == ("pyav", "h264", 96, 64, 20)
+    assert facts.bytes == os.path.getsize(Path(job.source) / "one.mp4")
+    assert facts.duration_seconds == pytest.approx(20 / 25)
+
+
+BLAMED = {
+    "crash": ("decoder crashed", "SIGSEGV"),
+    "bloat": ("memory limit", "memory_limit_mb=200"),
+    "bug": ("unexpected error", "AttributeError: an exception that nobody foresaw, at sitecustomize.py:"),
+}
+
+
+@pytest.mark.parametrize("name", BLAMED)
+def test_a_video_that_ends_its_decoder_is_blamed_and_the_next_ones_are_not(name, job):
+    reason, detail = BLAMED[name]
+    with Sandbox(job) as sandbox:
+        assert sandbox.convert("train", video("one")).failure is None
+        failure = sandbox.convert("train", video(name)).failure
+        after = sandbox.convert("train", video("two"))
+    assert (failure.video, failure.path, failure.reason) == (name, f"{name}.mp4", reason)
+    assert detail in failure.detail
+    assert samples(after) == samples(convert_video(job, "train", video("two")))
+
+
+def test_a_video_that_never_ends_is_cut_off_from_outside(job, monkeypatch):
+    """The hang holds the interpreter's lock, so no clock inside its process can run."""
+    monkeypatch.setattr("preprocess.sandbox._GRACE_SECONDS", 1)
+    job = job_in(job.source, timeout_seconds=1)
+    with Sandbox(job) as sandbox:
+        began = time.monotonic()
+        failure = sandbox.convert("train", video("hang")).failure
+        assert time.monotonic() - began < 60
+    assert (failure.video, failure.reason) == ("hang", "time limit")
+
+
+def test_a_decoder_that_is_killed_over_an_innocent_video_is_replaced(job):
+    with Sandbox(job) as sandbox:
+        converted = sandbox.convert("train", video("killed_once"))
+    assert (Path(job.source) / "killed_once.was-killed").exists()
+    assert converted.failure is None
+    assert len(converted.samples) == 2
+
+
+def test_a_long_video_ends_by_the_clock_of_its_decoder(tmp_path):
+    h264(tmp_path / "long.mp4", 3000, width=320, height=240, preset="ultrafast")
+    with Sandbox(job_in(tmp_path, timeout_seconds=0.05)) as sandbox:
+        failure = sandbox.convert("train", video("long")).failure
+    assert failure.reason == "time limit"
+    assert "no answer" not in failure.detail
+
+
+def test_no_process_is_left_behind(job):
+    with Sandbox(job) as sandbox:
+        sandbox.convert("train", video("one"))
+        child = sandbox._child._process.pid
+        assert is_running(child)
+    assert not is_running(child)
+
+
+def test_the_decoder_dies_with_its_worker(job, tmp_path):
+    """Even where it is deep in a decoder's loop and reads no commands."""
+    code = (
+        "import pickle, sys\n"
+        "from preprocess.sandbox import Sandbox\n"
+        "job, video = pickle.load(open(sys.argv[1], 'rb'))\n"
+        "Sandbox(job).convert('train', video)\n"
+    )
+    (tmp_path / "job").write_bytes(pickle.dumps((job, video("hang"))))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FAULTS), str(Path(__file__).parents[1])])}
+    worker = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "job")], env=environment)
+    wait_for((tmp_path / "hang.hangs").exists)
+    (child,) = children_of(worker.pid)
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    wait_for(lambda: not is_running(child))
+
+
+def children_of(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_for(condition, seconds=60):
+    """The first true value of ``condition()``."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.05)
+    return value
