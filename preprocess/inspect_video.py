@@ -29,19 +29,19 @@ def inspect_video(config: Config, path: Path, output: Path) -> Iterator[str]:
     """
     video = Video(key=video_keys([path.name])[0], path=str(path), labels=(0,))
     output.mkdir(parents=True, exist_ok=True)
-    decoder, info = _first_decoder(config, video)
+    decoder, info = first_decoder(config, video)
     yield (
         f"{path}: {info.num_frames} frames in {info.times_seconds[-1]:.2f} s"
         f"{f', {info.fps:.2f} a second' if info.fps else ''}, read by {info.decoder}"
     )
     for name, split in config.splits.items():
-        for image, frame in _super_images(config, split, video, decoder):
+        for image, frame in super_images(config, split, video, decoder):
             target = output / f"{image.clip.layout.name}-{name}-v{image.view.number:02d}.png"
             picture(image, info, frame).save(target)
             yield f"{target}: {_description(image, info)}"
 
 
-def _first_decoder(config: Config, video: Video) -> tuple[str, VideoInfo]:
+def first_decoder(config: Config, video: Video) -> tuple[str, VideoInfo]:
     """The first decoder that delivers the video's last frame, as in a conversion."""
     errors = []
     for decoder in decoders_to_try(config.decoder, video.path):
@@ -54,7 +54,7 @@ def _first_decoder(config: Config, video: Video) -> tuple[str, VideoInfo]:
     raise ValueError("; then ".join(errors))
 
 
-def _super_images(
+def super_images(
     config: Config, split: SplitConfig, video: Video, decoder: str
 ) -> Iterator[tuple[SuperImage, np.ndarray]]:
     """Every super image of a split, with the clip's middle frame whole, uint8 (H, W, 3)."""

@@ -59,7 +59,7 @@ PRESETS: dict[str, Preset] = {
         layout={"frames": 9, "grid": "3x3", "tile": 160},
     ),
     "stam-16": Preset(
-        summary="STAM's 16 frames of 224 px at 1.6 frames a second, in 4x4 (STAM 4, Table 3)",
+        summary="16 frames of 224 px in 4x4 (STAM 4, Table 3), 1.6 frames a second as in its code",
         layout={"frames": 16, "grid": "4x4", "tile": 224},
         sampling=MappingProxyType({"strategy": "fps", "fps": 1.6}),
     ),
