@@ -3,6 +3,7 @@
 ``testifying,---QUuC4vJs,84,94,validate``. The clip is ``{youtube_id}_{start:06d}_{end:06d}.mp4``.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class Kinetics:
         labels = {name: index for index, name in enumerate(class_names)}
         splits = {}
         for split, entries in rows.items():
-            folders = _folders(source / self.videos, split)
+            folders = [(folder, _folders_in(folder)) for folder in _folders(source / self.videos, split)]
             splits[split] = [self._listed(where, row, folders, labels) for where, row in entries]
         return Listing(class_names=tuple(class_names), splits=splits)
 
@@ -55,13 +56,16 @@ class Kinetics:
         files = {"train": lists / self.train, "validation": first_of(*(lists / name for name in validation))}
         return files | ({"test": lists / self.test} if self.test is not None else {})
 
-    def _listed(self, where: str, row: dict[str, str], folders: list[Path], labels: dict[str, int]) -> Listed:
+    def _listed(
+        self, where: str, row: dict[str, str], folders: list[tuple[Path, frozenset[str]]], labels: dict[str, int]
+    ) -> Listed:
         start, end = (seconds(row[column], where, column) for column in ("time_start", "time_end"))
         check_segment(start, end, where)
         clip = f"{row['youtube_id']}_{int(start):06d}_{int(end):06d}"
         file_name = (row["youtube_id"] if self.untrimmed else clip) + self.suffix
-        below = dict.fromkeys((row["label"], row["label"].replace(" ", "_"), ""))
-        paths = [folder / name / file_name for folder in folders for name in below]
+        of_class = dict.fromkeys((row["label"], row["label"].replace(" ", "_")))
+        paths = [folder / name / file_name for folder, inside in folders for name in of_class if name in inside]
+        paths += [folder / file_name for folder, _ in folders]
         return Listed(
             name=clip,
             path=paths[0],
@@ -84,6 +88,10 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
         if not row["label"].strip():
             raise ValueError(f"{where}: no label; expected a class name, and a list without labels cannot be converted")
         yield where, row
+
+
+def _folders_in(folder: Path) -> frozenset[str]:
+    return frozenset(entry.name for entry in os.scandir(folder) if entry.is_dir()) if folder.is_dir() else frozenset()
 
 
 def _folders(videos: Path, split: str) -> list[Path]:

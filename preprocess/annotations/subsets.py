@@ -91,10 +91,12 @@ def _targets(
     split: str, row: Listed, members: Mapping[str, _Members], only: str | None, mirror: Mapping[int, int]
 ) -> Targets:
     target = _target(split, row, row.labels, members, only)
+    if mirror.keys().isdisjoint(row.labels):
+        return Targets(target=target)
     mirrored = _target(split, row, tuple(mirror.get(label, label) for label in row.labels), members, only)
     return Targets(
         target=target,
-        mirrored=None if mirrored == target else mirrored,
+        mirrored=mirrored,
         may_flip=OUTSIDE not in mirrored.labels,
     )
 
