@@ -82,11 +82,13 @@ class _Crew:
             self._at_work[self._task.remote(self._job_reference, shard)] = shard
 
     def _room(self) -> int:
-        """More than are worked on, so that no worker waits for its next, and a cluster that can grow sees a queue."""
-        if self._workers.address and self._workers.count:
-            return self._workers.count
-        count = self._workers.count or int(self._ray.cluster_resources().get("CPU", 1))
-        return max(count, 1) * _IN_FLIGHT_PER_WORKER
+        """More shards than cores, so that no core waits for its next, and a cluster that can grow sees a queue.
+
+        Where the count is less than its cores, the count.
+        """
+        cores = max(int(self._ray.cluster_resources().get("CPU", 1)), 1)
+        count = self._workers.count or cores
+        return count if count < cores else count * _IN_FLIGHT_PER_WORKER
 
     def _next_state(self, stream: Any) -> ShardState | None:
         try:

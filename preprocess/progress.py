@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from preprocess.facts import FACTS_DIR
 
-KINDS = ("auto", "bar", "lines", "json", "none")
 HISTORY_NAME = "progress.jsonl"
 _SECONDS_BETWEEN = {"lines": 30.0, "json": 1.0, "history": 10.0}
 

@@ -86,7 +86,7 @@ def prepare(config: Config, *, source: Path, output: Path, require_complete: boo
 def run(prepared: Prepared, *, workers: Workers, progress: str = "none", retry_failed: bool = False) -> Summary:
     """Convert a data set, or go on with a conversion that was interrupted.
 
-    ``progress``: one of ``progress.KINDS``. ``retry_failed`` makes the shards with failures again. Raises ValueError
+    ``progress``: as ``--progress``. ``retry_failed`` makes the shards with failures again. Raises ValueError
     for an output that is not ours or that another run is writing to, OSError for a disk that is full or fails.
     """
     job = prepared.job

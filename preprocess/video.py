@@ -65,8 +65,8 @@ class VideoSource(Protocol):
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         """(index, uint8 (H, W, 3) RGB, upright) for each of the ascending, distinct indices; DecodeError.
 
-        The range and the matrix that a file names are honoured. HDR is not tone-mapped: its coded values, cut to 8 bits,
-        look paler than on a screen that knows them. Alpha is dropped: what lies under transparent pixels is seen.
+        The range and the matrix that a file names are honoured. HDR is not tone-mapped: its coded values, cut to 8
+        bits, look paler than on a screen that knows them. Alpha is dropped: what lies under transparent pixels is seen.
         """
         ...
 

@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,16 @@ def video_folder(tmp_path_factory) -> Path:
                 frames = numbered_frames(20 + 3 * number, width=96 + 16 * (number % 2), height=64)
                 write_video(folder / f"{name} {number}{suffix}", frames, **options)
     return root
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """One Ray for all conversions in this process: each would otherwise take seconds to start its own."""
+    import ray
+
+    ray.init(address="local", num_cpus=3, include_dashboard=False, object_store_memory=100 << 20, logging_level="error")
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture(scope="session")

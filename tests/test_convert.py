@@ -2,12 +2,7 @@
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +16,8 @@ from shards.format import read_manifest
 from shards.layouts import untile
 from shards.read import decode_array, iter_samples
 from shards.records import read_all_records
+
+pytestmark = pytest.mark.usefixtures("local_ray")
 
 CONFIG = {
     "annotations": {"format": "folder"},
@@ -221,24 +218,6 @@ def test_a_truncated_video_falls_back_to_ffmpeg(video_folder, tmp_path):
         for sample in iter_samples(tmp_path / "out" / "grid" / name)
     )
     assert decoders == {("pyav", False): 12, ("ffmpeg", True): 1}
-
-
-def test_killed_anywhere_the_same_command_goes_on_to_the_same_bytes(converted, video_folder, tmp_path):
-    arguments = command(tmp_path, video_folder, tmp_path / "out", workers=1)
-    for seconds in (2.5, 4.0):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "preprocess", *arguments],
-            cwd=Path(__file__).resolve().parents[1],
-            stderr=subprocess.DEVNULL,
-        )
-        time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert main(arguments) == 0
-    for layout in CONFIG["layouts"]:
-        assert hashes(tmp_path / "out" / layout) == hashes(converted / layout)
-        assert check_directory(tmp_path / "out" / layout).problems == []
-        assert not list((tmp_path / "out" / layout).glob(".*"))
 
 
 MISTAKES = {

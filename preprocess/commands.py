@@ -1,0 +1,100 @@
+"""What ``python -m preprocess`` can do, a function each: flags in, exit status out, results on standard output."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from preprocess.annotations import FORMATS
+from preprocess.cluster import Workers
+from preprocess.command_line import workers_of
+from preprocess.config import load_config
+from preprocess.inspect_video import inspect_video
+from preprocess.presets import PRESETS
+from preprocess.progress import tell
+from preprocess.rebuild import rebuild as rebuild_shards
+from preprocess.run import Prepared, Summary, prepare, run
+
+_FAILURES_SHOWN = 20
+
+
+def list_known(args: argparse.Namespace) -> int:
+    print("data sets (annotations.format):")
+    for name, reader in FORMATS.items():
+        print(f"  {name:24}{reader.summary}")
+    print("presets (layouts):")
+    for name, preset in PRESETS.items():
+        print(f"  {name:24}{preset.summary}")
+    return 0
+
+
+def inspect_one(args: argparse.Namespace) -> int:
+    config = load_config(args.config, args.overrides)
+    for note in config.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for line in inspect_video(config, Path(args.inspect), Path(args.output or "inspect")):
+        print(line)
+    return 0
+
+
+def convert(args: argparse.Namespace) -> int:
+    workers = Workers(**workers_of(args))
+    prepared = _prepare(args)
+    summary = run(prepared, workers=workers, progress=args.progress, retry_failed=args.retry_failed)
+    _tell_failures(summary)
+    if args.progress == "json":
+        tell("end", complete=summary.complete, videos=summary.num_videos, reasons=dict(summary.reasons()))
+    if not summary.complete:
+        print(_not_complete(summary), file=sys.stderr)
+        return 1
+    converted = summary.num_videos - len(summary.failures)
+    print(
+        f"{converted} of {summary.num_videos + summary.missing} videos: {len(summary.failures)} failed, "
+        f"{summary.missing} missing"
+    )
+    for layout in prepared.job.config.layouts:
+        print(Path(args.output) / layout)
+    return 0
+
+
+def rebuild(args: argparse.Namespace) -> int:
+    workers = Workers(**workers_of(args))
+    differing = 0
+    for name, differences in rebuild_shards(_prepare(args), args.rebuild, workers=workers):
+        print(f"{name}: " + ("the same bytes; put in place" if not differences else "other bytes; left as it was"))
+        for difference in differences:
+            print(f"  {difference}")
+        differing += bool(differences)
+    if differing:
+        print(
+            "preprocess: the videos, or the libraries that read them, are no longer those of the conversion; take "
+            "--retry-failed for videos that were mended, or convert all into another --output",
+            file=sys.stderr,
+        )
+    return 1 if differing else 0
+
+
+def _prepare(args: argparse.Namespace) -> Prepared:
+    return prepare(
+        load_config(args.config, args.overrides),
+        source=Path(args.source),
+        output=Path(args.output),
+        require_complete=args.require_complete,
+    )
+
+
+def _tell_failures(summary: Summary) -> None:
+    for failure in summary.failures[:_FAILURES_SHOWN]:
+        print(f"left out: {failure.path}: {failure.reason} ({failure.detail})", file=sys.stderr)
+    for reason, count in summary.reasons().most_common():
+        print(f"{count} videos left out: {reason}", file=sys.stderr)
+
+
+def _not_complete(summary: Summary) -> str:
+    return (
+        f"preprocess: not complete: {len(summary.failures)} of {summary.num_videos} videos failed, "
+        f"{summary.allowed_failures} may; look at the reasons above, then mend the files and add --retry-failed, or "
+        "allow more with --set max_failures=SHARE, and run the same command again"
+    )
+
+
+COMMANDS = {"convert": convert, "list": list_known, "inspect": inspect_one, "rebuild": rebuild}
