@@ -79,7 +79,7 @@ def build(args: argparse.Namespace) -> tuple[Manifest, Trained, torch.device]:
     manifest = read_manifest(args.data_dir)
     if manifest is None:
         raise ValueError(f"--data-dir {args.data_dir}: no manifest of super images; give the directory of a layout")
-    manifest.split(args.split)
+    manifest = manifest.for_split(args.split)
     trained = load_trained(
         Path(args.checkpoint), manifest, model=args.model, model_kwargs=args.model_kwargs, use_ema=not args.no_ema
     )
@@ -151,7 +151,7 @@ class Views(IterableDataset):
     def __init__(self, root: str, manifest: Manifest, split: str, *, trained: Trained, order: str, seed: int):
         chosen = manifest.split(split)
         self.files = [(Path(root) / name, count) for name, count in zip(chosen.filenames, chosen.shard_lengths)]
-        self.num_samples = chosen.num_samples
+        self.num_samples, self.alt_label = chosen.num_samples, chosen.alt_label
         self.layout, self.order, self.seed = manifest.layout, order, seed
         self.transform = create_transform(**resolve_data_config(vars(trained.args), model=trained.model))
 
@@ -162,7 +162,7 @@ class Views(IterableDataset):
         worker = get_worker_info()
         mine = self.files[worker.id :: worker.num_workers] if worker else self.files
         for path, count in mine:
-            for sample in iter_samples(path, num_samples=count):
+            for sample in iter_samples(path, num_samples=count, alt_label=self.alt_label):
                 image = Image.fromarray(self._ordered(decode_array(sample, path), sample.metadata))
                 yield self.transform(image), sample.label, sample.metadata["video"], sample.metadata["view"]
 

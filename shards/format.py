@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shards.layouts import Layout
@@ -131,6 +131,11 @@ class Manifest:
         """Names in index order."""
         return self.superimage["class_names"]
 
+    def for_split(self, split: str) -> "Manifest":
+        """This manifest with the class names of one split as its own. ValueError for an unknown split."""
+        names = self.class_names_of(split)
+        return replace(self, raw={**self.raw, "superimage": {**self.superimage, "class_names": names}})
+
     def class_names_of(self, split: str) -> list[str]:
         """Names in index order of one split: a sub-set numbers its own classes. ValueError for an unknown split."""
         alt_label = self.split(split).alt_label
@@ -152,8 +157,10 @@ class Manifest:
 
     @property
     def views(self) -> dict[str, int]:
-        """Views of each video, by split."""
-        return self.superimage["views"]
+        """Views of each video, by split; a sub-set has those of the split that it is part of."""
+        views = self.superimage["views"]
+        parts = {subset_split(split, subset): split for split in views for subset in self.subsets}
+        return views | {part: views[split] for part, split in parts.items() if part in self.splits}
 
     @property
     def digest(self) -> str:

@@ -23,7 +23,9 @@ def find_super_images(args: argparse.Namespace, explicit: Collection[str]) -> Ma
             raise ValueError(f"--{name.replace('_', '-')} does nothing here: {args.data_dir} holds no super images")
         if args.aa:
             geometric_operations(args.aa)
-    return manifest
+        return None
+    # The classes are those of the sub-set that is trained on. timm's reader also knows splits that no manifest names.
+    return manifest.for_split(args.train_split) if args.train_split in manifest.splits else manifest
 
 
 def _check_folder(root: Path) -> None:
