@@ -11,10 +11,11 @@ from torch import nn
 
 from models.build import build_model
 from models.swin_weights import TABLE, adapt_swin
-from models.uniformer import UniFormer, checkpoint_filter_fn
+from models.uniformer import UniFormer
+from models.uniformer_weights import adapt_uniformer
 from models.weights import unwrap
 
-ADAPTERS = ((SwinTransformer, adapt_swin), (UniFormer, checkpoint_filter_fn))
+ADAPTERS = ((SwinTransformer, adapt_swin), (UniFormer, adapt_uniformer))
 
 
 def convert(source: Path, target: Path, name: str, *, keep_head: bool = False, **kwargs) -> list[str]:

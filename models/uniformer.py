@@ -4,7 +4,6 @@ Convolutions mix neighbours in the two early stages, self-attention mixes all po
 trains it on super images; timm has none. No tokens are pruned: the GFLOPs of Flatten's Table 1 fit only that.
 """
 
-import re
 from functools import partial
 
 import torch
@@ -15,7 +14,7 @@ from timm.models._features import feature_take_indices
 from torch import nn
 from torch.nn import functional as F
 
-from models.weights import check_fit, unwrap, without_other_head
+from models.uniformer_weights import adapt_uniformer
 
 LayerNorm = partial(nn.LayerNorm, eps=1e-6)
 
@@ -231,36 +230,6 @@ def _init_linear(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-_TWO_OUTPUTS = ("cls_token", "cls_upsample", "norm_cls", "head_cls", "aux_head")
-
-
-def checkpoint_filter_fn(state_dict: dict, model: UniFormer) -> dict[str, torch.Tensor]:
-    """The weights that UniFormer's authors publish, under our names; ours pass unchanged.
-
-    ``blocks3.7.attn.qkv.weight -> stages.2.blocks.7.attn.qkv.weight``. Class token and token-labelling heads are
-    dropped: they have no place in a network of one output. So is a head of another number of classes. ValueError for
-    the weights of another network.
-    """
-    state_dict, own = unwrap(state_dict), model.state_dict()
-    if any(name.startswith("patch_embed1.") for name in state_dict):
-        ours = {name: tensor for name, tensor in state_dict.items() if not name.startswith(_TWO_OUTPUTS)}
-        state_dict = {_our_name(name, model): tensor for name, tensor in ours.items()}
-    state_dict = without_other_head(state_dict, own)
-    check_fit(state_dict, own)
-    return state_dict
-
-
-def _our_name(name: str, model: UniFormer) -> str:
-    stage = re.match(r"^(patch_embed|blocks)(\d)\.", name)
-    if stage:
-        index, rest = int(stage[2]) - 1, name[stage.end() :]
-        if stage[1] == "blocks":
-            return f"stages.{index}.blocks.{rest}"
-        nested = isinstance(model.stages[index].downsample, nn.Sequential)
-        return f"stages.{index}.downsample.{rest.removeprefix('proj.') if nested else rest}"
-    return re.sub(r"^head\.", "head.fc.", name)
-
-
 # Depths, widths, head widths and stems: UniFormer, Tables 1 and 3 of the paper and its light variants. The published
 # XXS and XS step down by patches after a convolutional stem. `xxs_patch` is the one whose GMACs Flatten prints.
 _XXS = {"depths": (2, 5, 8, 2), "dims": (56, 112, 224, 448), "head_dim": 28, "mlp_ratio": 3.0}
@@ -304,7 +273,7 @@ def _register(variant: str) -> None:
             UniFormer,
             variant,
             pretrained,
-            pretrained_filter_fn=checkpoint_filter_fn,
+            pretrained_filter_fn=adapt_uniformer,
             feature_cfg={"out_indices": (0, 1, 2, 3), "flatten_sequential": True},
             **{**VARIANTS[variant], **kwargs},
         )

@@ -1,5 +1,9 @@
 """The trainer's flags for these models: windows, kernels, weights from a file, each refused in one line where wrong."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import timm
 import torch
@@ -8,12 +12,16 @@ from super_images import write_super_images
 import eval_video
 import train_image
 from models.convert import write_checkpoint
+from models.sifar_resnet import PRESETS as RESNETS
+from models.sifar_swin import PRESETS as SWINS
+from models.uniformer import VARIANTS
 from models.windows import built_stages
 from shards.layouts import Layout
 from training.command_line import parse_flags
 from training.flags import FLAGS, check_values
 from training.model import build_model
 
+ROOT = Path(__file__).resolve().parents[1]
 SWIN = "swin_tiny_patch4_window7_224"
 
 
@@ -150,3 +158,14 @@ def test_tiles_of_another_grid_are_refused(data, tmp_path, capsys):
     command = [*argv, *SMALL, "--data-dir", str(data), "--output", str(tmp_path), "--experiment", "run"]
     assert train_image.main(command) == 2
     assert "1x3" in capsys.readouterr().err
+
+
+def test_importing_the_package_is_all_that_timm_needs():
+    """What --device-modules models does in timm's own train.py; nothing of video or of shards comes along."""
+    code = (
+        "import sys, importlib, timm; importlib.import_module('models'); "
+        "names = timm.list_models(['sifar_*', 'uniformer_*']); "
+        "print(len(names), sorted({'preprocess', 'shards', 'training', 'ray', 'av'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split(maxsplit=1) == [str(len(SWINS) + len(RESNETS) + 1 + len(VARIANTS)), "[]\n"]

@@ -4,9 +4,12 @@ import pytest
 import timm
 import torch
 from timm.models import group_parameters, load_checkpoint
+from torch import nn
+from torch.nn import functional
 
 from models.cost import model_cost
-from models.uniformer import VARIANTS, UniFormer, checkpoint_filter_fn
+from models.uniformer import VARIANTS, GlobalBlock, LocalBlock, UniFormer
+from models.uniformer_weights import adapt_uniformer
 
 TINY = {"depths": (1, 2, 2, 1), "dims": (8, 16, 32, 64), "head_dim": 16, "num_classes": 5}
 
@@ -45,6 +48,45 @@ def test_a_side_that_patches_do_not_divide_loses_no_pixel():
 def test_blocks_are_convolutions_first_and_attention_last():
     kinds = [{type(block).__name__ for block in stage.blocks} for stage in UniFormer(**TINY).stages]
     assert kinds == [{"LocalBlock"}, {"LocalBlock"}, {"GlobalBlock"}, {"GlobalBlock"}]
+
+
+def test_a_global_block_is_torchs_transformer_layer_after_its_convolution():
+    block = GlobalBlock(32, head_dim=16, mlp_ratio=3, proj_drop=0.0, drop_path=0.0).eval()
+    layer = nn.TransformerEncoderLayer(
+        32, 2, 96, activation="gelu", layer_norm_eps=1e-6, batch_first=True, norm_first=True
+    )
+    layer.eval().load_state_dict(
+        {
+            **{f"self_attn.in_proj_{leaf}": value for leaf, value in block.attn.qkv.state_dict().items()},
+            **{f"self_attn.out_proj.{leaf}": value for leaf, value in block.attn.proj.state_dict().items()},
+            **{f"linear1.{leaf}": value for leaf, value in block.mlp.fc1.state_dict().items()},
+            **{f"linear2.{leaf}": value for leaf, value in block.mlp.fc2.state_dict().items()},
+            **{f"norm1.{leaf}": value for leaf, value in block.norm1.state_dict().items()},
+            **{f"norm2.{leaf}": value for leaf, value in block.norm2.state_dict().items()},
+        }
+    )
+    x = torch.randn(2, 32, 5, 7)
+    tokens = (x + block.pos_embed(x)).flatten(2).mT
+    torch.testing.assert_close(block(x).flatten(2).mT, layer(tokens))
+
+
+def test_a_local_block_is_the_formula_of_the_paper():
+    """x += DW3x3(x); x += 1x1(DW5x5(1x1(BN x))); x += MLP(BN x), the weights as a dictionary."""
+    block = LocalBlock(8, mlp_ratio=4, proj_drop=0.0, drop_path=0.0).eval()
+    w, x = block.state_dict(), torch.randn(2, 8, 6, 9)
+
+    def norm(x, name):
+        statistics = (w[f"{name}.running_mean"], w[f"{name}.running_var"])
+        return functional.batch_norm(x, *statistics, w[f"{name}.weight"], w[f"{name}.bias"])
+
+    def convolve(x, name, **kwargs):
+        return functional.conv2d(x, w[f"{name}.weight"], w[f"{name}.bias"], **kwargs)
+
+    expected = x + convolve(x, "pos_embed", padding=1, groups=8)
+    mixed = convolve(convolve(norm(expected, "norm1"), "conv1"), "attn", padding=2, groups=8)
+    expected = expected + convolve(mixed, "conv2")
+    hidden = functional.gelu(convolve(norm(expected, "norm2"), "mlp.fc1"))
+    torch.testing.assert_close(block(x), expected + convolve(hidden, "mlp.fc2"))
 
 
 def test_attention_reaches_every_position_and_convolution_does_not():
@@ -135,7 +177,7 @@ def test_published_weights_load_key_by_key(name, stem, down):
     assert len(names) == len(own)
     published = dict(zip(names, (value for _, value in own)))
     extras = {"cls_token": torch.zeros(1, 1, 8), "head_cls.weight": torch.zeros(2, 8), "norm_cls.bias": torch.zeros(8)}
-    adapted = checkpoint_filter_fn({"model": {**published, **extras}}, model)
+    adapted = adapt_uniformer({"model": {**published, **extras}}, model)
     assert adapted.keys() == model.state_dict().keys()
     assert all(adapted[key].shape == value.shape for key, value in own)
 
@@ -164,6 +206,6 @@ def published_names(depths, stem, down):
 def test_our_own_weights_pass_unchanged(tmp_path):
     model, other = UniFormer(**TINY), UniFormer(**TINY)
     torch.save({"state_dict": model.state_dict()}, tmp_path / "ours.pth")
-    load_checkpoint(other, str(tmp_path / "ours.pth"), filter_fn=checkpoint_filter_fn)
+    load_checkpoint(other, str(tmp_path / "ours.pth"), filter_fn=adapt_uniformer)
     image = torch.randn(1, 3, 64, 64)
     torch.testing.assert_close(model.eval()(image), other.eval()(image))
