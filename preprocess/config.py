@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -217,6 +218,9 @@ def _subsets(values: Mapping, where: str) -> dict[str, Subset]:
     subsets = values.get("subsets", {})
     if not isinstance(subsets, Mapping):
         raise ValueError(f"{where}: subsets must be a mapping of names")
+    taken = {f"{split}_{name}" for split in values["splits"] for name in subsets} & set(values["splits"])
+    if taken or any(re.fullmatch(r"v\d+", str(name)) for name in subsets):
+        raise ValueError(f"{where}: subsets: a split or a view is named so already; call the sub-set something else")
     return {
         _safe_name(name, f"{where}: subsets"): build(Subset, entry, f"{where}: subsets.{name}")
         for name, entry in subsets.items()

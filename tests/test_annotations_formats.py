@@ -199,9 +199,10 @@ def test_csv_segments_in_frames(tmp_path):
 
 
 def test_a_folder_per_class(tmp_path):
-    for name in ("train/b/2.mp4", "train/a/1.webm", "validation/a/3.avi", "train/a/notes.txt", ".cache/x/y.mp4"):
+    files = ("train/b/2.mp4", "train/a/1.webm", "train/a/frames/00001.jpg", "validation/a/3.avi", ".cache/x/y.mp4")
+    for name in (*files, "train/a/notes.txt", "train/a/old/notes.txt"):
         touch(tmp_path / name)
     dataset = read(Folder(), tmp_path)
     assert dataset.class_names == ("a", "b")
-    assert [video.path for video in dataset.splits["train"]] == ["train/a/1.webm", "train/b/2.mp4"]
-    assert any("notes.txt" in note for note in dataset.notes)
+    assert [video.path for video in dataset.splits["train"]] == ["train/a/1.webm", "train/a/frames", "train/b/2.mp4"]
+    assert any("train: 2 entries that" in note and "notes.txt" in note for note in dataset.notes)

@@ -52,6 +52,7 @@ def with_split(**values):
         (changed(seed="1"), "seed"),
         (changed(subsets={"mini": {}}), "subsets.mini: give either classes"),
         (changed(subsets={"mini": {"classes": "a", "videos": {}}}), "subsets.mini: give either"),
+        (changed(subsets={"v01": {"classes": "a"}}), "a split or a view is named so already"),
         (changed(flip_labels=["left", "right"]), "flip_labels must map class names"),
         (changed(encoding={"quality": 99}), "1..95"),
         (changed(decoder="opencv"), "auto, pyav, ffmpeg"),

@@ -12,7 +12,7 @@ from preprocess.__main__ import main
 from preprocess.annotations import FORMATS
 from preprocess.config import config_from, load_config
 from preprocess.presets import PRESETS
-from shards.layouts import clip_order
+from shards.layouts import ORDERS, clip_order
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "preprocess"
 # frames, rows, columns, tile: SIFAR Tables 1 and 8, Flatten Tables 1 and 2, STAM Table 3
@@ -151,3 +151,13 @@ def test_inspect_of_what_is_no_video_is_a_message(tmp_path, capsys):
     arguments = ["--config", str(CONFIGS / "folder.yaml"), "--inspect", str(tmp_path / "text.mp4")]
     assert main([*arguments, "--output", str(tmp_path)]) == 2
     assert "not a video" in capsys.readouterr().err
+
+
+def test_every_order_and_pad_has_its_picture():
+    docs = CONFIGS.parents[1] / "docs"
+    page = (docs / "layouts.md").read_text()
+    pictures = re.findall(r"!\[[^]]*\]\((\S+)\)", page)
+    assert all(0 < (docs / picture).stat().st_size < 150_000 for picture in pictures)
+    for order in ORDERS:
+        assert any(Path(picture).name.startswith(f"{order}-") for picture in pictures)
+    assert {f"pictures/pad-{pad}.png" for pad in ("black", "last")} <= set(pictures)

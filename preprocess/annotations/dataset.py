@@ -12,6 +12,7 @@ VIDEO_SUFFIXES = frozenset(
     (".3gp", ".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts")
     + (".webm", ".wmv")
 )
+FRAME_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))  # of a video that is a folder of images
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,11 @@
-"""``root/<split>/<class>/<video>``: the newcomer's own videos."""
+"""``root/<split>/<class>/<video>``: the newcomer's own videos. A video is a file, or a folder of numbered images."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from preprocess.annotations.dataset import VIDEO_SUFFIXES, Listed, Listing
+from preprocess.annotations.dataset import FRAME_SUFFIXES, VIDEO_SUFFIXES, Listed, Listing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +41,12 @@ def _folders(directory: Path) -> list[Path]:
 
 def _files(split: Path) -> Iterator[Path]:
     for folder in _folders(split):
-        yield from sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        yield from sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _is_video(path: Path) -> bool:
+    if path.is_dir():
+        return any(frame.suffix.lower() in FRAME_SUFFIXES for frame in path.iterdir())
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
@@ -57,7 +59,8 @@ def _notes(files: dict[str, list[Path]], splits: list[Path]) -> Iterator[str]:
     for split, paths in files.items():
         strange = [path for path in paths if not _is_video(path)]
         if strange:
-            yield f"{split}: {len(strange)} files are no videos by their suffix and left out, such as {strange[0]}"
+            entries = f"{len(strange)} entries that are neither videos nor folders of images"
+            yield f"{split}: {entries} are left out, such as {strange[0]}"
     for split in splits:
         for folder in _folders(split):
             if not any(folder.iterdir()):

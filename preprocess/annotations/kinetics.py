@@ -29,7 +29,9 @@ class Kinetics:
     """
 
     format_name: ClassVar[str] = "kinetics"
-    summary: ClassVar[str] = "Kinetics-400, -600, -700: train.csv, validate.csv; trimmed clips or whole videos"
+    summary: ClassVar[str] = (
+        "Kinetics-400, -600, -700; sub-sets Mini-Kinetics-200, mini_kinetics400: train.csv, validate.csv"
+    )
     names_sides: ClassVar[bool] = False
     lists: str = "."
     train: str = "train.csv"

@@ -84,7 +84,7 @@ class SomethingSomethingV2:
     """
 
     format_name: ClassVar[str] = "something_something_v2"
-    summary: ClassVar[str] = "Something-Something V2: labels.json, train.json, validation.json, WebM"
+    summary: ClassVar[str] = "Something-Something V2; sub-set mini_ssv2: labels.json, train.json, validation.json, WebM"
     names_sides: ClassVar[bool] = True
     lists: str = "."
     videos: str = "20bn-something-something-v2"
