@@ -30,7 +30,7 @@ class Kinetics:
 
     format_name: ClassVar[str] = "kinetics"
     summary: ClassVar[str] = (
-        "Kinetics-400, -600, -700; sub-sets Mini-Kinetics-200, mini_kinetics400: train.csv, validate.csv"
+        "Kinetics-400, -600, -700; sub-sets Mini-Kinetics-200, mini_kinetics400: train.csv, val.csv"
     )
     names_sides: ClassVar[bool] = False
     lists: str = "."
