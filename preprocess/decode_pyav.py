@@ -19,6 +19,8 @@ _STAMPING_CONTAINERS = ("mov", "matroska", "mpegts")
 _SEEKING_CONTAINERS = ("mov", "matroska")
 # Codecs whose frames carry the time of the packet they came in; those of others are counted.
 _STAMPING_CODECS = ("h264", "hevc", "vp8", "vp9", "av1")
+# Packets of a clip are kept from the first look; those of longer videos are read again.
+_KEPT_BYTES = 1 << 24
 # Codecs that mark, in its own header, a frame that no other refers to; HEVC only says so within one temporal layer.
 _MARKING_CODECS = ("h264", "hevc")
 
@@ -31,6 +33,7 @@ class PyavVideo:
         self._deadline = deadline
         self._max_pixels = max_pixels
         self._reformatter = VideoReformatter()
+        self._kept: list[av.Packet] = []
         self._container = _open(path, max_pixels)
         try:
             self._stream = _video_stream(self._container, path, max_pixels)
@@ -65,7 +68,7 @@ class PyavVideo:
 
     def _look_at_packets(self) -> PacketTable:
         glance = glance_for(self._codec, self._stream.codec_context.extradata)
-        stamps, shown, glances = [], [], []
+        stamps, shown, glances, num_bytes = [], [], [], 0
         for packet in self._demux():
             if packet.is_corrupt:
                 raise DecodeError("truncated or damaged file", f"{self._path}: packet {len(stamps)} is not whole")
@@ -74,8 +77,13 @@ class PyavVideo:
             shown.append(not packet.is_discard and not glances[-1].hidden)
             if packet.has_sidedata("new_extradata"):
                 glance = None  # other headers from here on: what is seen now tells nothing of later packets
+            num_bytes += packet.size
+            if num_bytes <= _KEPT_BYTES:
+                self._kept.append(packet)
         if not any(shown):
             raise DecodeError("no frames", f"{self._path}: its video stream holds no packets")
+        if len(self._kept) < len(stamps):
+            self._kept.clear()
         return packet_table(stamps, shown, glances if glance else [])
 
     def _times_seconds(self) -> np.ndarray:
@@ -106,7 +114,11 @@ class PyavVideo:
                 return
 
     def _packets_of_run(self, run: Run) -> Iterator[av.Packet | None]:
-        """The packets, then None, which has the decoder give out what it still holds. Ends early if the seek misled."""
+        """The packets, then None, which has the decoder give out what it still holds. Ends early if a seek misled."""
+        if self._kept:
+            yield from self._kept[run.first : run.last + 1]
+            yield None
+            return
         stamps = self._table.stamps
         self._container.seek(int(stamps[run.first]), stream=self._stream)
         number = None
@@ -124,18 +136,25 @@ class PyavVideo:
         """Everything from the start to the last wanted frame."""
         if not indices:
             return
-        self._reopen()
         stamped = self._is_stamped()
         names = self._table.frame_stamps[indices].tolist() if stamped else indices
         wanted = dict(zip(names, indices))
-        packets = (packet for part in (self._demux(), (None,)) for packet in part)
-        frames = (frame for packet in packets for frame in self._decode(packet))
+        frames = (frame for packet in self._all_packets() for frame in self._decode(packet))
         for number, frame in enumerate(frames):
             name = frame.pts if stamped else number
             if name in wanted:
                 yield wanted.pop(name), frame
             if not wanted:
                 return
+
+    def _all_packets(self) -> Iterator[av.Packet | None]:
+        if self._kept:
+            self._stream.codec_context.flush_buffers()
+            yield from self._kept
+        else:
+            self._reopen()
+            yield from self._demux()
+        yield None
 
     def _is_stamped(self) -> bool:
         """Whether a frame is known by its time; else frames are counted."""
@@ -148,18 +167,22 @@ class PyavVideo:
         """The packets that are not empty."""
         try:
             for packet in self._container.demux(self._stream):
-                if time.monotonic() > self._deadline:
-                    raise DecodeError("time limit", f"{self._path}: decoding took longer than timeout_seconds allows")
+                self._check_deadline()
                 if packet.size > 0:
                     yield packet
         except av.error.FFmpegError as error:
             raise DecodeError("truncated or damaged file", f"{self._path}: {error}") from error
 
     def _decode(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+        self._check_deadline()
         try:
             return self._stream.codec_context.decode(packet)
         except av.error.FFmpegError as error:
             raise DecodeError("truncated or damaged stream", f"{self._path}: {error}") from error
+
+    def _check_deadline(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise DecodeError("time limit", f"{self._path}: decoding took longer than timeout_seconds allows")
 
     def _reopen(self) -> None:
         """A fresh container rather than a seek: not every format finds its own beginning again."""
