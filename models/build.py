@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import timm
 import torch
 from timm.models import create_model, get_pretrained_cfg, load_checkpoint, load_state_dict
 from torch import nn
@@ -37,8 +38,6 @@ def build_model(
     if windows:
         kwargs["window_size"] = fit_windows(name, windows, **kwargs)
     model = create_model(name, checkpoint_path="" if extra_kernels else str(checkpoint_path), **kwargs)
-    if windows:
-        verify_windows(model, kwargs["window_size"])
     if extra_kernels:
         add_kernel_blocks(model, extra_kernels, depthwise=extra_depthwise)
         load_blocks(model, len(extra_kernels), pretrained_path)
@@ -59,11 +58,22 @@ def needs_img_size(name: str) -> bool:
     return preset is not None and bool(preset.fixed_input_size)
 
 
-def fit_windows(name: str, windows: Sequence[Window], **kwargs) -> tuple[Size, ...]:
-    """(height, width) of each stage's window, from the stages that the named Swin really has at this size."""
+def fit_windows(name: str, windows: Sequence[Window], **kwargs) -> Size | tuple[Size, ...]:
+    """``window_size`` for the named Swin: (height, width) of each stage's window, or the one that all have.
+
+    Tried on the meta device. ValueError for windows that do not fit, and for a timm that makes others of them.
+    """
+    options = {key: value for key, value in kwargs.items() if key not in _WEIGHTS}
     with torch.device("meta"):
-        model = create_model(name, **{key: value for key, value in kwargs.items() if key not in _WEIGHTS})
-    return stage_windows(windows, [tokens for tokens, _ in built_stages(model)])
+        stages = [tokens for tokens, _ in built_stages(create_model(name, **options))]
+        sizes = stage_windows(windows, stages)
+        window_size = sizes[0] if len(set(sizes)) == 1 else sizes
+        try:
+            model = create_model(name, **{**options, "window_size": window_size})
+        except (AssertionError, RuntimeError, TypeError) as error:
+            raise ValueError(f"timm {timm.__version__} cannot build {name} with windows {sizes}: {error}") from error
+    verify_windows(model, sizes)
+    return window_size
 
 
 def load_blocks(model: nn.Module, num_blocks: int, path: str | Path | None) -> None:

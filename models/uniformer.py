@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.layers import Attention, ClassifierHead, DropPath, LayerNorm2d, Mlp, calculate_drop_path_rates, trunc_normal_
+from timm.layers import Attention, ClassifierHead, DropPath, LayerNorm2d, Mlp, trunc_normal_
 from timm.models import build_model_with_cfg, checkpoint_seq, generate_default_cfgs, register_model
 from timm.models._features import feature_take_indices
 from torch import nn
@@ -128,13 +128,13 @@ class UniFormer(nn.Module):
     ):
         super().__init__()
         self.num_classes, self.in_chans, self.global_pool = num_classes, in_chans, global_pool
-        rates = calculate_drop_path_rates(drop_path_rate, depths, stagewise=True)
+        rates = torch.linspace(0, drop_path_rate, sum(depths), device="cpu").split(list(depths))
         stages, self.feature_info = [], []
         for index, dim in enumerate(dims):
             common = {"mlp_ratio": mlp_ratio, "proj_drop": proj_drop_rate}
             make = partial(LocalBlock, dim) if index < 2 else partial(GlobalBlock, dim, head_dim=head_dim)
             first = _downsample(down if index else stem, index, dims[index - 1] if index else in_chans, dim)
-            stages.append(Stage(first, [make(drop_path=rate, **common) for rate in rates[index]]))
+            stages.append(Stage(first, [make(drop_path=rate, **common) for rate in rates[index].tolist()]))
             self.feature_info.append({"num_chs": dim, "reduction": 4 * 2**index, "module": f"stages.{index}"})
         self.stages = nn.Sequential(*stages)
         self.num_features = self.head_hidden_size = dims[-1]
