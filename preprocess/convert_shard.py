@@ -15,6 +15,7 @@ from preprocess.plan import PlannedShard
 from preprocess.sandbox import Sandbox
 from shards.format import RECORDS_DIR, shard_name
 from shards.records import Failure, Record, Tar
+from shards.storage import remove_partial_files
 from shards.write import ShardWriter, open_shard
 
 _SECONDS_BETWEEN_STATES = 1.0
@@ -67,8 +68,10 @@ class _OpenShard:
         with contextlib.ExitStack() as stack:
             for layout in self._job.config.layouts:
                 for view in self._views:
-                    path = Path(self._job.output) / layout / self._name(view)
-                    self._writers[layout, view] = stack.enter_context(open_shard(path))
+                    directory, name = Path(self._job.output) / layout, self._name(view)
+                    # Of a worker that was killed over this shard: in a job of days they would fill the disk.
+                    remove_partial_files(directory, name)
+                    self._writers[layout, view] = stack.enter_context(open_shard(directory / name))
             self._stack = stack.pop_all()
         return self
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from preprocess.annotations.dataset import Video
 from preprocess.job import Converted, Facts
 from shards.format import record_name
-from shards.storage import write_whole
+from shards.storage import whole_file
 
 FACTS_DIR = "_facts"
 
@@ -36,7 +36,8 @@ class ShardFacts:
 
     def write(self, output: Path) -> None:
         content = json.dumps(dataclasses.asdict(self), sort_keys=True) + "\n"
-        write_whole(output / FACTS_DIR / record_name(self.split, self.number), content.encode("ascii"))
+        with whole_file(output / FACTS_DIR / record_name(self.split, self.number)) as file:
+            file.write(content.encode("ascii"))
 
 
 def facts_of(video: Video, converted: Converted) -> VideoFacts:

@@ -8,6 +8,7 @@ from typing import Any
 
 from preprocess.config import Config, digest_of
 from preprocess.decode import decoder_versions
+from preprocess.facts import FACTS_DIR
 from preprocess.job import Job
 from preprocess.plan import PlannedShard
 from shards.format import (
@@ -66,6 +67,7 @@ def begin(output: Path, config: Config, identity: Identity) -> None:
             _refuse_another(path, identity)
         elif directory.exists() and any(directory.iterdir()):
             raise ValueError(f"{directory}: is not empty, and no conversion of ours; choose another --output")
+    (output / FACTS_DIR).mkdir(parents=True, exist_ok=True)
     for layout in config.layouts:
         directory = output / layout
         content = json.dumps(identity.to_dict(), indent=1, sort_keys=True) + "\n"
@@ -131,6 +133,7 @@ def complete(job: Job, records: Mapping[str, Sequence[Record]]) -> None:
     Raises OSError where tars are no longer there.
     """
     for name in job.config.layouts:
+        remove_partial_files(Path(job.output) / name)
         _refuse_lost_tars(Path(job.output) / name, records[name])
     versions = {"format": FORMAT_VERSION, **decoder_versions()}
     for name, layout in job.config.layouts.items():
@@ -155,7 +158,7 @@ def complete(job: Job, records: Mapping[str, Sequence[Record]]) -> None:
 
 
 def _refuse_lost_tars(directory: Path, records: Sequence[Record]) -> None:
-    there = {path.name for path in directory.iterdir()}
+    there = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
     lost = [tar.name for record in records for tar in record.tars if tar.name not in there]
     if lost:
         raise OSError(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from preprocess.cluster import Workers, convert_on_ray
+from preprocess.facts import FACTS_DIR
 from preprocess.lock import locked
 from preprocess.output import begin
 from preprocess.plan import PlannedShard
@@ -72,6 +73,7 @@ def _recorded(prepared: Prepared, shard: PlannedShard) -> dict[str, Record]:
 
 def _make_room(scratch: Path, prepared: Prepared) -> None:
     shutil.rmtree(scratch, ignore_errors=True)  # of a rebuild that was killed
+    (scratch / FACTS_DIR).mkdir(parents=True)
     for layout in prepared.job.config.layouts:
         (scratch / layout / RECORDS_DIR).mkdir(parents=True)
 

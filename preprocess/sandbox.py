@@ -19,11 +19,13 @@ from preprocess.job import CRASHED, HUNG, MEMORY_LIMIT, READY, Converted, Facts,
 from shards.records import Failure
 from shards.write import Sample
 
-# Only a decoder that dies again and again over one video convicts it: machines and operators kill processes too.
-_DEATHS_TO_BLAME = 3
+# Only a decoder that dies again and again over one video convicts it. SIGKILL convicts later: no video can send it, but
+# operators do, schedulers, and kernels that run out of memory because of others.
+_CRASHES_TO_BLAME = 3
+_KILLS_TO_BLAME = 10
 _START_SECONDS = 300
 # The decoders keep timeout_seconds themselves; one that has not answered by then is stuck inside a library.
-_GRACE_SECONDS = 15
+_LEAST_GRACE_SECONDS = 5
 _LAST_WORDS = 1000  # characters
 _DYING_SECONDS = 5  # from the end of its pipe to the end of a process
 
@@ -50,11 +52,10 @@ class Sandbox:
 
         Raises RuntimeError where the process does not even start.
         """
-        causes = []
-        while len(causes) < _DEATHS_TO_BLAME:
+        causes: list[str] = []
+        while not _convict(causes):
             is_new = self._child is None
-            if self._child is None:
-                self._child = _Child(self._job)
+            self._child = self._child or _started(self._job)
             try:
                 converted = self._child.convert(split, video)
             except TimeoutError:
@@ -69,11 +70,31 @@ class Sandbox:
             self._stop()
             if is_new:
                 return converted
-        return _failed(video, CRASHED, f"its decoder died {len(causes)} times, at last by {causes[-1]}")
+        return _failed(video, CRASHED, f"its decoder died {len(causes)} times, at last of {causes[-1]}")
 
     def _stop(self, patience_seconds: float = 0) -> str:
         child, self._child = self._child, None
         return child.stop(patience_seconds) if child else ""
+
+
+def _convict(causes: list[str]) -> bool:
+    kills = causes.count(signal.SIGKILL.name)
+    return len(causes) - kills >= _CRASHES_TO_BLAME or kills >= _KILLS_TO_BLAME
+
+
+class _DidNotStartError(Exception):
+    """(how the process ended, its last words)."""
+
+
+def _started(job: Job) -> "_Child":
+    for _ in range(_KILLS_TO_BLAME):
+        try:
+            return _Child(job)
+        except _DidNotStartError as error:
+            cause, words = error.args
+            if cause != signal.SIGKILL.name:
+                break
+    raise RuntimeError(f"no decoder starts on {platform.node()}: {cause}; {words}")
 
 
 class _Child:
@@ -81,7 +102,8 @@ class _Child:
 
     def __init__(self, job: Job):
         self._complaints = tempfile.TemporaryFile()
-        self._patience_seconds = job.config.timeout_seconds + _GRACE_SECONDS
+        timeout = job.config.timeout_seconds
+        self._patience_seconds = timeout + max(_LEAST_GRACE_SECONDS, timeout / 10)
         read_commands, write_commands = os.pipe()
         read_replies, write_replies = os.pipe()
         descriptors = (read_commands, write_replies)
@@ -110,9 +132,7 @@ class _Child:
         except (EOFError, BrokenPipeError):
             started = False
         if not started:
-            raise RuntimeError(
-                f"no decoder starts on {platform.node()}: {self.stop(_DYING_SECONDS)}; {self._last_words()}"
-            )
+            raise _DidNotStartError(self.stop(_DYING_SECONDS), self._last_words())
 
     def _last_words(self) -> str:
         self._complaints.seek(0)

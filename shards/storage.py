@@ -44,9 +44,12 @@ def write_whole(location: str | Path, content: bytes) -> None:
         file.write(content)
 
 
-def remove_partial_files(directory: str | Path) -> int:
-    """Delete what interrupted writers left in ``directory``; returns how many. Call it while nobody writes."""
-    leftovers = list(local_path(directory).glob(f".*{_TEMPORARY_SUFFIX}"))
+def remove_partial_files(directory: str | Path, name: str = "*") -> int:
+    """Delete what interrupted writers left of the files ``name`` in ``directory``; returns how many.
+
+    Call it while nobody writes those.
+    """
+    leftovers = list(local_path(directory).glob(f".{name}.*{_TEMPORARY_SUFFIX}"))
     for path in leftovers:
         path.unlink(missing_ok=True)
     return len(leftovers)

@@ -88,7 +88,7 @@ def test_a_video_that_ends_its_decoder_is_blamed_and_the_next_ones_are_not(name,
 
 def test_a_video_that_never_ends_is_cut_off_from_outside(job, monkeypatch):
     """The hang holds the interpreter's lock, so no clock inside its process can run."""
-    monkeypatch.setattr("preprocess.sandbox._GRACE_SECONDS", 1)
+    monkeypatch.setattr("preprocess.sandbox._LEAST_GRACE_SECONDS", 1)
     job = job_in(job.source, timeout_seconds=1)
     with Sandbox(job) as sandbox:
         began = time.monotonic()

@@ -1,0 +1,106 @@
+"""A small conversion for the tests: its configuration, its command line, its process and the bytes that it leaves."""
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import yaml
+
+from shards.records import read_all_records
+
+ROOT = Path(__file__).resolve().parents[1]
+FAULTS = Path(__file__).parent / "faults"
+CONFIG = {
+    "annotations": {"format": "folder"},
+    "seed": 3,
+    "samples_per_shard": 3,
+    "layouts": {
+        "grid": {"frames": 8, "tile": 48},
+        "strip": {"frames": 4, "tile": 32, "grid": "1x4", "order": "random", "pad": "none"},
+    },
+    "splits": {
+        "train": {"mode": "train", "views": 2, "crop": "centre"},
+        "validation": {"mode": "test", "clips": 1, "crops": 3},
+    },
+    "encoding": {"format": "png"},
+}
+_MARK = "SUPERIMAGE_TEST_RUN"
+
+
+def command(folder: Path, source: Path, output: Path, *, changes: dict | None = None, workers: int = 2) -> list[str]:
+    """The arguments of ``python -m preprocess``; the configuration is written into ``folder``."""
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump({**CONFIG, **(changes or {})}))
+    return ["--config", str(path), "--source", str(source), "--output", str(output), "--workers", str(workers)]
+
+
+def hashes(output: Path) -> dict[str, str]:
+    """SHA-256 by tar of every layout below ``output``."""
+    layouts = sorted(path.parent.name for path in output.glob("*/_records"))
+    return {
+        f"{layout}/{tar.name}": tar.sha256
+        for layout in layouts
+        for record in read_all_records(output / layout)
+        for tar in record.tars
+    }
+
+
+class Run:
+    """``python -m preprocess`` as a process in a group of its own, its workers told from those of other runs."""
+
+    def __init__(self, arguments: list[str], *, faults: bool = False, cwd: Path = ROOT, **environment: str):
+        self._mark = uuid.uuid4().hex
+        path = [str(FAULTS)] if faults else []
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "preprocess", *arguments],
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([*path, str(cwd)]), _MARK: self._mark, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def finish(self, seconds: float = 240) -> tuple[int, str, str]:
+        """(exit status, standard output, standard error)."""
+        out, err = self.process.communicate(timeout=seconds)
+        return self.process.returncode, out, err
+
+    def signal(self, number: int, *, group: bool = False) -> None:
+        """To the driver; to its whole group as Ctrl-C on a terminal does."""
+        (os.killpg if group else os.kill)(self.process.pid, number)
+
+    def decoders(self) -> list[int]:
+        """The process ids of its decoders; the parent of one is a Ray worker."""
+        return [int(path.name) for path in Path("/proc").glob("[0-9]*") if self._is_decoder(path)]
+
+    def _is_decoder(self, process: Path) -> bool:
+        try:
+            named = b"preprocess.decoder_process" in (process / "cmdline").read_bytes()
+            return named and f"{_MARK}={self._mark}".encode() in (process / "environ").read_bytes()
+        except OSError:  # it has just ended
+            return False
+
+
+def parent_of(pid: int) -> int | None:
+    """None for a process that has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return None
+
+
+def num_records(output: Path) -> int:
+    return len(list(output.glob("*/_records/*-[0-9]*.json")))
+
+
+def wait_for(condition, seconds: float = 120):
+    """The first true value of ``condition()``."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.01)
+    return value
