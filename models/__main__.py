@@ -14,7 +14,7 @@ from pathlib import Path
 
 from models.convert import convert
 from models.families import FAMILIES, try_family
-from models.report import families_table, list_table, papers_table, write_tables
+from models.report import check_markers, families_table, list_table, papers_table, write_tables
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,6 +85,7 @@ def run_families(args: argparse.Namespace) -> None:
 
 
 def run_docs(args: argparse.Namespace) -> None:
+    check_markers(args.document, ("list", "papers", "families"))  # the tables take minutes
     tables = {
         "list": list_table(()),
         "papers": papers_table(),

@@ -1,6 +1,6 @@
 """Tables of models in Markdown, and into documents between markers that name the command they come from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -88,10 +88,21 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def write_tables(document: Path, tables: Mapping[str, str]) -> None:
     """Put each table between ``<!-- name -->`` and ``<!-- /name -->``; ValueError where a marker is missing."""
+    check_markers(document, tables)
     text = document.read_text()
     for name, table in tables.items():
-        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        if text.count(start) != 1 or text.count(end) != 1:
-            raise ValueError(f"{document}: {start} and {end} are each needed once")
+        start, end = _markers(name)
         text = text.partition(start)[0] + f"{start}\n{table}\n{end}" + text.partition(end)[2]
     document.write_text(text)
+
+
+def check_markers(document: Path, names: Iterable[str]) -> None:
+    """ValueError unless the document has both markers of each table once."""
+    text = document.read_text()
+    for name in names:
+        if any(text.count(marker) != 1 for marker in _markers(name)):
+            raise ValueError(f"{document}: {' and '.join(_markers(name))} are each needed once")
+
+
+def _markers(name: str) -> tuple[str, str]:
+    return f"<!-- {name} -->", f"<!-- /{name} -->"
