@@ -16,12 +16,14 @@ class Glance:
 
     ``restart``: the standard lets decoding begin here. ``headers``: parameter sets that the container's own do not
     hold, and that later packets may need. ``hidden``: it shows no frame. ``layered``: it is above the lowest layer.
+    ``bidirectional``: it is shown before the frame that was decoded before it; None where the bytes do not tell.
     """
 
     restart: bool = False
     headers: bytes = b""
     hidden: bool = False
     layered: bool = False
+    bidirectional: bool | None = None
 
 
 NOTHING = Glance()
@@ -29,6 +31,8 @@ NOTHING = Glance()
 
 def glance_for(codec: str, extradata: bytes | None) -> Callable[[memoryview], Glance] | None:
     """The reader of packets of a codec, by ffmpeg's name; None for one whose packets we do not read."""
+    if codec == "mpeg4":
+        return lambda data: _glance_mpeg4(bytes(data), extradata or b"")
     if codec not in _NAL_CODECS:
         return {"av1": _glance_av1, "vp8": _glance_vp8, "vp9": _glance_vp9}.get(codec)
     length_field, read = _NAL_CODECS[codec]
@@ -80,6 +84,24 @@ def _unless_known(unit: memoryview, extradata: bytes) -> bytes:
     return b"" if content in extradata else content
 
 
+_MPEG4_START, _MPEG4_PICTURE = b"\0\0\1", b"\0\0\1\xb6"
+_MPEG4_LAYER_HEADERS = range(0x20, 0x30)
+_MPEG4_NOT_CODED_BYTES = 16  # a picture that says no more than that it repeats the last one is shorter
+
+
+def _glance_mpeg4(data: bytes, extradata: bytes) -> Glance:
+    """ISO/IEC 14496-2, 6.3.5: coding type 0 is intra, 2 is bidirectional. Two pictures in one packet tell nothing."""
+    headers, _, picture = data.partition(_MPEG4_PICTURE)
+    if not picture or len(data) <= _MPEG4_NOT_CODED_BYTES or _MPEG4_PICTURE in picture:
+        return NOTHING
+    layers = [part for part in headers.split(_MPEG4_START) if part and part[0] in _MPEG4_LAYER_HEADERS]
+    return Glance(
+        restart=picture[0] >> 6 == 0,
+        headers=b"".join(part for part in layers if part not in extradata),
+        bidirectional=picture[0] >> 6 == 2,
+    )
+
+
 def _glance_vp8(data: memoryview) -> Glance:
     """RFC 6386, 9.1: bit 4 says whether the frame is shown."""
     return Glance(hidden=not data[0] >> 4 & 1)
@@ -118,14 +140,30 @@ def _av1_units(data: memoryview) -> Iterator[tuple[int, int]]:
         position = position + length if header & 2 else len(data)
 
 
+def shown_places(glances: list[Glance]) -> list[int] | None:
+    """When each packet is shown, counted from 0, where its bytes tell: ``I P B B P -> 0 3 1 2 4``.
+
+    A bidirectional frame is shown at once; any other when the next such comes.
+    """
+    if any(glance.bidirectional is None for glance in glances):
+        return None
+    order, waiting = [], []
+    for number, glance in enumerate(glances):
+        if not glance.bidirectional:
+            order += waiting
+            waiting = [number]
+        else:
+            order.append(number)
+    return np.argsort(order + waiting).tolist()
+
+
 @dataclass(frozen=True, kw_only=True)
 class PacketTable:
     """All packets of a video stream in the order of decoding, and its frames in the order shown.
 
-    ``stamps``: int64 (P,), when each packet is shown in the stream's units; None where some have no time, or two the
-    same. ``shown``: bool (P,), false for what is only there to be decoded. ``restarts``: bool (P,), the first one true.
-    ``frame_stamps``: int64 (F,), ascending, or None.
-    ``layered``: some frame may belong to a higher layer.
+    ``stamps``: int64 (P,), ascending in the order shown; None where frames can only be counted. ``shown``: bool (P,),
+    false for what is only there to be decoded. ``restarts``: bool (P,), the first one true. ``frame_stamps``: int64
+    (F,), ascending, or None. ``layered``: some frame may belong to a higher layer.
     """
 
     stamps: np.ndarray | None
@@ -138,11 +176,6 @@ class PacketTable:
     def num_frames(self) -> int:
         return int(self.shown.sum())
 
-    @property
-    def is_ascending(self) -> bool:
-        """Whether frames are shown in the order of decoding; a single one tells nothing."""
-        return self.num_frames > 1 and bool((np.diff(self.stamps) > 0).all())
-
     def number_of(self, stamp: int | None) -> int | None:
         """The place of the packet with this time, or None."""
         places = np.flatnonzero(self.stamps == stamp)
@@ -154,18 +187,17 @@ class PacketTable:
         return packets[np.argsort(self.stamps[packets])]
 
 
-def packet_table(stamps: list[int | None], shown: list[bool], glances: list[Glance]) -> PacketTable:
+def packet_table(stamps: list[int] | None, shown: list[bool], glances: list[Glance]) -> PacketTable:
     """A table out of what each packet said. ``glances`` is empty where nothing can be said."""
-    times = np.array(stamps, np.int64) if None not in stamps and len(set(stamps)) == len(stamps) else None
-    restarts = np.arange(len(stamps)) == 0
+    is_shown, restarts = np.array(shown, bool), np.arange(len(shown)) == 0
+    times = None if stamps is None or len(set(stamps)) < len(stamps) else np.array(stamps, np.int64)
     if times is not None and glances:
         restarts = _restarts(times, glances)
-    seen = [stamp for stamp, is_shown in zip(stamps, shown) if is_shown]
     return PacketTable(
         stamps=times,
-        shown=np.array(shown, bool),
+        shown=is_shown,
         restarts=restarts,
-        frame_stamps=None if None in seen else np.sort(np.array(seen, np.int64)),
+        frame_stamps=None if times is None else np.sort(times[is_shown]),
         layered=not glances or any(glance.layered for glance in glances),
     )
 

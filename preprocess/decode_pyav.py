@@ -10,7 +10,7 @@ import numpy as np
 from av.stream import Discard, Disposition
 from av.video.reformatter import VideoReformatter
 
-from preprocess.decode_packets import NOTHING, PacketTable, Run, glance_for, packet_table, runs
+from preprocess.decode_packets import NOTHING, Glance, PacketTable, Run, glance_for, packet_table, runs, shown_places
 from preprocess.video import CONTAINERS, MAX_PIXELS, DecodeError, VideoInfo, check_indices, check_size
 
 # Containers that keep the time of each frame (avi, for one, has the order of decoding only), and those of them whose
@@ -22,7 +22,7 @@ _STAMPING_CODECS = ("h264", "hevc", "vp8", "vp9", "av1")
 # Packets of a clip are kept from the first look; those of longer videos are read again.
 _KEPT_BYTES = 1 << 24
 # Codecs that mark, in its own header, a frame that no other refers to; HEVC only says so within one temporal layer.
-_MARKING_CODECS = ("h264", "hevc")
+_MARKING_CODECS = ("h264", "hevc", "mpeg4")
 
 
 class PyavVideo:
@@ -39,9 +39,8 @@ class PyavVideo:
             self._stream = _video_stream(self._container, path, max_pixels)
             self._format = self._container.format.name.split(",")[0]
             self._codec = self._stream.codec_context.codec.canonical_name
-            self._reorders = self._stream.codec_context.has_b_frames
-            self._table = self._look_at_packets()
-            self.info = VideoInfo(decoder="pyav", codec=self._codec, times_seconds=self._times_seconds())
+            self._table, times_seconds = self._look_at_packets()
+            self.info = VideoInfo(decoder="pyav", codec=self._codec, times_seconds=times_seconds)
         except BaseException:
             self._container.close()
             raise
@@ -66,7 +65,8 @@ class PyavVideo:
                 f"{self._path}: {self.info.num_frames} frames by its packets, but frame {missing[0]} does not decode",
             )
 
-    def _look_at_packets(self) -> PacketTable:
+    def _look_at_packets(self) -> tuple[PacketTable, np.ndarray]:
+        """The table, and when each frame is shown in seconds from the first."""
         glance = glance_for(self._codec, self._stream.codec_context.extradata)
         stamps, shown, glances, num_bytes = [], [], [], 0
         for packet in self._demux():
@@ -84,19 +84,33 @@ class PyavVideo:
             raise DecodeError("no frames", f"{self._path}: its video stream holds no packets")
         if len(self._kept) < len(stamps):
             self._kept.clear()
-        return packet_table(stamps, shown, glances if glance else [])
+        table = packet_table(self._names(stamps, glances), shown, glances if glance else [])
+        return table, self._times_seconds([stamp for stamp, is_shown in zip(stamps, shown) if is_shown])
 
-    def _times_seconds(self) -> np.ndarray:
-        stamps = self._table.frame_stamps
-        if stamps is None:
+    def _names(self, stamps: list[int | None], glances: list[Glance]) -> list[int] | None:
+        """What packets and their frames are known by: mostly their times. None where frames can but be counted."""
+        if self._codec == "mpeg4" and self._kept:
+            places = shown_places(glances)
+            for packet, place in zip(self._kept, places or ()):
+                packet.pts = place
+            return places
+        if self._format not in _STAMPING_CONTAINERS or self._codec not in _STAMPING_CODECS:
+            return None
+        # Frames that are decoded in another order than shown have times in another order: else those times are made up.
+        reorders = self._stream.codec_context.has_b_frames and len(stamps) > 1
+        return None if None in stamps or (reorders and stamps == sorted(stamps)) else stamps
+
+    def _times_seconds(self, stamps: list[int | None]) -> np.ndarray:
+        if None in stamps:
             # A container that keeps no times (MPEG-4 in avi with B-frames) has a rate.
-            return np.arange(self._table.num_frames) / float(self._stream.average_rate or 25)
-        seconds = np.array([float(stamp * (self._stream.time_base or Fraction(1, 25))) for stamp in stamps])
+            return np.arange(len(stamps)) / float(self._stream.average_rate or 25)
+        unit = self._stream.time_base or Fraction(1, 25)
+        seconds = np.array([float(stamp * unit) for stamp in sorted(stamps)])
         return seconds - seconds[0]
 
     def _decode_least(self, indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """What is exact and cheap, and as many of the frames as it gives."""
-        if not self._is_stamped() or self._format not in _SEEKING_CONTAINERS:
+        if self._table.stamps is None or not (self._kept or self._format in _SEEKING_CONTAINERS):
             return
         may_skip = self._codec in _MARKING_CODECS and not (self._codec == "hevc" and self._table.layered)
         for run in runs(self._table, indices):
@@ -136,12 +150,11 @@ class PyavVideo:
         """Everything from the start to the last wanted frame."""
         if not indices:
             return
-        stamped = self._is_stamped()
-        names = self._table.frame_stamps[indices].tolist() if stamped else indices
-        wanted = dict(zip(names, indices))
+        stamps = self._table.frame_stamps
+        wanted = dict(zip(indices if stamps is None else stamps[indices].tolist(), indices))
         frames = (frame for packet in self._all_packets() for frame in self._decode(packet))
         for number, frame in enumerate(frames):
-            name = frame.pts if stamped else number
+            name = number if stamps is None else frame.pts
             if name in wanted:
                 yield wanted.pop(name), frame
             if not wanted:
@@ -155,13 +168,6 @@ class PyavVideo:
             self._reopen()
             yield from self._demux()
         yield None
-
-    def _is_stamped(self) -> bool:
-        """Whether a frame is known by its time; else frames are counted."""
-        if self._format not in _STAMPING_CONTAINERS or self._codec not in _STAMPING_CODECS:
-            return False
-        # Frames that are decoded in another order than shown have times in another order: else those times are made up.
-        return self._table.stamps is not None and not (self._reorders and self._table.is_ascending)
 
     def _demux(self) -> Iterator[av.Packet]:
         """The packets that are not empty."""
