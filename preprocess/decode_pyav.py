@@ -53,12 +53,16 @@ class PyavVideo:
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         """(index, uint8 (H, W, 3)) of each index. DecodeError where the stream breaks or a frame does not come."""
+        return ((index, self._upright_rgb(frame)) for index, frame in self.decoded(indices))
+
+    def decoded(self, indices: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """What ``frames`` gives, as it comes from the decoder: neither converted nor turned."""
         check_indices(indices, self.info.num_frames)
         missing = list(indices)
         for decode in (self._decode_least, self._decode_in_order):
             for index, frame in _in_turn(decode(list(missing)), list(missing)):
                 missing.remove(index)
-                yield index, self._upright_rgb(frame)
+                yield index, frame
         if missing:
             raise DecodeError(
                 "truncated or damaged stream",

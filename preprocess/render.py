@@ -79,11 +79,11 @@ def _cut_tiles(
     for view_number, clip, position in places:
         wanted = crops[view_number], clip.layout.tile
         if wanted not in cut:
-            cut[wanted] = _cut(picture, *wanted)
+            cut[wanted] = cut_tile(picture, *wanted)
         tiles[view_number, clip.layout.name][position] = cut[wanted]
 
 
-def _cut(picture: Image.Image, crop: Crop, size: int) -> np.ndarray:
+def cut_tile(picture: Image.Image, crop: Crop, size: int) -> np.ndarray:
     """uint8 (size, size, 3): the crop, resampled once."""
     left, top, right, bottom = crop.box
     # Sums of floats may pass the edge by a rounding error, which Pillow refuses.
