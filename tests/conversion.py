@@ -1,12 +1,15 @@
 """A small conversion for the tests: its configuration, its command line, its process and the bytes that it leaves."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 import yaml
 
 from shards.records import read_all_records
@@ -51,13 +54,21 @@ def hashes(output: Path) -> dict[str, str]:
 class Run:
     """``python -m preprocess`` as a process in a group of its own, its workers told from those of other runs."""
 
-    def __init__(self, arguments: list[str], *, faults: bool = False, cwd: Path = ROOT, **environment: str):
+    def __init__(
+        self,
+        arguments: list[str],
+        *,
+        faults: bool = False,
+        code: Path = ROOT,
+        wrapper: Sequence[str] = (),
+        **environment: str,
+    ):
         self._mark = uuid.uuid4().hex
-        path = [str(FAULTS)] if faults else []
+        path = os.pathsep.join([*([str(FAULTS)] if faults else []), str(code)])
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "preprocess", *arguments],
-            cwd=cwd,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([*path, str(cwd)]), _MARK: self._mark, **environment},
+            [*wrapper, sys.executable, "-m", "preprocess", *arguments],
+            cwd=code,
+            env={**os.environ, "PYTHONPATH": path, _MARK: self._mark, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -83,6 +94,16 @@ class Run:
             return named and f"{_MARK}={self._mark}".encode() in (process / "environ").read_bytes()
         except OSError:  # it has just ended
             return False
+
+
+def can_mount() -> bool:
+    """Whether this user may mount in a name space of its own."""
+    if not shutil.which("unshare"):
+        return False
+    return subprocess.run(["unshare", "--map-root-user", "--mount", "true"], capture_output=True).returncode == 0
+
+
+needs_mount = pytest.mark.skipif(not can_mount(), reason="needs unshare --map-root-user --mount")
 
 
 def parent_of(pid: int) -> int | None:

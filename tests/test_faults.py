@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conversion import CONFIG, FAULTS, ROOT, Run, command, hashes, num_records, parent_of, wait_for
+from conversion import CONFIG, FAULTS, ROOT, Run, command, hashes, needs_mount, num_records, parent_of, wait_for
 from media import h264
 
 from preprocess.__main__ import main
@@ -132,14 +132,8 @@ def test_an_interruption_says_how_to_go_on(number, undisturbed, video_folder, tm
     assert_whole(tmp_path / "out", undisturbed)
 
 
-def can_mount():
-    return subprocess.run(["unshare", "--map-root-user", "--mount", "true"], capture_output=True).returncode == 0
-
-
-@pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare, to mount a small disk")
+@needs_mount
 def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(undisturbed, video_folder, tmp_path):
-    if not can_mount():
-        pytest.skip("this user may not mount a small disk in a name space")
     (tmp_path / "out").mkdir()
     arguments = [sys.executable, "-m", "preprocess", *command(tmp_path, video_folder, tmp_path / "out", workers=1)]
     script = [sys.executable, str(FAULTS / "small_disk.py"), str(tmp_path / "out"), "300", *arguments]
