@@ -30,10 +30,10 @@ CLASSES = {
 # or a rotation could not be followed through the few frames that are sampled.
 SHAPES = {
     "arrow": ((1, 0), (0.1, -0.8), (0.1, -0.25), (-1, -0.25), (-1, 0.25), (0.1, 0.25), (0.1, 0.8)),
-    "wedge": ((1, 0), (-0.9, -0.65), (-0.9, 0.65)),
+    "wedge": ((1, 0), (-0.95, -0.5), (-0.95, 0.5)),
     "hammer": ((1, -0.75), (1, 0.75), (0.4, 0.75), (0.4, 0.25), (-1, 0.25), (-1, -0.25), (0.4, -0.25), (0.4, -0.75)),
     "flag": ((-1, -0.15), (1, -0.75), (1, 0.75), (0, 0.5), (0, 0.15), (-1, 0.15)),
-    "kite": ((1, 0), (-0.5, -0.75), (-1, 0), (-0.5, 0.75)),
+    "kite": ((1, 0), (-0.5, -0.55), (-1, 0), (-0.5, 0.55)),
 }
 
 SIDES_PX = (64, 80, 96, 112)
@@ -97,7 +97,7 @@ def _poses(motion: str, num_frames: int, height: int, width: int, rng: np.random
     poses[:] = (
         width / 2 + short * rng.uniform(-0.06, 0.06),
         height / 2 + short * rng.uniform(-0.06, 0.06),
-        short * rng.uniform(0.2, 0.3),
+        short * rng.uniform(0.24, 0.32),
         rng.uniform(0, 2 * np.pi),
         rng.uniform(0.85, 1),
     )
@@ -109,7 +109,7 @@ def _poses(motion: str, num_frames: int, height: int, width: int, rng: np.random
     elif motion == "grow":
         poses[:, 2] *= np.exp(np.log(rng.uniform(3, 5)) * from_middle)
     elif motion == "turn":
-        poses[:, 3] += np.radians(rng.uniform(180, 330)) * progress
+        poses[:, 3] += np.radians(rng.uniform(150, 270)) * progress
     else:
         assert motion == "appear", motion
         poses[:, 4] *= rng.uniform(0, 0.2) + rng.uniform(0.7, 0.8) * progress
