@@ -75,6 +75,7 @@ def _add_instead(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--dry-run", action="store_true", help="estimate the work and print how to train; writes nothing"
     )
+    group.add_argument("--sample", type=int, default=24, metavar="N", help="videos that it converts (%(default)s)")
     group.add_argument(
         "--train-ranks", type=int, default=8, metavar="N", help="GPUs that --dry-run plans a training on (%(default)s)"
     )

@@ -1,6 +1,7 @@
 """What ``python -m preprocess`` can do, a function each: flags in, exit status out, results on standard output."""
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -8,11 +9,14 @@ from preprocess.annotations import FORMATS
 from preprocess.cluster import Workers
 from preprocess.command_line import workers_of
 from preprocess.config import load_config
+from preprocess.dry_run import describe
+from preprocess.estimate import estimate
 from preprocess.inspect_video import inspect_video
 from preprocess.presets import PRESETS
 from preprocess.progress import tell
 from preprocess.rebuild import rebuild as rebuild_shards
 from preprocess.run import Prepared, Summary, prepare, run
+from preprocess.training_advice import Readers
 
 _FAILURES_SHOWN = 20
 
@@ -53,6 +57,17 @@ def convert(args: argparse.Namespace) -> int:
     )
     for layout in prepared.job.config.layouts:
         print(Path(args.output) / layout)
+    return 0
+
+
+def dry_run(args: argparse.Namespace) -> int:
+    readers = Readers(ranks=args.train_ranks, workers=args.train_workers)
+    prepared = _prepare(args)
+    cost = estimate(prepared, num_samples=args.sample)
+    if args.progress == "json":
+        tell("estimate", **dataclasses.asdict(cost))
+    for line in describe(prepared, cost, readers, shown_output=args.output):
+        print(line)
     return 0
 
 
@@ -97,4 +112,4 @@ def _not_complete(summary: Summary) -> str:
     )
 
 
-COMMANDS = {"convert": convert, "list": list_known, "inspect": inspect_one, "rebuild": rebuild}
+COMMANDS = {"convert": convert, "list": list_known, "dry_run": dry_run, "inspect": inspect_one, "rebuild": rebuild}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import resource
 import time
 from collections.abc import Sequence
 
@@ -91,8 +92,8 @@ def _raise_lack_of_memory(error: DecodeError) -> None:
 
 def _cpu_seconds() -> float:
     """Of this process and of its children that have ended."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    uses = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(use.ru_utime + use.ru_stime for use in uses)
 
 
 def _rendered_sample(image: SuperImage, job: Job, video: Video, info: VideoInfo, num_views: int) -> RenderedSample:

@@ -13,6 +13,8 @@ from preprocess.job import Job
 from preprocess.plan import PlannedShard
 from shards.format import (
     FORMAT_VERSION,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
     MANIFEST_NAME,
     RECORDS_DIR,
     Split,
@@ -25,9 +27,6 @@ from shards.records import Record, read_record, record_path
 from shards.storage import remove_partial_files, write_whole
 
 CONFIG_NAME = "_config.json"
-# What timm's pretrained models expect as a rule, and what makes the default pad colour 0.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 _DIFFERENCES_SHOWN = 8
 
 

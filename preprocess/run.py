@@ -177,4 +177,4 @@ def _tell_what_is_there(dataset: Dataset, config: Config) -> None:
         for row in missing[:5]:
             print(f"  missing: {row.path} (listed at {row.where})", file=sys.stderr)
         if len(missing) > 5:
-            print(f"  and {len(missing) - 5} more, all of them in {MISSING_NAME} in the output", file=sys.stderr)
+            print(f"  and {len(missing) - 5} more; a conversion lists them all in {MISSING_NAME}", file=sys.stderr)

@@ -8,11 +8,13 @@ import contextlib
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from preprocess.annotations.dataset import Video
 from preprocess.job import CRASHED, HUNG, MEMORY_LIMIT, READY, Converted, Facts, Job, RenderedSample
@@ -71,6 +73,10 @@ class Sandbox:
             if is_new:
                 return converted
         return _failed(video, CRASHED, f"its decoder died {len(causes)} times, at last of {causes[-1]}")
+
+    def peak_memory_bytes(self) -> int:
+        """The most that the running decoder has held at once; 0 where none runs, or the system does not tell."""
+        return self._child.peak_memory_bytes() if self._child else 0
 
     def _stop(self, patience_seconds: float = 0) -> str:
         child, self._child = self._child, None
@@ -151,6 +157,10 @@ class _Child:
         failure = Failure(**header["failure"]) if header["failure"] else None
         return Converted(samples=tuple(samples), failure=failure, facts=Facts(**header["facts"]))
 
+    def peak_memory_bytes(self) -> int:
+        status = Path(f"/proc/{self._process.pid}/status")
+        return peak_memory_bytes(status.read_text()) if status.exists() else 0
+
     def stop(self, patience_seconds: float = 0) -> str:
         """Kill it and its children; how it ended, such as ``SIGSEGV``, if it did so within ``patience_seconds``."""
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -161,6 +171,11 @@ class _Child:
         self._commands.close()
         self._replies.close()
         return signal.Signals(-status).name if status < 0 else f"exit status {status}"
+
+
+def peak_memory_bytes(status: str) -> int:
+    """Out of Linux's ``/proc/PID/status``."""
+    return int(re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)[1]) * 1024
 
 
 def _failed(video: Video, reason: str, detail: str) -> Converted:

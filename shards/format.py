@@ -17,6 +17,9 @@ from shards.layouts import Layout
 FORMAT_VERSION = 1
 MANIFEST_NAME = "_info.json"
 RECORDS_DIR = "_records"
+# What timm's pretrained models expect as a rule, and what makes the default pad colour 0.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 IMAGE_EXTENSIONS = ("jpg", "png", "webp")
 MAX_KEY_LENGTH = 100
 _MAX_VIDEO_KEY_LENGTH = MAX_KEY_LENGTH - len("_v000")
