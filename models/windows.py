@@ -18,9 +18,11 @@ def stage_windows(windows: Window | Sequence[Window], stages: Sequence[Size]) ->
     """One (height, width) for each stage, in tokens; ``global`` is the whole stage, attended to at once.
 
     ``(14, 14, 14, "global")``, stages 168, 84, 42 and 21 square -> ``((14, 14), (14, 14), (14, 14), (21, 21))``.
-    One window stands for all stages. ValueError for a window that does not divide its stage. SIFAR 3.2.
+    One window stands for all stages, and so does a pair of numbers, as in timm. ValueError for a window that does not
+    divide its stage. SIFAR 3.2.
     """
-    given = [windows] if isinstance(windows, int | str) else list(windows)
+    pair = not isinstance(windows, int | str) and len(windows) == 2 and all(isinstance(side, int) for side in windows)
+    given = [windows] if pair or isinstance(windows, int | str) else list(windows)
     if len(given) not in (1, len(stages)):
         raise ValueError(f"{len(given)} windows {given} for {len(stages)} stages: give one, or one for each stage")
     given = given * len(stages) if len(given) == 1 else given

@@ -66,6 +66,13 @@ def test_a_window_that_does_not_fit_is_refused(window):
         stage_windows(window, halving_stages((576, 576)))
 
 
+def test_a_pair_of_numbers_is_one_window_as_in_timm():
+    assert stage_windows((3, 6), halving_stages((96, 192))) == ((3, 6),) * 4
+    with torch.device("meta"):
+        model = models.build_model("sifar_swin_tiny_w6_3x3_96", windows=(3,))
+    assert [windows for _, windows in built_stages(model)] == [{(3, 3)}] * 4
+
+
 def test_the_refusal_names_the_sizes_that_fit():
     with pytest.raises(ValueError, match=r"window 14 of stage 1 .* 144x144 .* 12, 16, 18, 24, .* or global"):
         stage_windows(14, halving_stages((576, 576)))

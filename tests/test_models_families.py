@@ -1,0 +1,67 @@
+"""timm's families on a super image, against the table of docs/models.md; the rest of them with ``-m slow``."""
+
+import re
+from pathlib import Path
+
+import pytest
+from timm.models import list_models, list_modules
+
+from models.families import ANY, CANNOT, FAMILIES, TOLD, try_family
+from models.report import OURS, list_table, papers_table
+from models.tables import ROWS
+
+DOCUMENT = (Path(__file__).resolve().parents[1] / "docs/models.md").read_text()
+_QUICK_NAMES = """
+    byobnet convnext cpubone crossvit csatv2 cspnet cspnext deit dla dpn edgenext efficientformer efficientformer_v2
+    efficientnet efficientvim efficientvit_mit efficientvit_msra eva fasternet fastvit ghostnet hardcorenas hgnet hrnet
+    iformer inception_next lcnetv2 levit lowformer mambaout maxxvit metaformer mlp_mixer mobilenetv3 mobilevit nfnet pit
+    pvt_v2 regnet repghost repvit resnet rexnet shvit starnet swiftformer visformer vision_transformer
+    vision_transformer_hybrid vision_transformer_relpos vovnet xcit
+"""
+QUICK = _QUICK_NAMES.split()
+
+
+def table(name: str) -> str:
+    return re.search(rf"<!-- {name} -->\n(.*)\n<!-- /{name} -->", DOCUMENT, re.DOTALL)[1]
+
+
+def documented() -> dict[str, tuple[str, str]]:
+    """{family: (model, verdict)} of the document."""
+    rows = [row.strip("| ").split(" | ") for row in table("families").splitlines()[2:]]
+    return {row[0]: (row[1].strip("`"), row[3]) for row in rows}
+
+
+def test_at_least_forty_families_run_without_being_asked():
+    assert len(set(QUICK)) >= 40
+    assert set(QUICK) <= FAMILIES.keys()
+
+
+def test_the_document_has_every_family():
+    assert documented().keys() == FAMILIES.keys()
+    assert {family: model for family, (model, _) in documented().items()} == FAMILIES
+    assert {verdict for _, verdict in documented().values()} == {ANY, TOLD, CANNOT}
+
+
+def test_every_family_of_this_timm_is_among_them():
+    assert set(list_modules()) - set(OURS) == FAMILIES.keys()
+
+
+@pytest.mark.parametrize(
+    "family", [pytest.param(family, marks=[] if family in QUICK else pytest.mark.slow) for family in FAMILIES]
+)
+def test_the_family_does_what_the_document_says(family):
+    """Forward and backward on 3x3 tiles of 96 px; every tile has a part in the logits unless the family cannot."""
+    trial = try_family(family)
+    assert trial.verdict == documented()[family][1], trial.remark
+
+
+def test_the_documents_other_tables_have_every_model():
+    listed = re.findall(r"^\| `(\w+)`", table("list"), re.MULTILINE)
+    assert listed == list_models(module=OURS)
+    assert re.findall(r"`(\w+)`", table("papers")) == [row.model for row in ROWS]
+
+
+@pytest.mark.slow
+def test_the_documents_other_tables_are_those_of_today():
+    assert table("list") == list_table(())
+    assert table("papers") == papers_table()
