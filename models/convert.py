@@ -36,7 +36,7 @@ def convert(source: Path, target: Path, name: str, *, keep_head: bool = False, *
     write_checkpoint({"arch": name, "state_dict": adapted}, target)
     resized = {size for size in map(len, table_sizes(weights))} != {size for size in map(len, table_sizes(adapted))}
     return [
-        f"{len(adapted)} of {len(weights)} tensors of {source} are those of {name}; the others are computed, or dropped",
+        f"{len(adapted)} of {len(weights)} tensors of {source} are those of {name}; others are computed, or dropped",
         f"tables of relative positions: {'resized bilinearly' if resized else 'as they were'}",
         f"classifier: {f'kept, {classes} classes' if classes else 'dropped'}",
     ]
