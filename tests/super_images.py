@@ -66,6 +66,7 @@ def write_super_images(
     root: Path, *, train: int = 24, validation: int = 10, views: dict | None = None, grid: Layout | None = None
 ) -> Path:
     """A whole directory; ``train`` and ``validation`` count videos, ``views`` gives the views of each."""
+    root.mkdir(parents=True, exist_ok=True)
     grid, views = grid or layout(), views or {"train": 1, "validation": 3}
     splits = write_split(root, "train", grid, videos=train, views=views["train"], videos_per_shard=8)
     splits |= write_split(root, "validation", grid, videos=validation, views=views["validation"], videos_per_shard=4)
