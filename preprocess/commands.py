@@ -12,9 +12,11 @@ from preprocess.config import load_config
 from preprocess.dry_run import describe
 from preprocess.estimate import estimate
 from preprocess.inspect_video import inspect_video
+from preprocess.output import holds_conversion
 from preprocess.presets import PRESETS
 from preprocess.progress import tell
 from preprocess.rebuild import rebuild as rebuild_shards
+from preprocess.report_page import write_report
 from preprocess.run import Prepared, Summary, prepare, run
 from preprocess.training_advice import Readers
 
@@ -44,11 +46,12 @@ def convert(args: argparse.Namespace) -> int:
     workers = Workers(**workers_of(args))
     prepared = _prepare(args)
     summary = run(prepared, workers=workers, progress=args.progress, retry_failed=args.retry_failed)
+    page = write_report(prepared)
     _tell_failures(summary)
     if args.progress == "json":
         tell("end", complete=summary.complete, videos=summary.num_videos, reasons=dict(summary.reasons()))
     if not summary.complete:
-        print(_not_complete(summary), file=sys.stderr)
+        print(f"{_not_complete(summary)}\nreport: {page}", file=sys.stderr)
         return 1
     converted = summary.num_videos - len(summary.failures)
     print(
@@ -57,6 +60,15 @@ def convert(args: argparse.Namespace) -> int:
     )
     for layout in prepared.job.config.layouts:
         print(Path(args.output) / layout)
+    print(f"report: {page}")
+    return 0
+
+
+def report(args: argparse.Namespace) -> int:
+    prepared = _prepare(args)
+    if not holds_conversion(Path(args.output), prepared.job.config, prepared.identity):
+        raise ValueError(f"{args.output}: no conversion was begun there; leave out --report to begin it")
+    print(write_report(prepared))
     return 0
 
 
@@ -112,4 +124,11 @@ def _not_complete(summary: Summary) -> str:
     )
 
 
-COMMANDS = {"convert": convert, "list": list_known, "dry_run": dry_run, "inspect": inspect_one, "rebuild": rebuild}
+COMMANDS = {
+    "convert": convert,
+    "list": list_known,
+    "dry_run": dry_run,
+    "inspect": inspect_one,
+    "rebuild": rebuild,
+    "report": report,
+}

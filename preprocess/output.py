@@ -59,13 +59,7 @@ def begin(output: Path, config: Config, identity: Identity) -> None:
 
     Raises ValueError for a directory that holds another conversion, and says what differs.
     """
-    for layout in config.layouts:
-        directory = output / layout
-        path = directory / RECORDS_DIR / CONFIG_NAME
-        if path.exists():
-            _refuse_another(path, identity)
-        elif directory.exists() and any(directory.iterdir()):
-            raise ValueError(f"{directory}: is not empty, and no conversion of ours; choose another --output")
+    holds_conversion(output, config, identity)
     (output / FACTS_DIR).mkdir(parents=True, exist_ok=True)
     for layout in config.layouts:
         directory = output / layout
@@ -73,6 +67,20 @@ def begin(output: Path, config: Config, identity: Identity) -> None:
         write_whole(directory / RECORDS_DIR / CONFIG_NAME, content.encode("ascii"))
         remove_partial_files(directory)
         remove_partial_files(directory / RECORDS_DIR)
+
+
+def holds_conversion(output: Path, config: Config, identity: Identity) -> bool:
+    """Whether this conversion was begun in ``output``; ValueError where another one was, or something else is there."""
+    begun = False
+    for layout in config.layouts:
+        directory = output / layout
+        path = directory / RECORDS_DIR / CONFIG_NAME
+        if path.exists():
+            _refuse_another(path, identity)
+            begun = True
+        elif directory.exists() and any(directory.iterdir()):
+            raise ValueError(f"{directory}: is not empty, and no conversion of ours; choose another --output")
+    return begun
 
 
 def _refuse_another(path: Path, identity: Identity) -> None:
