@@ -218,6 +218,8 @@ def test_another_size_or_model_or_file_is_refused(run, data, tmp_path, capsys):
     broken = tmp_path / "broken.pth.tar"
     broken.write_bytes((run / "last.pth.tar").read_bytes()[:5000])
     assert "not a checkpoint" in refused(capsys, broken, data, out)
+    broken.write_bytes(b"")
+    assert "not a checkpoint" in refused(capsys, broken, data, out)
     assert "--order" in refused(capsys, run, data, out, "--order", "sideways")
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from super_images import write_super_images
+from timm.models import create_model
 from timm.utils import load_checkpoint_metadata
 
 import train_image
@@ -175,6 +176,8 @@ def test_resume_from_another_experiment(data, tmp_path, capsys):
         (["--train-split", "test"], "split 'test' is not in the manifest; it has train, train_v00, validation"),
         (["--device", "cuda:9"], "no CUDA device here"),
         (["--resume", "nothing.pth.tar"], "no such checkpoint"),
+        (["--model-kwargs", "colour=red"], "unexpected keyword argument 'colour'"),
+        (["--initial-checkpoint", "nothing.pth.tar"], "--initial-checkpoint nothing.pth.tar: no such file"),
         (["--lr", "1e30", "--opt", "sgd"], "the loss is"),
     ],
 )
@@ -182,6 +185,13 @@ def test_a_users_mistake_is_one_line_and_status_2(data, tmp_path, capsys, monkey
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert train_image.main(command(data, tmp_path, "--epochs", "1", *flags)) == 2
     assert message in one_line_of(capsys)
+
+
+def test_weights_of_another_model_are_one_line_too(data, tmp_path, capsys):
+    other = tmp_path / "vit.pth"
+    torch.save(create_model("test_vit").state_dict(), other)
+    assert train_image.main(command(data, tmp_path, "--epochs", "1", "--initial-checkpoint", str(other))) == 2
+    assert "Missing key(s)" in one_line_of(capsys)
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])

@@ -45,7 +45,8 @@ def load_trained(path: Path, manifest: Manifest, *, model: str | None, model_kwa
     try:
         content = load_checkpoint_metadata(str(path))
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError) as error:
-        raise ValueError(f"--checkpoint {path}: not a checkpoint ({str(error).splitlines()[0]})") from error
+        told = next(iter(str(error).splitlines()), type(error).__name__)  # an empty file has no message
+        raise ValueError(f"--checkpoint {path}: not a checkpoint ({told})") from error
     args = _flags(path, content, manifest, model=model, model_kwargs=model_kwargs)
     net = build_model(args, manifest)
     _check_size(path, manifest, args, net)

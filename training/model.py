@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from pathlib import Path
 
 import torch
 from timm import is_model, list_models
@@ -34,7 +35,25 @@ def build_model(args: argparse.Namespace, manifest: Manifest | None = None) -> n
     preset = get_pretrained_cfg(args.model, allow_unregistered=True)
     if args.pretrained and not args.pretrained_path and preset is not None and not preset.has_weights:
         raise ValueError(f"--pretrained: timm serves no weights of {args.model}; give a file with --pretrained-path")
-    model = models.build_model(
+    for flag, path in (("initial-checkpoint", args.initial_checkpoint), ("pretrained-path", args.pretrained_path)):
+        if path and not Path(path).is_file():
+            raise ValueError(f"--{flag} {path}: no such file")
+    try:
+        model = _create(args)
+    except (TypeError, AssertionError, RuntimeError) as error:
+        # What a model's constructor, or the loading of weights that are not its own, says of a user's mistake.
+        given = {"model": args.model, "model-kwargs": args.model_kwargs, "initial-checkpoint": args.initial_checkpoint}
+        told = ", ".join(f"--{flag} {value}" for flag, value in given.items() if value)
+        raise ValueError(f"{told}: {' '.join(str(error).split())[:400]}") from error
+    if manifest is not None:
+        models.check_grid(model, (manifest.layout.rows, manifest.layout.columns))
+    if args.grad_checkpointing:
+        model.set_grad_checkpointing(enable=True)
+    return model
+
+
+def _create(args: argparse.Namespace) -> nn.Module:
+    return models.build_model(
         args.model,
         img_size=given_size(args),
         windows=args.window or (),
@@ -50,11 +69,6 @@ def build_model(args: argparse.Namespace, manifest: Manifest | None = None) -> n
         global_pool=args.gp,
         **args.model_kwargs,
     )
-    if manifest is not None:
-        models.check_grid(model, (manifest.layout.rows, manifest.layout.columns))
-    if args.grad_checkpointing:
-        model.set_grad_checkpointing(enable=True)
-    return model
 
 
 def prepare_model(model: nn.Module, args: argparse.Namespace, machine: Machine) -> nn.Module:
