@@ -23,7 +23,7 @@ from shards.layouts import Layout
 DECODERS = ("auto", "pyav", "ffmpeg")
 IMAGE_FORMATS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 SUBSAMPLINGS = {"4:2:0": 16, "4:2:2": 16, "4:4:4": 8}  # and the pixels that one JPEG block spans with each
-_PIXEL_FORMAT_VERSION = 1  # raised when the same configuration would give other bytes than before
+_PIXEL_FORMAT_VERSION = 2  # raised when the same configuration would give other bytes than before
 
 
 @dataclass(frozen=True, kw_only=True)

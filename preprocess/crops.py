@@ -1,7 +1,7 @@
 """Which pixels: boxes in the source frame, scaled to a square tile later. Pure.
 
-Boxes are floats in source pixels, so that a crop of the resized frame is one resampling of the original, and the same
-box serves tiles of every size.
+Boxes are whole source pixels, so that a crop of the resized frame is one resampling of the original, and the same box
+serves tiles of every size.
 """
 
 from dataclasses import dataclass
@@ -26,16 +26,16 @@ _OFFSETS_IN_QUARTERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Crop:
-    """A box in source pixels, and whether it is mirrored left to right."""
+    """A box in whole source pixels, and whether it is mirrored left to right."""
 
-    left: float
-    top: float
-    width: float
-    height: float
+    left: int
+    top: int
+    width: int
+    height: int
     flip: bool = False
 
     @property
-    def box(self) -> tuple[float, float, float, float]:
+    def box(self) -> tuple[int, int, int, int]:
         """(left, top, right, bottom)."""
         return self.left, self.top, self.left + self.width, self.top + self.height
 
@@ -79,8 +79,9 @@ def _short_side(width: int, height: int, flip: bool, rng: np.random.Generator) -
 
 def _square(width: int, height: int, fraction: float, place: tuple[float, float], flip: bool) -> Crop:
     """A square of ``fraction`` of the short side, at ``place`` in [0, 1] of the room across and down."""
-    side = min(width, height) * fraction
-    return Crop(left=(width - side) * place[0], top=(height - side) * place[1], width=side, height=side, flip=flip)
+    side = max(round(min(width, height) * fraction), 1)
+    left, top = round((width - side) * place[0]), round((height - side) * place[1])
+    return Crop(left=left, top=top, width=side, height=side, flip=flip)
 
 
 def crop_for_test(width: int, height: int, *, number: int, num_crops: int, fraction: float = 1.0) -> Crop:

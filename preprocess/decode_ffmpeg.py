@@ -15,6 +15,7 @@ import ffmpeg
 import imageio_ffmpeg
 import numpy as np
 
+from preprocess.picture import ArrayPicture, Picture
 from preprocess.video import CONTAINERS, MAX_PIXELS, DecodeError, VideoInfo, check_indices
 
 _DETAIL_CHARACTERS = 500
@@ -64,6 +65,10 @@ class FfmpegVideo:
             )
         frames = np.frombuffer(raw, np.uint8).reshape(len(indices), self._height, self._width, 3)
         yield from zip(indices, frames)
+
+    def pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, Picture]]:
+        """The same frames, to cut tiles from."""
+        return ((index, ArrayPicture(frame)) for index, frame in self.frames(indices))
 
     def _input(self) -> ffmpeg.nodes.FilterableStream:
         # The prefix and the whitelists: no dash or colon in a name, and no playlist in a file, means more than a file.

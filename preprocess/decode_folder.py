@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image, ImageOps
 
+from preprocess.picture import ArrayPicture, Picture
 from preprocess.video import MAX_PIXELS, DecodeError, VideoInfo, check_indices, check_size
 
 DEFAULT_FRAME_RATE = 25.0  # what ffmpeg assumes of numbered images
@@ -42,6 +43,10 @@ class FolderVideo:
             if time.monotonic() > self._deadline:
                 raise DecodeError("time limit", f"{self._path}: reading took longer than timeout_seconds allows")
             yield index, self._read(self._names[index])
+
+    def pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, Picture]]:
+        """The same frames, to cut tiles from."""
+        return ((index, ArrayPicture(frame)) for index, frame in self.frames(indices))
 
     def _read(self, name: str) -> np.ndarray:
         path = os.path.join(self._path, name)

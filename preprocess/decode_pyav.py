@@ -8,9 +8,10 @@ import av
 import av.error
 import numpy as np
 from av.stream import Discard, Disposition
-from av.video.reformatter import VideoReformatter
 
 from preprocess.decode_packets import NOTHING, Glance, PacketTable, Run, glance_for, packet_table, runs, shown_places
+from preprocess.decode_picture import Scalers, picture_of
+from preprocess.picture import Picture
 from preprocess.video import CONTAINERS, MAX_PIXELS, DecodeError, VideoInfo, check_indices, check_size
 
 # Containers that keep the time of each frame (avi, for one, has the order of decoding only), and those of them whose
@@ -32,7 +33,7 @@ class PyavVideo:
         self._path = path
         self._deadline = deadline
         self._max_pixels = max_pixels
-        self._reformatter = VideoReformatter()
+        self._scalers = Scalers()
         self._kept: list[av.Packet] = []
         self._container = _open(path, max_pixels)
         try:
@@ -53,7 +54,11 @@ class PyavVideo:
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         """(index, uint8 (H, W, 3)) of each index. DecodeError where the stream breaks or a frame does not come."""
-        return ((index, self._upright_rgb(frame)) for index, frame in self.decoded(indices))
+        return ((index, self._scalers.rgb(frame)) for index, frame in self.decoded(indices))
+
+    def pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, Picture]]:
+        """The same frames, to cut tiles from."""
+        return ((index, picture_of(frame, self._scalers)) for index, frame in self.decoded(indices))
 
     def decoded(self, indices: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """What ``frames`` gives, as it comes from the decoder: neither converted nor turned."""
@@ -199,13 +204,6 @@ class PyavVideo:
         self._container.close()
         self._container = _open(self._path, self._max_pixels)
         self._stream = _video_stream(self._container, self._path, self._max_pixels)
-
-    def _upright_rgb(self, frame: av.VideoFrame) -> np.ndarray:
-        """uint8 (H, W, 3), turned as the file asks; PyAV does not turn by itself, the ffmpeg command does."""
-        # One thread, and one context for all frames: to make a new one takes as long as to convert a small frame.
-        rgb = self._reformatter.reformat(frame, format="rgb24", interpolation="BICUBIC", threads=1).to_ndarray()
-        quarters = round(frame.rotation / 90) % 4  # positive is anticlockwise, as in np.rot90
-        return np.ascontiguousarray(np.rot90(rgb, quarters)) if quarters else rgb
 
 
 def decoder_version() -> str:

@@ -10,12 +10,11 @@ from PIL import Image
 
 from preprocess.config import Encoding
 from preprocess.crops import Crop
+from preprocess.picture import Picture, scaled_to
 from preprocess.video import VideoSource
 from preprocess.views import Clip, View
 from shards.layouts import tile
 
-# Pillow's bilinear widens with the scale, so that shrinking averages over the area and does not alias.
-_RESAMPLING = Image.Resampling.BILINEAR
 _PILLOW_SUBSAMPLING = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
 
 
@@ -44,14 +43,11 @@ def render(
     }
     crops: dict[int, Crop] = {}
     size = None
-    for index, frame in source.frames(sorted(places)):
-        picture = Image.fromarray(frame)
+    for index, picture in source.pictures(sorted(places)):
         if size is None:
             size = picture.size
             crops = {view.number: crop_of(view.number, size) for view in views}
-        if picture.size != size:
-            picture = picture.resize(size, _RESAMPLING)
-        _cut_tiles(picture, places[index], crops, tiles)
+        _cut_tiles(scaled_to(picture, size), places[index], crops, tiles)
     for view in views:
         for clip in view.clips:
             pixels = tile(tiles[view.number, clip.layout.name], clip.layout, clip.order)
@@ -69,7 +65,7 @@ def _places(views: list[View]) -> dict[int, list[tuple[int, Clip, int]]]:
 
 
 def _cut_tiles(
-    picture: Image.Image,
+    picture: Picture,
     places: list[tuple[int, Clip, int]],
     crops: dict[int, Crop],
     tiles: dict[tuple[int, str], np.ndarray],
@@ -83,15 +79,10 @@ def _cut_tiles(
         tiles[view_number, clip.layout.name][position] = cut[wanted]
 
 
-def cut_tile(picture: Image.Image, crop: Crop, size: int) -> np.ndarray:
-    """uint8 (size, size, 3): the crop, resampled once."""
-    left, top, right, bottom = crop.box
-    # Sums of floats may pass the edge by a rounding error, which Pillow refuses.
-    box = (left, top, min(right, picture.width), min(bottom, picture.height))
-    square = picture.resize((size, size), _RESAMPLING, box=box)
-    if crop.flip:
-        square = square.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return np.asarray(square)
+def cut_tile(picture: Picture, crop: Crop, side: int) -> np.ndarray:
+    """uint8 (side, side, 3): the crop, mirrored where it says so."""
+    tile = picture.tile(crop, side)
+    return tile[:, ::-1] if crop.flip else tile
 
 
 def encode(pixels: np.ndarray, encoding: Encoding) -> bytes:

@@ -6,6 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
+from preprocess.picture import Picture
+
 # Of a frame: twice 8K, which no data set reaches, so that a header which claims more is damaged or hostile.
 MAX_PIXELS = 1 << 26
 
@@ -68,6 +70,10 @@ class VideoSource(Protocol):
         The range and the matrix that a file names are honoured. HDR is not tone-mapped: its coded values, cut to 8
         bits, look paler than on a screen that knows them. Alpha is dropped: what lies under transparent pixels is seen.
         """
+        ...
+
+    def pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, Picture]]:
+        """The same frames, to cut tiles from, which is cheaper than to have them as arrays."""
         ...
 
 

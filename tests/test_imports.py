@@ -20,7 +20,7 @@ ALLOWED = {
 }
 DOORS = {
     "ray": {"preprocess/cluster.py"},
-    "av": {"preprocess/decode_pyav.py"},
+    "av": {"preprocess/decode_pyav.py", "preprocess/decode_picture.py"},
     "ffmpeg": {"preprocess/decode_ffmpeg.py"},
     "imageio_ffmpeg": {"preprocess/decode_ffmpeg.py"},
     "tarfile": {"shards/read.py", "shards/write.py"},
