@@ -6,12 +6,12 @@ not be one (an open group of pictures, a writer that flags every packet), so the
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 
-@dataclass(frozen=True, kw_only=True)
-class Glance:
+class Glance(NamedTuple):
     """What one packet's own bytes say.
 
     ``restart``: the standard lets decoding begin here. ``headers``: parameter sets that the container's own do not
