@@ -34,6 +34,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--source", metavar="DIR", help="where the videos and their lists are")
     parser.add_argument("--output", metavar="DIR", help="gets one shard directory for each layout")
     parser.add_argument(
+        "--videos-url",
+        metavar="URL",
+        help="fetch videos that are not below --source from here: URL/PATH, with PATH as it would be below --source",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],

@@ -105,6 +105,7 @@ def _prepare(args: argparse.Namespace) -> Prepared:
         load_config(args.config, args.overrides),
         source=Path(args.source),
         output=Path(args.output),
+        videos_url=args.videos_url,
         require_complete=args.require_complete,
     )
 

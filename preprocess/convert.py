@@ -11,6 +11,7 @@ from preprocess.annotations.subsets import OUTSIDE
 from preprocess.config import SplitConfig
 from preprocess.crops import Crop
 from preprocess.decode import decoders_to_try, open_video
+from preprocess.fetch import local_file
 from preprocess.job import HUNG, Converted, Facts, Job, RenderedSample
 from preprocess.render import SuperImage, encode, render
 from preprocess.video import DecodeError, VideoInfo, VideoSource
@@ -23,19 +24,23 @@ from shards.write import Sample
 def convert_video(job: Job, split: str, video: Video) -> Converted:
     """All samples of a video by the first decoder that succeeds, or why none did. MemoryError where it runs out."""
     began_wall, began_cpu = time.monotonic(), _cpu_seconds()
-    path = os.path.join(job.source, video.path)
-    converted = _by_first_decoder(job, split, video, path)
+    deadline = began_wall + job.config.timeout_seconds
+    try:
+        with local_file(job, video, deadline=deadline) as path:
+            converted = _by_first_decoder(job, split, video, path, deadline)
+            num_bytes = os.path.getsize(path) if os.path.isfile(path) else None
+    except DecodeError as error:
+        converted, num_bytes = _failed(video, [error], ""), None
     facts = dataclasses.replace(
         converted.facts,
-        bytes=os.path.getsize(path) if os.path.isfile(path) else None,
+        bytes=num_bytes,
         cpu_seconds=round(_cpu_seconds() - began_cpu, 4),
         wall_seconds=round(time.monotonic() - began_wall, 4),
     )
     return dataclasses.replace(converted, facts=facts)
 
 
-def _by_first_decoder(job: Job, split: str, video: Video, path: str) -> Converted:
-    deadline = time.monotonic() + job.config.timeout_seconds
+def _by_first_decoder(job: Job, split: str, video: Video, path: str, deadline: float) -> Converted:
     errors: list[DecodeError] = []
     for decoder in decoders_to_try(job.config.decoder, path):
         limit = deadline - time.monotonic()
@@ -56,8 +61,14 @@ def _by_first_decoder(job: Job, split: str, video: Video, path: str) -> Converte
         else:
             concealed = errors[0].reason if errors else None
             return Converted(samples=samples, facts=dataclasses.replace(facts, concealed=concealed))
+    return _failed(video, errors, path)
+
+
+def _failed(video: Video, errors: Sequence[DecodeError], path: str) -> Converted:
+    # Records are the same wherever the videos lie, be it for a moment.
+    details = dict.fromkeys(error.detail.replace(path, video.path) if path else error.detail for error in errors)
     # The last decoder is the most forgiving one, so its reason is the one to count by.
-    detail = "; then ".join(dict.fromkeys(error.detail for error in errors))
+    detail = "; then ".join(details)
     return Converted(failure=Failure(video=video.key, path=video.path, reason=errors[-1].reason, detail=detail))
 
 

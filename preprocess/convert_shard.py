@@ -123,7 +123,7 @@ def _refuse_unseen_directories(job: Job) -> None:
     for layout in job.config.layouts:
         if not (Path(job.output) / layout / RECORDS_DIR).is_dir():
             raise OSError(f"{job.output}/{layout}: not there on {platform.node()}; {_SHARED}")
-    if not Path(job.source).is_dir():
+    if job.videos_url is None and not Path(job.source).is_dir():
         raise OSError(f"{job.source}: not there on {platform.node()}; {_SHARED}")
 
 

@@ -20,6 +20,7 @@ READY = b"ready"  # the first word of a decoder process
 class Job:
     """What every shard of a conversion shares. ``digest`` names configuration and videos together.
 
+    ``videos_url``: where the videos are fetched from that are not below ``source``.
     ``subsets``: the class names of each sub-set. ``multi_label``: some video has several labels.
     """
 
@@ -28,6 +29,7 @@ class Job:
     output: str
     class_names: tuple[str, ...]
     digest: str
+    videos_url: str | None = None
     subsets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     multi_label: bool = False
 

@@ -59,13 +59,15 @@ class Prepared:
         return max(1, int(self.job.config.max_failures * self.num_videos))
 
 
-def prepare(config: Config, *, source: Path, output: Path, require_complete: bool = False) -> Prepared:
+def prepare(
+    config: Config, *, source: Path, output: Path, videos_url: str | None = None, require_complete: bool = False
+) -> Prepared:
     """Read the lists and plan the shards; what is there and what is missing goes to standard error.
 
     Raises ValueError for annotations that cannot be read, and files that are listed but missing where
     ``require_complete``.
     """
-    dataset = read_dataset(config, source)
+    dataset = read_dataset(config, source, elsewhere=videos_url is not None)
     _tell_what_is_there(dataset, config)
     if require_complete and any(dataset.missing.get(split) for split in config.splits):
         raise ValueError("videos are missing, as listed above; get them, or leave out --require-complete")
@@ -77,6 +79,7 @@ def prepare(config: Config, *, source: Path, output: Path, require_complete: boo
         output=str(output.absolute()),
         class_names=dataset.class_names,
         digest=identity.digest,
+        videos_url=videos_url,
         subsets=dataset.subsets,
         multi_label=any(len(video.labels) > 1 for shard in shards for video in shard.videos),
     )
@@ -146,10 +149,17 @@ def _failures_of(records: Records | None) -> tuple[Failure, ...]:
     return next(iter(records.values())).failures if records else ()
 
 
-def read_dataset(config: Config, source: Path) -> Dataset:
-    """What the lists name and what of it is on the disk."""
+def read_dataset(config: Config, source: Path, *, elsewhere: bool = False) -> Dataset:
+    """What the lists name and what of it is on the disk; with ``elsewhere``, all that they name."""
     listing = config.annotations.read(source)
-    return build_dataset(listing, source, subsets=config.subsets, only=config.only, flip_labels=config.flip_labels)
+    return build_dataset(
+        listing,
+        source,
+        subsets=config.subsets,
+        only=config.only,
+        flip_labels=config.flip_labels,
+        elsewhere=elsewhere,
+    )
 
 
 def plan(dataset: Dataset, config: Config) -> list[PlannedShard]:

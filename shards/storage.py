@@ -1,12 +1,21 @@
-"""The only door to where shards are kept. Local paths today; URLs are refused by name, not misread as paths."""
+"""The only door to disks and URLs. Shards are read and written on local paths; other files can be fetched.
+
+URLs of shards are refused by name, not misread as paths.
+"""
 
 import contextlib
 import os
+import shutil
+import time
+import urllib.error
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+_TRIES = 3
+_GONE = (404, 410)
 _TEMPORARY_SUFFIX = ".partial"
 
 
@@ -53,6 +62,38 @@ def remove_partial_files(directory: str | Path, name: str = "*") -> int:
     for path in leftovers:
         path.unlink(missing_ok=True)
     return len(leftovers)
+
+
+def fetch(url: str, path: str | Path, *, timeout_seconds: float) -> None:
+    """Copy what is behind ``url`` to ``path``; a network that fails is tried again, twice.
+
+    http and https by themselves; s3, gs and all else that fsspec knows with the package that it names. Raises
+    FileNotFoundError where the server has no such file, OSError where it does not deliver it.
+    """
+    for number in range(_TRIES):
+        try:
+            with _open_url(url, timeout_seconds) as source, open(path, "wb") as target:
+                shutil.copyfileobj(source, target)
+            return
+        except FileNotFoundError:
+            raise
+        except OSError:  # urllib's errors are of this kind
+            if number == _TRIES - 1:
+                raise
+            time.sleep(2**number)
+
+
+def _open_url(url: str, timeout_seconds: float) -> BinaryIO:
+    if url.startswith(("http://", "https://")):
+        try:
+            return urllib.request.urlopen(url, timeout=timeout_seconds)
+        except urllib.error.HTTPError as error:
+            if error.code in _GONE:
+                raise FileNotFoundError(f"{url}: {error}") from error
+            raise
+    import fsspec  # here and not above: only those who need it have to have it
+
+    return fsspec.open(url, "rb").open()
 
 
 def _sync_directory(directory: Path) -> None:

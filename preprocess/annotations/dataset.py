@@ -118,16 +118,20 @@ class Targets:
     may_flip: bool = True
 
 
-def find_on_disk(source: Path, rows: Sequence[tuple[Listed, Targets]]) -> tuple[tuple[Video, ...], tuple[Listed, ...]]:
+def find_on_disk(
+    source: Path, rows: Sequence[tuple[Listed, Targets]], *, elsewhere: bool = False
+) -> tuple[tuple[Video, ...], tuple[Listed, ...]]:
     """(videos on the disk, rows whose file is missing) of one split. ValueError for a video listed twice.
 
-    Keys are made from all rows, so that a file that turns up later changes no other video's key.
+    Keys are made from all rows, so that a file that turns up later changes no other video's key. With ``elsewhere``
+    nothing below the source is missing: what is not on the disk will be fetched.
     """
     _refuse_twice_listed(row for row, _ in rows)
     exists = _Existing()
     present, missing = [], []
     for key, (row, targets) in zip(video_keys([row.name for row, _ in rows]), rows):
-        path = next((path for path in (row.path, *row.other_paths) if exists(path)), None)
+        fetched = row.path if elsewhere and row.path.is_relative_to(source) else None
+        path = next((path for path in (row.path, *row.other_paths) if exists(path)), fetched)
         if path is None:
             missing.append(row)
         else:

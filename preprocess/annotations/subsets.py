@@ -47,8 +47,11 @@ def build_dataset(
     subsets: Mapping[str, Subset],
     only: str | None = None,
     flip_labels: Mapping[str, str] | None = None,
+    elsewhere: bool = False,
 ) -> Dataset:
     """The videos of ``listing`` that are on the disk. ``only`` names the sub-set that is kept, with its own classes.
+
+    With ``elsewhere``, those that are not there are kept too.
 
     ``flip_labels``: what a class becomes when its video is mirrored, {name: name}, either way round. Raises ValueError
     for a class, a sub-set or a list of one that is not there.
@@ -61,7 +64,7 @@ def build_dataset(
     for split, rows in listing.splits.items():
         targets = [(row, _targets(split, row, members, only, mirror)) for row in rows]
         kept = [(row, target) for row, target in targets if target.target.labels[0] != OUTSIDE]
-        present[split], missing[split] = find_on_disk(source, kept)
+        present[split], missing[split] = find_on_disk(source, kept, elsewhere=elsewhere)
     return Dataset(
         class_names=listing.class_names if only is None else members[only].class_names,
         splits=present,
