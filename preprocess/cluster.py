@@ -15,7 +15,7 @@ from typing import Any
 import preprocess
 import shards
 from preprocess.convert_shard import ShardState, convert_shard
-from preprocess.job import Job
+from preprocess.job import Job, UnfitMachineError
 from preprocess.plan import PlannedShard
 
 _IN_FLIGHT_PER_WORKER = 2
@@ -46,7 +46,7 @@ def convert_on_ray(
 ) -> Iterator[tuple[PlannedShard, ShardState]]:
     """Each shard as it comes on, until all are done. A worker that dies is replaced and its shard tried again.
 
-    Raises OSError for a disk that fails, RuntimeError for a worker that cannot work.
+    Raises OSError for a disk that fails, and for machines that cannot do their part.
     """
     with _session(workers) as ray:
         task = ray.remote(num_cpus=1, max_retries=_DEATHS_PER_SHARD, num_returns="streaming")(convert_shard)
@@ -97,6 +97,8 @@ class _Crew:
             del self._at_work[stream]
         except self._ray.exceptions.RayTaskError as error:
             self._give_back(stream, error.cause or error)
+        except self._ray.exceptions.RayError as error:
+            self._give_back(stream, UnfitMachineError(f"Ray gave a shard up: {error}"))
         return None
 
     def _give_back(self, stream: Any, error: BaseException) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from preprocess.annotations.dataset import Video
 from preprocess.facts import ShardFacts, VideoFacts, facts_of
-from preprocess.job import Converted, Job
+from preprocess.job import Converted, Job, UnfitMachineError
 from preprocess.plan import PlannedShard
 from preprocess.sandbox import Sandbox
 from shards.format import RECORDS_DIR, shard_name
@@ -122,9 +122,9 @@ def _refuse_unseen_directories(job: Job) -> None:
     """A machine without the shared disk would otherwise call every video missing, or write where nobody looks."""
     for layout in job.config.layouts:
         if not (Path(job.output) / layout / RECORDS_DIR).is_dir():
-            raise OSError(f"{job.output}/{layout}: not there on {platform.node()}; {_SHARED}")
+            raise UnfitMachineError(f"{job.output}/{layout}: not there on {platform.node()}; {_SHARED}")
     if job.videos_url is None and not Path(job.source).is_dir():
-        raise OSError(f"{job.source}: not there on {platform.node()}; {_SHARED}")
+        raise UnfitMachineError(f"{job.source}: not there on {platform.node()}; {_SHARED}")
 
 
 _SHARED = "it was removed, or it is not on a disk that all machines share"

@@ -1,7 +1,8 @@
 """``python -m preprocess.decoder_process``: the process that may crash, hang or bloat. ``sandbox.py`` starts it.
 
-It takes a job, then (split, video) pairs; it answers each with a JSON message and one message of bytes per image. What
-comes back from a process that has parsed untrusted files is never unpickled.
+It takes a job, and tells the versions of its libraries; then it takes (split, video) pairs, and answers each with a
+JSON message and one message of bytes per image. What comes back from a process that has parsed untrusted files is never
+unpickled.
 """
 
 import ctypes
@@ -16,7 +17,8 @@ from multiprocessing.connection import Connection
 
 from preprocess.annotations.dataset import Video
 from preprocess.convert import convert_video
-from preprocess.job import MEMORY_LIMIT, READY, UNEXPECTED, Converted, Job
+from preprocess.job import MEMORY_LIMIT, UNEXPECTED, Converted, Job
+from preprocess.versions import shaping_versions
 from shards.records import Failure
 
 _PR_SET_PDEATHSIG = 1
@@ -30,7 +32,7 @@ def main() -> None:
     _die_with(parent)
     job: Job = commands.recv()
     _limit_memory(job.config.memory_limit_mb << 20)
-    replies.send_bytes(READY)
+    replies.send_bytes(json.dumps(shaping_versions()).encode("ascii"))
     while True:
         try:
             split, video = commands.recv()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from preprocess.config import Config
+from preprocess.versions import shaping_versions
 from shards.records import Failure
 from shards.write import Sample
 
@@ -13,7 +14,9 @@ HUNG = "time limit"
 MEMORY_LIMIT = "memory limit"
 UNEXPECTED = "unexpected error"
 
-READY = b"ready"  # the first word of a decoder process
+
+class UnfitMachineError(OSError):
+    """A machine that cannot do its part; another one may."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,7 @@ class Job:
     """What every shard of a conversion shares. ``digest`` names configuration and videos together.
 
     ``videos_url``: where the videos are fetched from that are not below ``source``.
+    ``versions``: the libraries that every decoder must have.
     ``subsets``: the class names of each sub-set. ``multi_label``: some video has several labels.
     """
 
@@ -30,6 +34,7 @@ class Job:
     class_names: tuple[str, ...]
     digest: str
     videos_url: str | None = None
+    versions: Mapping[str, str] = field(default_factory=shaping_versions)
     subsets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     multi_label: bool = False
 

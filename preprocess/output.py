@@ -1,6 +1,7 @@
 """A conversion's output on the disk: begun and continued under one configuration, completed by manifests."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from preprocess.decode import decoder_versions
 from preprocess.facts import FACTS_DIR
 from preprocess.job import Job
 from preprocess.plan import PlannedShard
+from preprocess.versions import differences as version_differences
+from preprocess.versions import shaping_versions
 from shards.format import (
     FORMAT_VERSION,
     IMAGENET_MEAN,
@@ -57,14 +60,20 @@ def identity_of(config: Config, shards: list[PlannedShard], class_names: tuple[s
 def begin(output: Path, config: Config, identity: Identity) -> None:
     """Prepare a directory for each layout, or find in it an earlier run of the same conversion.
 
-    Raises ValueError for a directory that holds another conversion, and says what differs.
+    Raises ValueError for a directory that holds another conversion, and says what differs. Libraries that have changed
+    since are no other conversion, but the person is told.
     """
     holds_conversion(output, config, identity)
+    versions = shaping_versions()
     (output / FACTS_DIR).mkdir(parents=True, exist_ok=True)
     for layout in config.layouts:
         directory = output / layout
-        content = json.dumps(identity.to_dict(), indent=1, sort_keys=True) + "\n"
-        write_whole(directory / RECORDS_DIR / CONFIG_NAME, content.encode("ascii"))
+        path = directory / RECORDS_DIR / CONFIG_NAME
+        first = json.loads(path.read_text()).get("versions", versions) if path.exists() else versions
+        if changed := version_differences(versions, first):
+            print(f"note: {directory} was begun with other libraries, here and there: {changed}", file=sys.stderr)
+        content = json.dumps({**identity.to_dict(), "versions": first}, indent=1, sort_keys=True) + "\n"
+        write_whole(path, content.encode("ascii"))
         remove_partial_files(directory)
         remove_partial_files(directory / RECORDS_DIR)
 
@@ -88,6 +97,7 @@ def _refuse_another(path: Path, identity: Identity) -> None:
         before = json.loads(path.read_text())
     except ValueError as error:
         raise ValueError(f"{path}: damaged ({error}); delete that layout's directory to begin again") from error
+    before.pop("versions", None)
     differences = list(_differences(before, identity.to_dict()))
     if differences:
         shown = "\n  ".join(differences[:_DIFFERENCES_SHOWN])

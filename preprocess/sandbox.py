@@ -17,7 +17,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from preprocess.annotations.dataset import Video
-from preprocess.job import CRASHED, HUNG, MEMORY_LIMIT, READY, Converted, Facts, Job, RenderedSample
+from preprocess.job import CRASHED, HUNG, MEMORY_LIMIT, Converted, Facts, Job, RenderedSample, UnfitMachineError
+from preprocess.versions import differences
 from shards.records import Failure
 from shards.write import Sample
 
@@ -52,7 +53,7 @@ class Sandbox:
     def convert(self, split: str, video: Video) -> Converted:
         """What becomes of a video. Its failure may be that it crashed, hung or bloated its decoder.
 
-        Raises RuntimeError where the process does not even start.
+        Raises UnfitMachineError where the process does not even start, or has other libraries than the driver.
         """
         causes: list[str] = []
         while not _convict(causes):
@@ -100,7 +101,7 @@ def _started(job: Job) -> "_Child":
             cause, words = error.args
             if cause != signal.SIGKILL.name:
                 break
-    raise RuntimeError(f"no decoder starts on {platform.node()}: {cause}; {words}")
+    raise UnfitMachineError(f"no decoder starts on {platform.node()}: {cause}; {words}")
 
 
 class _Child:
@@ -134,11 +135,17 @@ class _Child:
     def _start(self, job: Job) -> None:
         try:
             self._commands.send(job)
-            started = self._replies.poll(_START_SECONDS) and self._replies.recv_bytes() == READY
-        except (EOFError, BrokenPipeError):
-            started = False
-        if not started:
+            versions = json.loads(self._replies.recv_bytes()) if self._replies.poll(_START_SECONDS) else None
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            versions = None
+        if versions is None:
             raise _DidNotStartError(self.stop(_DYING_SECONDS), self._last_words())
+        if differing := differences(job.versions, versions):
+            self.stop()
+            raise UnfitMachineError(
+                f"the driver and {platform.node()} have other libraries ({differing}), so their bytes would differ; "
+                "install the same ones there, or name them in --runtime-env"
+            )
 
     def _last_words(self) -> str:
         self._complaints.seek(0)

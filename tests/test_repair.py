@@ -153,10 +153,37 @@ def test_progress_as_json_is_one_object_a_line_and_adds_up(sound, tmp_path, caps
     assert (events[-2]["videos"], events[-2]["earlier"], events[-2]["videos_per_second"]) == (19, 19, 0)
 
 
-FLAGS = {
+def test_libraries_that_have_changed_are_told_of(copied, capsys):
+    arguments, output = copied
+    path = output / "grid" / "_records" / "_config.json"
+    begun = json.loads(path.read_text())
+    begun["versions"]["av"] = "0.1"
+    path.write_text(json.dumps(begun))
+    for _ in range(2):  # it stays said
+        assert main(arguments) == 0
+        assert "begun with other libraries, here and there: av " in capsys.readouterr().err
+
+
+MISTAKES = {
     "--rebuild x --dry-run": "--dry-run and --rebuild do not go together",
     "--workers 0": "must be at least 1",
     "--runtime-env env.yaml": "means nothing without --ray-address",
     "--ray-address ray://host:10001": "HOST:6379",
-    "--ray-address 127.0.0.1:1": "127.0.0.1:1",
+    "--ray-address auto --runtime-env none.yaml": "none.yaml",
+    "--dry-run --train-ranks 0": "must be at least 1",
 }
+
+
+def status_of(arguments):
+    try:
+        return main(arguments)
+    except SystemExit as ended:  # argparse's way
+        return ended.code
+
+
+@pytest.mark.parametrize("flags", MISTAKES)
+def test_flags_that_cannot_be_met_are_one_line(flags, sound, tmp_path, capsys):
+    arguments = [*command(tmp_path, sound[0], tmp_path / "out")[:-2], *flags.split()]
+    assert status_of(arguments) == 2
+    assert MISTAKES[flags] in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 """A decoder process that crashes, hangs, bloats or is killed: the video is blamed by name, and only the guilty one."""
 
+import dataclasses
 import os
 import pickle
 import shutil
@@ -15,7 +16,7 @@ from media import h264
 from preprocess.annotations.dataset import Video
 from preprocess.config import config_from
 from preprocess.convert import convert_video
-from preprocess.job import Job
+from preprocess.job import Job, UnfitMachineError
 from preprocess.sandbox import Sandbox
 
 FAULTS = Path(__file__).parent / "faults"
@@ -111,6 +112,13 @@ def test_a_long_video_ends_by_the_clock_of_its_decoder(tmp_path):
         failure = sandbox.convert("train", video("long")).failure
     assert failure.reason == "time limit"
     assert "no answer" not in failure.detail
+
+
+def test_a_machine_with_other_libraries_is_refused(job):
+    """Its bytes would be others than those of the rest."""
+    strange = dataclasses.replace(job, versions={**job.versions, "av": "0.1"})
+    with pytest.raises(UnfitMachineError, match=r"av 0\.1 and"), Sandbox(strange) as sandbox:
+        sandbox.convert("train", video("one"))
 
 
 def test_no_process_is_left_behind(job):

@@ -1,0 +1,28 @@
+"""The libraries that shape pixels: two machines, or two runs, make the same bytes only with the same ones."""
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+
+_SHAPING = ("av", "imageio-ffmpeg", "numpy", "pillow")
+
+
+def shaping_versions() -> dict[str, str]:
+    """``{"av": "18.1.0", "numpy": "2.1.0", ...}`` of this process."""
+    return {name: _version(name) for name in _SHAPING}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
+
+
+def differences(here: Mapping[str, str], there: Mapping[str, str]) -> str:
+    """``av 18.1.0 and 17.0.1, numpy 2.1.0 and 2.0.2``; empty where both are the same."""
+    names = sorted(here.keys() | there.keys())
+    return ", ".join(
+        f"{name} {here.get(name, 'none')} and {there.get(name, 'none')}"
+        for name in names
+        if here.get(name) != there.get(name)
+    )
