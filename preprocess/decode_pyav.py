@@ -114,7 +114,7 @@ class PyavVideo:
             # A container that keeps no times (MPEG-4 in avi with B-frames) has a rate.
             return np.arange(len(stamps)) / float(self._stream.average_rate or 25)
         unit = self._stream.time_base or Fraction(1, 25)
-        seconds = np.array([float(stamp * unit) for stamp in sorted(stamps)])
+        seconds = np.sort(np.array(stamps, np.int64)) * unit.numerator / unit.denominator
         return seconds - seconds[0]
 
     def _decode_least(self, indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
