@@ -10,8 +10,10 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from preprocess.crops import Crop
 from preprocess.picture import ArrayPicture
 
+# libswscale's own numbers: PyAV has names for them from 18 on, and takes numbers in any version.
+_ACCURATE_ROUNDING, _BIT_EXACT = 0x40000, 0x80000
 # The same sums on every processor, whatever instructions it has.
-_SCALING = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+_SCALING = int(Interpolation.BILINEAR) | _ACCURATE_ROUNDING | _BIT_EXACT
 _CONVERSION = Interpolation.BICUBIC
 _RGB_OF_GBR = (1, 2, 0)  # position of each plane's colour; the planes are green, blue, red
 
