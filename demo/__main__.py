@@ -29,9 +29,17 @@ class Step:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status 0 when every step ended well, else that of the first that did not."""
+    """Exit status 0 when every step ended well, else that of the first that did not; 130 after Ctrl-C."""
     args = parse_args(argv)
-    output = shortest(args.output)
+    try:
+        return run(args, shortest(args.output))
+    except KeyboardInterrupt:
+        print("demo: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+
+
+def run(args: argparse.Namespace, output: Path) -> int:
+    """All steps, then the table."""
     start = time.monotonic()
     for step in steps(output, args):
         status = run_step(step)
@@ -50,7 +58,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--validation", type=int, default=40, metavar="N", help="validation videos a class (%(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the videos, training and shuffling (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the videos and of training (%(default)s)")
     parser.add_argument("--epochs", type=int, metavar="N", help="instead of what configs/train/demo.yaml says")
     return parser.parse_args(argv)
 
@@ -96,7 +104,13 @@ def run_step(step: Step) -> int:
     """Print the command, run it, print how long it took; its exit status."""
     print(f"\n# {step.title}\n$ python {shlex.join(step.words)}", flush=True)
     start = time.monotonic()
-    status = subprocess.run([sys.executable, *step.words], cwd=ROOT, check=False).returncode
+    # Not subprocess.run, which kills its child at Ctrl-C: the child is told too, and ends its processes in order.
+    process = subprocess.Popen([sys.executable, *step.words], cwd=ROOT)
+    try:
+        status = process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        raise
     print(f"# {time.monotonic() - start:.1f} s", flush=True)
     return status
 

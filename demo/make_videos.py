@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import signal
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -105,8 +106,9 @@ def make_videos(root: Path, *, videos_per_class: dict[str, int], seed: int, work
         folder.mkdir(parents=True, exist_ok=True)
     if not missing:
         return 0
-    with ProcessPoolExecutor(workers) as pool:
-        made = pool.map(partial(_make_video, root=root, seed=seed), missing, chunksize=16)
+    # Ctrl-C is for this process alone to tell: the pool then ends with the videos that it has in hand.
+    with ProcessPoolExecutor(workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+        made = pool.map(partial(_make_video, root=root, seed=seed), missing, chunksize=4)
         deque(tqdm(made, total=len(missing), desc="videos", unit="video", disable=None), maxlen=0)
     return len(missing)
 
@@ -144,9 +146,12 @@ def main(argv: list[str] | None = None) -> int:
     counts = {"train": args.train, "validation": args.validation}
     try:
         made = make_videos(args.root, videos_per_class=counts, seed=args.seed, workers=args.workers)
-    except ValueError as error:
+    except (ValueError, RuntimeError, OSError) as error:
         print(f"make_videos: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("make_videos: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
     total = sum(counts.values()) * len(motions.CLASSES)
     print(f"{args.root}: {total} videos of {len(motions.CLASSES)} classes, {made} made now")
     return 0

@@ -101,6 +101,7 @@ def _poses(motion: str, num_frames: int, height: int, width: int, rng: np.random
         rng.uniform(0, 2 * np.pi),
         rng.uniform(0.85, 1),
     )
+    # So wide that the motion shows in a heap of frames; which way it goes, in their order alone.
     from_middle = progress - 0.5
     if motion == "right":
         poses[:, 0] += short * rng.uniform(0.6, 0.9) * from_middle

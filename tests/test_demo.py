@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import av
@@ -157,6 +160,29 @@ def test_an_interrupted_run_goes_on(tmp_path):
     assert maker.make_videos(tmp_path, videos_per_class=counts, seed=0) == 1
     assert digests(tmp_path) == whole
     assert maker.make_videos(tmp_path, videos_per_class=counts, seed=0) == 0
+
+
+def test_ctrl_c_ends_in_one_line_and_leaves_whole_files(tmp_path):
+    counts = {"train": 12, "validation": 0}
+    command = [sys.executable, "-m", "demo", "--output", str(tmp_path), "--train", "12", "--validation", "0"]
+    demo = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.rglob("*.avi")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(demo.pid, signal.SIGINT)
+    _, told = demo.communicate(timeout=60)
+    assert demo.returncode == 130
+    assert "run the same command again to go on" in told
+    assert "Traceback" not in told
+    left = maker.make_videos(tmp_path / "videos", videos_per_class=counts, seed=0)
+    assert 0 < left < 120
+    assert maker.make_videos(tmp_path / "again", videos_per_class=counts, seed=0) == 120
+    assert without_parts(digests(tmp_path / "videos")) == digests(tmp_path / "again")
+
+
+def without_parts(files: dict[str, str]) -> dict[str, str]:
+    return {name: digest for name, digest in files.items() if not name.endswith(".part")}
 
 
 def test_another_set_is_not_mixed_in(tmp_path, capsys):
