@@ -9,7 +9,7 @@ DEMO_OUTPUT ?= demo-output
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint bench clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -23,6 +23,9 @@ test: $(VENV)/installed-test  ## run all tests but those marked slow
 lint: $(VENV)/installed-dev  ## check the code with ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+bench: $(VENV)/installed  ## measure against every rival installed; writes benchmarks/README.md (pip install -e .[bench])
+	$(BIN)/python -m benchmarks
 
 clean:  ## delete what make made: .venv, demo-output, caches
 	rm -rf $(VENV) demo-output build *.egg-info .hypothesis .pytest_cache .ruff_cache

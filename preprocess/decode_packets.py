@@ -91,14 +91,18 @@ _MPEG4_NOT_CODED_BYTES = 16  # a picture that says no more than that it repeats 
 
 def _glance_mpeg4(data: bytes, extradata: bytes) -> Glance:
     """ISO/IEC 14496-2, 6.3.5: coding type 0 is intra, 2 is bidirectional. Two pictures in one packet tell nothing."""
-    headers, _, picture = data.partition(_MPEG4_PICTURE)
-    if not picture or len(data) <= _MPEG4_NOT_CODED_BYTES or _MPEG4_PICTURE in picture:
+    start = data.find(_MPEG4_PICTURE)
+    if (
+        not 0 <= start < len(data) - 4
+        or len(data) <= _MPEG4_NOT_CODED_BYTES
+        or data.find(_MPEG4_PICTURE, start + 4) > 0
+    ):
         return NOTHING
-    layers = [part for part in headers.split(_MPEG4_START) if part and part[0] in _MPEG4_LAYER_HEADERS]
+    layers = [part for part in data[:start].split(_MPEG4_START) if part and part[0] in _MPEG4_LAYER_HEADERS]
     return Glance(
-        restart=picture[0] >> 6 == 0,
+        restart=data[start + 4] >> 6 == 0,
         headers=b"".join(part for part in layers if part not in extradata),
-        bidirectional=picture[0] >> 6 == 2,
+        bidirectional=data[start + 4] >> 6 == 2,
     )
 
 

@@ -108,7 +108,7 @@ def test_a_decoder_that_is_killed_over_an_innocent_video_is_replaced(job):
 
 def test_a_long_video_ends_by_the_clock_of_its_decoder(tmp_path):
     h264(tmp_path / "long.mp4", 3000, width=320, height=240, preset="ultrafast")
-    with Sandbox(job_in(tmp_path, timeout_seconds=0.05)) as sandbox:
+    with Sandbox(job_in(tmp_path, timeout_seconds=0.005)) as sandbox:
         failure = sandbox.convert("train", video("long")).failure
     assert failure.reason == "time limit"
     assert "no answer" not in failure.detail

@@ -1,0 +1,38 @@
+"""Data sets and configurations for whole conversions: many names for one measured video."""
+
+import os
+from pathlib import Path
+
+from benchmarks.videos import Kind, make
+
+LAYOUTS = {
+    "3x3": {"frames": 8, "tile": 224},
+    "2x4": {"frames": 8, "tile": 224, "grid": "2x4", "pad": "none"},
+    "1x8": {"frames": 8, "tile": 112, "grid": "1x8", "pad": "none"},
+}
+CENTRE = {"mode": "test", "clips": 1, "crops": 1}
+
+
+def configuration(*, num_layouts: int = 1, split: dict | None = None, samples_per_shard: int = 100_000) -> dict:
+    """A configuration as YAML holds it: 8 frames, tiles of 224 px, the central crop, JPEG."""
+    names = list(LAYOUTS)[:num_layouts]
+    return {
+        "annotations": {"format": "folder"},
+        "sampling": {"strategy": "uniform"},
+        "layouts": {name: LAYOUTS[name] for name in names},
+        "splits": {"train": split or CENTRE},
+        "samples_per_shard": samples_per_shard,
+    }
+
+
+def link_videos(kind: Kind, count: int, folder: Path) -> Path:
+    """``train/0/<number>``: ``count`` hard links to the video of a kind, in a directory of their own."""
+    video = make(kind, folder)
+    root = folder / f"dataset-{kind.name}-{count}"
+    directory = root / "train" / "0"
+    directory.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        link = directory / f"{number:05d}{kind.suffix}"
+        if not link.exists():
+            os.link(video, link)
+    return root

@@ -1,0 +1,43 @@
+"""Target 4: the memory of a worker, which must grow neither with a video's length nor with the number of videos."""
+
+import multiprocessing
+import resource
+import tempfile
+from pathlib import Path
+
+from benchmarks.dataset import configuration, link_videos
+from benchmarks.videos import KINDS
+
+# The kind of video, and how many of it one worker converts.
+_CASES = {"20 s, 1 video": ("short", 1), "3 min, 1 video": ("long", 1), "3 min, 4 videos": ("long", 4)}
+
+
+def measure(folder: Path) -> dict:
+    """``{"mb": {case: {"worker": MB, "decoder": MB}}}``, 1080p: the worker and the decoder's process beside it."""
+    context = multiprocessing.get_context("spawn")
+    result = {}
+    for case, (name, count) in _CASES.items():
+        source = link_videos(KINDS[name], count, folder)
+        with context.Pool(1) as pool:
+            result[case] = pool.apply(convert_shards, (str(source),))
+    return {"mb": result}
+
+
+def convert_shards(source: str) -> dict[str, float]:
+    """Peak resident megabytes of this process and of the largest of its children."""
+    from preprocess.config import config_from
+    from preprocess.convert_shard import convert_shard
+    from preprocess.output import begin
+    from preprocess.run import prepare
+
+    with tempfile.TemporaryDirectory() as output:
+        prepared = prepare(config_from(configuration(), "benchmark"), source=Path(source), output=Path(output))
+        begin(Path(output), prepared.job.config, prepared.identity)
+        for shard in prepared.shards:
+            *_, last = convert_shard(prepared.job, shard)
+            if last.failures:
+                raise RuntimeError(str(last.failures))
+    return {
+        "worker": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "decoder": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+    }

@@ -1,0 +1,111 @@
+"""Target 6: what is left of the picture, and in how many bytes, for the encodings offered."""
+
+import io
+import statistics
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from benchmarks.extraction import evenly_spaced
+from benchmarks.videos import KINDS, make
+from preprocess.config import Encoding
+from preprocess.crops import crop_for_test
+from preprocess.decode_pyav import PyavVideo
+from preprocess.render import encode
+from shards.layouts import Layout, tile, untile
+
+KIND_NAMES = ("a", "b", "c", "d")
+ENCODINGS = {
+    "before encoding": None,
+    **{
+        f"jpeg q{quality} {subsampling}": Encoding(quality=quality, subsampling=subsampling)
+        for quality in (80, 85, 90, 95)
+        for subsampling in ("4:2:0", "4:4:4")
+    },
+    "webp q90": Encoding(format="webp", quality=90),
+    "png": Encoding(format="png"),
+}
+_FRAMES, _TILE = 8, 224
+_LAYOUT = Layout(name="sheet", frames=_FRAMES, rows=3, columns=3, tile=_TILE)
+
+
+def measure(folder: Path) -> dict:
+    """``{encoding: {"psnr_db", "kilobytes", "encode_ms", "decode_ms"}}``, means over the kinds."""
+    rows: dict[str, list[dict]] = {name: [] for name in ENCODINGS}
+    for name in KIND_NAMES:
+        path = str(make(KINDS[name], folder))
+        indices = evenly_spaced(KINDS[name].num_frames, _FRAMES)
+        reference, sheet = _reference(path, indices), tile(_tiles(path, indices), _LAYOUT)
+        for encoding in ENCODINGS:
+            rows[encoding].append(_row(sheet, reference, ENCODINGS[encoding]))
+    return {
+        encoding: {key: statistics.mean(row[key] for row in of_encoding) for key in of_encoding[0]}
+        for encoding, of_encoding in rows.items()
+    }
+
+
+def _row(sheet: np.ndarray, reference: np.ndarray, encoding: Encoding | None) -> dict:
+    if encoding is None:
+        return {"psnr_db": _psnr(sheet, reference), "kilobytes": sheet.nbytes / 1000, "encode_ms": 0, "decode_ms": 0}
+    encode_ms, content = _timed(lambda: encode(sheet, encoding))
+    decode_ms, decoded = _timed(lambda: np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
+    return {
+        "psnr_db": _psnr(decoded, reference),
+        "kilobytes": len(content) / 1000,
+        "encode_ms": encode_ms,
+        "decode_ms": decode_ms,
+    }
+
+
+def _timed(function) -> tuple[float, object]:
+    """(median CPU milliseconds of five calls, what it gives)."""
+    spent = []
+    for _ in range(5):
+        begin = time.process_time()
+        result = function()
+        spent.append(1000 * (time.process_time() - begin))
+    return statistics.median(spent), result
+
+
+def _psnr(sheet: np.ndarray, reference: np.ndarray) -> float:
+    """Of the tiles alone, not of the pad."""
+    error = untile(sheet, _LAYOUT).astype(np.float64) - reference
+    return float(10 * np.log10(255**2 / np.mean(error**2)))
+
+
+def _tiles(path: str, indices: list[int]) -> np.ndarray:
+    with PyavVideo(path, deadline=float("inf")) as video:
+        return np.stack(
+            [
+                picture.tile(crop_for_test(*picture.size, number=0, num_crops=1), _TILE)
+                for _, picture in video.pictures(indices)
+            ]
+        )
+
+
+def _reference(path: str, indices: list[int]) -> np.ndarray:
+    """float64 (T, 224, 224, 3): all frames decoded, exact colours of 16 bits, the mean over each pixel's area."""
+    tiles = []
+    with av.open(path) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number in indices:
+                tiles.append(_area_mean(_exact_rgb(frame)))
+    return np.stack(tiles)
+
+
+def _exact_rgb(frame: av.VideoFrame) -> np.ndarray:
+    """float32 (H, W, 3), 0 to 255, chroma interpolated with full precision."""
+    from av.video.reformatter import Interpolation, VideoReformatter
+
+    precise = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+    return VideoReformatter().reformat(frame, format="rgb48le", interpolation=precise).to_ndarray() / np.float32(257)
+
+
+def _area_mean(rgb: np.ndarray) -> np.ndarray:
+    height, width = rgb.shape[:2]
+    box = crop_for_test(width, height, number=0, num_crops=1).box
+    planes = (Image.fromarray(np.ascontiguousarray(rgb[..., colour])).crop(box) for colour in range(3))
+    return np.stack([plane.resize((_TILE, _TILE), Image.Resampling.BOX) for plane in planes], axis=-1).astype(float)
