@@ -45,7 +45,9 @@ def _choose(directory: Path, manifest: Manifest, split: str, count: int) -> list
                 by_class[sample.label].append((directory / name, sample))
         if sum(map(len, by_class.values())) >= wanted * len(manifest.class_names):
             break
-    return [chosen for label in sorted(by_class) for chosen in by_class[label]][:count]
+    # The first of each class before the second of any.
+    ranked = sorted((rank, label) for label, chosen in by_class.items() for rank in range(len(chosen)))[:count]
+    return [by_class[label][rank] for label, rank in sorted((label, rank) for rank, label in ranked)]
 
 
 def _captioned(sample: Sample, path: Path, thumbnail: int) -> Image.Image:

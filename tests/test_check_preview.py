@@ -103,6 +103,15 @@ def test_preview_shows_every_class(directory, tmp_path, capsys):
         assert [image.getpixel((column, 15))[0] for column in columns] == [0, 1]
 
 
+def test_preview_shows_each_class_before_one_twice(directory, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    assert main(["preview", str(directory), "-o", str(sheet), "--count", "4", "--thumbnail", "96"]) == 0
+    with Image.open(sheet) as image:
+        height = (image.height - 12) // 2
+        greys = [image.getpixel((15 + 108 * column, 15 + height * row))[0] for row in range(2) for column in range(2)]
+    assert greys == [0, 3, 1, 2]  # the numbers of the videos: two of class 0, one of class 1 and of class 2
+
+
 @pytest.mark.parametrize("options", [["--split", "nope"], ["--count", "0"], ["--thumbnail", "1"]])
 def test_preview_refuses_nonsense(options, directory, capsys):
     assert main(["preview", str(directory), *options]) == 2
