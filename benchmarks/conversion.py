@@ -18,7 +18,7 @@ from preprocess.sandbox import KEEP_FREED_MEMORY
 
 _FEW = 2
 # Enough that a run works for some ten seconds beside the start of Ray.
-_VIDEOS = {"a": 160, "b": 200, "c": 30, "d": 400}
+_VIDEOS = {"a": 120, "b": 150, "c": 25, "d": 300}
 _ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -78,9 +78,11 @@ def cost_of(function: Callable, *arguments: Any) -> Cost:
     return Cost(cpu_seconds=cpu_seconds() - cpu, wall_seconds=time.monotonic() - wall, result=result)
 
 
-def interleaved(tasks: Mapping[str, Callable[[], Cost]], repeats: int) -> dict[str, list[Cost]]:
+def interleaved(
+    tasks: Mapping[str, Callable[[], Cost]], repeats: int, *, warm_up: bool = True
+) -> dict[str, list[Cost]]:
     """Every task once to warm up, then all in turn ``repeats`` times, so that a busy moment hits all of them."""
-    for task in tasks.values():
+    for task in tasks.values() if warm_up else ():
         task()
     costs: dict[str, list[Cost]] = {name: [] for name in tasks}
     for _ in range(repeats):

@@ -56,7 +56,7 @@ def _extraction(result: Mapping) -> str:
         cells = [
             f"{of_kind[way]:.0f}" + ("" if right.get(way, 8) == 8 else f" ({right[way]} of 8 right)")
             if way in of_kind
-            else "fails"
+            else "-"
             for way in ways
         ]
         rows.append([f"{kind}: {KINDS[kind].what}", *cells])
@@ -65,7 +65,7 @@ def _extraction(result: Mapping) -> str:
         "",
         table(["", *ways], rows),
         "",
-        "The floor is the decoding alone, with our skip. `fails`: it cannot read that kind (or, for e, was not tried).",
+        "The floor is the decoding alone, with our skip. `-`: it cannot read that kind, or (naive, on c and e) was left out.",
         *(f"\n{way} is missing: {why}." for way, why in result["missing"].items()),
         "",
         *_extraction_verdicts(result["ms"]),

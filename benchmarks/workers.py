@@ -33,7 +33,7 @@ def measure(folder: Path, repeats: int) -> dict:
             for way, (function, count) in ways.items()
             for length, source in (("few", few), ("many", many))
         }
-        costs = interleaved(tasks, repeats)
+        costs = interleaved(tasks, repeats, warm_up=False)
     # Wall time is at the mercy of whatever else runs: the best of the runs is the nearest to a quiet machine.
     best = {name: min(of_task, key=lambda cost: cost.wall_seconds) for name, of_task in costs.items()}
     return {
