@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import signal
+import socket
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ _DEATHS_PER_SHARD = 1000
 _TRIES_PER_SHARD = 3
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 _POLL_SECONDS = 1.0
+_CONNECT_SECONDS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,12 +117,17 @@ class _Crew:
 def _session(workers: Workers) -> Iterator[ModuleType]:
     """Ray, started, joined, or as a caller has it already."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if workers.address and _has_token():
+        # Ray shows it by itself to a cluster that it starts, but not to one that it joins; one that asks for none
+        # takes no notice of it.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray  # here and not above: it takes a second, and --help should not
 
     if ray.is_initialized():
         yield ray
         return
     if workers.address:
+        _refuse_silence(workers.address)
         ray.init(address=workers.address, runtime_env=_with_our_code(workers.runtime_env), logging_level="warning")
     else:
         # local: with RAY_ADDRESS in the environment it would join a cluster unasked
@@ -136,6 +143,22 @@ def _session(workers: Workers) -> Iterator[ModuleType]:
             yield ray
     finally:
         ray.shutdown()
+
+
+def _has_token() -> bool:
+    """Whether this user has one, in the places that Ray documents."""
+    named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    return named or (Path.home() / ".ray" / "auth_token").exists()
+
+
+def _refuse_silence(address: str) -> None:
+    """OSError where nobody listens at HOST:PORT: Ray itself would wait there for ever."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+        except OSError as error:
+            raise OSError(f"--ray-address {address}: {error}; is 'ray start --head' running there?") from error
 
 
 def _with_our_code(runtime_env: Mapping[str, Any]) -> dict[str, Any]:
