@@ -65,7 +65,8 @@ def _extraction(result: Mapping) -> str:
         "",
         table(["", *ways], rows),
         "",
-        "The floor is the decoding alone, with our skip. `-`: it cannot read that kind, or (naive, on c and e) was left out.",
+        "The floor is the decoding alone, with our skip. `-`: it cannot read that kind, or was left out (naive, on c "
+        "and e).",
         *(f"\n{way} is missing: {why}." for way, why in result["missing"].items()),
         "",
         *_extraction_verdicts(result["ms"]),
