@@ -1,0 +1,163 @@
+"""Kill a conversion at random, over and over, and compare what comes out with what an undisturbed one makes.
+
+    python benchmarks/soak_faults.py --source DIR [--config FILE] [--minutes 30] [--seed 0] [--workers 2]
+
+In each round a conversion starts, and at random moments its driver, one of its workers or one of its decoders is killed
+with SIGKILL, or its driver interrupted; then the same command goes on, until it is complete. Every SHA-256 must be that
+of the undisturbed conversion, nothing may be half-written, and no video may be blamed. Prints a line a round, and ends
+with a JSON object of what was survived; the exit status is 1 at the first difference.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from shards.check import check_directory
+from shards.records import read_all_records
+
+ROOT = Path(__file__).resolve().parents[1]
+_MARK = "SUPERIMAGE_SOAK"
+_VICTIMS = ("driver", "worker", "decoder", "interrupt")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(arguments)
+    rng = random.Random(args.seed)
+    folder = Path(tempfile.mkdtemp(prefix="soak-", dir=args.scratch))
+    command = [sys.executable, "-m", "preprocess", "--config", args.config, "--source", args.source]
+    command += ["--workers", str(args.workers), *(word for value in args.overrides for word in ("--set", value))]
+    try:
+        expected = _undisturbed([*command, "--output", str(folder / "undisturbed")], folder / "undisturbed")
+        survived: Counter[str] = Counter()
+        began, rounds = time.monotonic(), 0
+        while time.monotonic() - began < args.minutes * 60 or rounds == 0:
+            rounds += 1
+            output = folder / f"round-{rounds}"
+            events = disturbed([*command, "--output", str(output)], rng)
+            survived.update(events)
+            difference = compare(output, expected)
+            print(f"round {rounds}: {dict(Counter(events))}: {difference or 'the same bytes'}", flush=True)
+            if difference:
+                return 1
+            shutil.rmtree(output)
+        print(json.dumps({"rounds": rounds, "survived": dict(survived), "shards": len(expected), "seed": args.seed}))
+        return 0
+    finally:
+        if not args.keep:
+            shutil.rmtree(folder)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--source", required=True, help="videos as the config wants them")
+    parser.add_argument("--config", default=str(ROOT / "configs/preprocess/demo.yaml"))
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scratch", default=None, help="where the outputs go (default: the system's place)")
+    parser.add_argument("--keep", action="store_true", help="keep the outputs")
+    return parser
+
+
+def _undisturbed(command: list[str], output: Path) -> dict[str, str]:
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return hashes(output)
+
+
+def disturbed(command: list[str], rng: random.Random, *, runs_disturbed: int = 4) -> list[str]:
+    """Run a command until it is complete, its first runs killed; what was done to it, in order."""
+    events = []
+    for number in range(1000):
+        mark = uuid.uuid4().hex
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, _MARK: mark}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        if number < runs_disturbed:
+            events += list(_disturb(process, mark, rng))
+        if process.wait() == 0:
+            return events
+    raise RuntimeError("1000 runs, and still not complete")
+
+
+def _disturb(process: subprocess.Popen, mark: str, rng: random.Random) -> Iterator[str]:
+    """Kill something now and then until the driver is hit, or done."""
+    while process.poll() is None:
+        time.sleep(rng.uniform(0.0, 2.0))
+        victim = rng.choice(_VICTIMS)
+        if victim in ("driver", "interrupt"):
+            if not _decoders(mark):
+                continue  # it has not begun to work: Ray is still starting
+            process.send_signal(signal.SIGKILL if victim == "driver" else signal.SIGINT)
+            process.wait()
+            yield victim
+        elif decoders := _decoders(mark):
+            decoder = rng.choice(decoders)
+            if _kill(decoder if victim == "decoder" else _parent(decoder)):
+                yield victim
+
+
+def _decoders(mark: str) -> list[int]:
+    """Process ids, by what stands in their environment: other conversions on the machine are left alone."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            is_decoder = b"preprocess.decoder_process" in (path / "cmdline").read_bytes()
+            if is_decoder and f"{_MARK}={mark}".encode() in (path / "environ").read_bytes():
+                found.append(int(path.name))
+        except OSError:
+            continue  # it has just ended
+    return found
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return None
+
+
+def _kill(pid: int | None) -> bool:
+    if pid is None or pid == 1:
+        return False
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def compare(output: Path, expected: dict[str, str]) -> str:
+    """What is not as it should be; empty where all is."""
+    if hashes(output) != expected:
+        return "other bytes"
+    for layout in output.glob("*/_info.json"):
+        if problems := check_directory(layout.parent).problems:
+            return problems[0]
+    left = list(output.rglob("*.partial"))
+    return f"half-written: {left[0]}" if left else ""
+
+
+def hashes(output: Path) -> dict[str, str]:
+    """SHA-256 by tar, and the videos that were left out."""
+    found = {}
+    for directory in sorted(path.parent for path in output.glob("*/_records")):
+        for record in read_all_records(directory):
+            found.update({f"{directory.name}/{tar.name}": tar.sha256 for tar in record.tars})
+            found.update({f"{directory.name}/{failure.video}": failure.reason for failure in record.failures})
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
