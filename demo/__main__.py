@@ -44,8 +44,9 @@ def run(args: argparse.Namespace, output: Path) -> int:
     for step in steps(output, args):
         status = run_step(step)
         if status != 0:
-            print(f"demo: stopped at {step.title!r}, see above; run again to go on from there", file=sys.stderr)
-            return status
+            why = f"killed by signal {-status}" if status < 0 else f"exit status {status}, see above"
+            print(f"demo: stopped at {step.title!r}: {why}; run again to go on from there", file=sys.stderr)
+            return status if status > 0 else 128 - status
     print(table(output))
     print(f"\n{whereabouts(output)}\n\nall steps: {time.monotonic() - start:.0f} s")
     return 0
