@@ -35,7 +35,7 @@ def verdict(target: str, measured: float, limit: float, *, at_least: bool = Fals
     """``- a <= 0.75: 0.70, reached``."""
     reached = measured >= limit if at_least else measured <= limit
     sign = ">=" if at_least else "<="
-    return f"- {target} {sign} {limit:g}: **{measured:.2f}**, {'reached' if reached else 'NOT reached'}"
+    return f"- {target} {sign} {limit:g}: **{measured:.3g}**, {'reached' if reached else 'NOT reached'}"
 
 
 def _machine(about: Mapping) -> str:

@@ -38,12 +38,12 @@ KINDS = {
     for kind in (
         Kind(
             name="a",
-            what="10 s H.264 340x256, B-frames, a key frame every 250",
+            what="10 s H.264 340x256, B-frames, a key frame every 250, 600 kb/s (as in Kinetics)",
             suffix=".mp4",
             size="340:256",
             rate=30,
             seconds=10,
-            codec=(*_H264, "-g", "250", "-b:v", "400k"),
+            codec=(*_H264, "-g", "250", "-b:v", "600k"),
         ),
         Kind(
             name="b",
