@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ _TRIES_PER_SHARD = 3
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 _POLL_SECONDS = 1.0
 _CONNECT_SECONDS = 30
+_DISMISS_SECONDS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +71,31 @@ class _Crew:
 
     def convert(self, planned: Sequence[PlannedShard]) -> Iterator[tuple[PlannedShard, ShardState]]:
         self._waiting.extend(planned)
-        while self._waiting or self._at_work:
-            self._hand_out()
-            ready, _ = self._ray.wait(list(self._at_work), num_returns=1, timeout=_POLL_SECONDS)
-            for stream in ready:
-                shard = self._at_work[stream]
-                state = self._next_state(stream)
-                if state is not None:
-                    yield shard, state
+        try:
+            while self._waiting or self._at_work:
+                self._hand_out()
+                for stream in self._ready():
+                    shard = self._at_work[stream]
+                    state = self._next_state(stream)
+                    if state is not None:
+                        yield shard, state
+        finally:
+            self._dismiss()
+
+    def _ready(self) -> list[Any]:
+        return self._ray.wait(list(self._at_work), num_returns=1, timeout=_POLL_SECONDS)[0]
+
+    def _dismiss(self) -> None:
+        """Have the workers put their shards away, when the run ends before they do; they get some seconds for it."""
+        for stream in self._at_work:
+            self._ray.cancel(stream)
+        end = time.monotonic() + _DISMISS_SECONDS
+        while self._at_work and time.monotonic() < end:
+            for stream in self._ready():
+                try:
+                    self._ray.get(next(stream))
+                except (StopIteration, self._ray.exceptions.RayError):
+                    del self._at_work[stream]
 
     def _hand_out(self) -> None:
         while self._waiting and len(self._at_work) < self._room():

@@ -29,12 +29,15 @@ def video_folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def local_ray() -> Iterator[None]:
-    """One Ray for all conversions in this process: each would otherwise take seconds to start its own."""
+def local_ray() -> Iterator[str]:
+    """One Ray for all conversions in this process, each of which would otherwise take seconds to start its own.
+
+    Its address, for those in other processes.
+    """
     import ray
 
     ray.init(address="local", num_cpus=3, include_dashboard=False, object_store_memory=100 << 20, logging_level="error")
-    yield
+    yield ray.get_runtime_context().gcs_address
     ray.shutdown()
 
 
