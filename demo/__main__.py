@@ -6,6 +6,7 @@ done, so the demo goes on where it was interrupted, and is quick when all is the
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -18,14 +19,21 @@ LAYOUT = "demo-3x3"  # as configs/preprocess/demo.yaml names it
 EXPERIMENT = "demo"
 # Top-1 of SIFAR-B-12, trained in normal order, with other orders given: Table 9, its Something-Something V2 column.
 SIFAR_TABLE_9 = {"normal": 60.8, "reverse": 23.9, "random": 39.4}
+# One core trains and one loads. Two threads of so small a model wait for one another, spinning, where cores are shared.
+ONE_THREAD = ("OMP_NUM_THREADS=1",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One command: the words after ``python``."""
+    """One command: the words after ``python``, and the variables set before it."""
 
     title: str
     words: tuple[str, ...]
+    variables: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        return " ".join((*self.variables, "python", shlex.join(self.words)))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -86,6 +94,7 @@ def steps(output: Path, args: argparse.Namespace) -> list[Step]:
         _step(
             *("train", "train_image.py", "--config", "configs/train/demo.yaml", "--data-dir", shards),
             *("--output", output / "train", "--experiment", EXPERIMENT, "--resume", "auto", "--seed", seed, *epochs),
+            variables=ONE_THREAD,
         ),
         *(
             _step(
@@ -97,16 +106,17 @@ def steps(output: Path, args: argparse.Namespace) -> list[Step]:
     ]
 
 
-def _step(title: str, *words: str | Path) -> Step:
-    return Step(title=title, words=tuple(map(str, words)))
+def _step(title: str, *words: str | Path, variables: tuple[str, ...] = ()) -> Step:
+    return Step(title=title, words=tuple(map(str, words)), variables=variables)
 
 
 def run_step(step: Step) -> int:
     """Print the command, run it, print how long it took; its exit status."""
-    print(f"\n# {step.title}\n$ python {shlex.join(step.words)}", flush=True)
+    print(f"\n# {step.title}\n$ {step.shown}", flush=True)
     start = time.monotonic()
+    environment = os.environ | dict(variable.split("=", 1) for variable in step.variables)
     # Not subprocess.run, which kills its child at Ctrl-C: the child is told too, and ends its processes in order.
-    process = subprocess.Popen([sys.executable, *step.words], cwd=ROOT)
+    process = subprocess.Popen([sys.executable, *step.words], cwd=ROOT, env=environment)
     try:
         status = process.wait()
     except KeyboardInterrupt:

@@ -215,8 +215,9 @@ def top1(output: Path) -> dict[str, float]:
 def test_the_three_commands_from_videos_to_results(tmp_path):
     few = ("--train", "4", "--validation", "2", "--epochs", "1")
     told = run_demo(tmp_path, *few)
+    shown = [line for line in told.splitlines() if line.startswith("$ ")]
     for command in ("python -m preprocess --config", "python train_image.py --config", "python eval_video.py"):
-        assert f"$ {command}" in told
+        assert any(command in line for line in shown)
     results = json.loads((tmp_path / "eval" / "normal" / "results.json").read_text())
     assert (results["num_videos"], results["num_classes"], results["order"]) == (20, 10, "normal")
     for name in ("sheet.png", "eval/reverse/confusion.png", "eval/random/predictions.csv", "train/demo/args.yaml"):
