@@ -119,7 +119,7 @@ class _Crew:
         except self._ray.exceptions.RayTaskError as error:
             self._give_back(stream, error.cause or error)
         except self._ray.exceptions.RayError as error:
-            self._give_back(stream, UnfitMachineError(f"Ray gave a shard up: {error}"))
+            self._give_back(stream, UnfitMachineError(_told_by_ray(error)))
         return None
 
     def _give_back(self, stream: Any, error: BaseException) -> None:
@@ -130,6 +130,12 @@ class _Crew:
         if is_hopeless or self._given_back[shard.split, shard.number] >= _TRIES_PER_SHARD:
             raise error
         self._waiting.append(shard)
+
+
+def _told_by_ray(error: Exception) -> str:
+    """Its last line, which has the cause; those before are Ray's own traceback."""
+    lines = str(error).strip().splitlines()
+    return f"Ray gave a shard up, {type(error).__name__}: {lines[-1] if lines else 'without a word'}"
 
 
 @contextlib.contextmanager

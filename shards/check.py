@@ -95,12 +95,15 @@ def _subset_disagreements(manifest: Manifest, records: list[Record]) -> Iterator
 def _check_tar(path: Path, tar: Tar, record: Record, view: int, manifest: Manifest, report: Report) -> None:
     report.shards += 1
     if not path.exists():
-        report.problems.append(f"{path}: missing; delete its record and run the conversion again")
+        report.problems.append(f"{path}: missing; run the same conversion again, which makes it anew")
         return
     report.bytes += path.stat().st_size
     digest = _sha256(path)
     if digest != tar.sha256:
-        report.problems.append(f"{path}: SHA-256 is {digest[:12]}..., its record says {tar.sha256[:12]}...")
+        report.problems.append(
+            f"{path}: SHA-256 is {digest[:12]}..., its record says {tar.sha256[:12]}...; make it again with --rebuild "
+            f"{record.split}-{record.number:06d}"
+        )
     labels = report.labels.setdefault(record.split, Counter())
     keys, members = Counter(), Counter()
     try:

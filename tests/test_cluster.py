@@ -4,7 +4,9 @@ import json
 import shutil
 
 import pytest
-from conversion import ROOT, Run, command, hashes, needs_mount, num_records, wait_for
+import yaml
+from conversion import FAULTS, ROOT, Run, command, hashes, needs_mount, num_records, wait_for
+from media import h264
 from ray.cluster_utils import Cluster
 
 from preprocess.__main__ import main
@@ -73,3 +75,17 @@ def test_the_driver_brings_its_code_to_the_workers(cluster, undisturbed, video_f
     assert len(facts) == 6
     assert all("py_modules_files" in shard["machine"] for shard in facts), {shard["machine"] for shard in facts}
     assert hashes(tmp_path / "out") == undisturbed
+
+
+def test_the_workers_run_in_the_environment_that_is_named(cluster, video_folder, tmp_path):
+    """Here one in which a video's name crashes its decoder: so it is the workers' and not only the driver's."""
+    source = tmp_path / "source"
+    shutil.copytree(video_folder, source)
+    h264(source / "train" / "left" / "crash.mp4", 10)
+    environment = tmp_path / "env.yaml"
+    environment.write_text(yaml.safe_dump({"env_vars": {"PYTHONPATH": str(FAULTS)}}))
+    arguments = joining(cluster, command(tmp_path, source, tmp_path / "out"))
+    status, out, err = Run([*arguments, "--runtime-env", str(environment)]).finish()
+    assert status == 0, err
+    assert "18 of 19 videos: 1 failed" in out
+    assert "left out: train/left/crash.mp4: decoder crashed" in err
