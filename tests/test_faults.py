@@ -101,19 +101,18 @@ def test_videos_that_kill_their_decoder_are_left_out_by_name_and_their_shards_ar
     source = tmp_path / "source"
     shutil.copytree(video_folder, source)
     sound = h264(tmp_path / "sound.mp4", 20)
-    for name in ("crash", "bloat", "hang", "killed_once"):
+    for name in ("crash", "bloat", "killed_once"):  # one that hangs takes its time: see test_sandbox.py
         shutil.copy(sound, source / "train" / "left" / f"{name}.mp4")
-    changes = {"timeout_seconds": 5, "memory_limit_mb": 300, "max_failures": 0.5}
+    changes = {"memory_limit_mb": 300, "max_failures": 0.5}
     status, out, err = Run(command(tmp_path, source, tmp_path / "out", changes=changes), faults=True).finish()
     assert status == 0, err
-    assert "19 of 22 videos: 3 failed" in out
+    assert "19 of 21 videos: 2 failed" in out
     records = read_all_records(tmp_path / "out" / "grid")
     assert {failure.path: failure.reason for record in records for failure in record.failures} == {
         "train/left/crash.mp4": "decoder crashed",
         "train/left/bloat.mp4": "memory limit",
-        "train/left/hang.mp4": "time limit",
     }
-    for path in ("crash", "bloat", "hang"):
+    for path in ("crash", "bloat"):
         assert f"left out: train/left/{path}.mp4" in err
     for layout in LAYOUTS:
         report = check_directory(tmp_path / "out" / layout)
