@@ -50,7 +50,7 @@ def measure(folder: Path) -> dict:
 def _row(sheet: np.ndarray, reference: np.ndarray, encoding: Encoding | None) -> dict:
     if encoding is None:
         return {"psnr_db": _psnr(sheet, reference), "kilobytes": sheet.nbytes / 1000, "encode_ms": 0, "decode_ms": 0}
-    encode_ms, content = _timed(lambda: encode(sheet, encoding))
+    encode_ms, content = _timed(lambda: encode((sheet,), encoding))
     decode_ms, decoded = _timed(lambda: np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
     return {
         "psnr_db": _psnr(decoded, reference),

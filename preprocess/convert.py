@@ -5,6 +5,7 @@ import os
 import resource
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from preprocess.annotations.dataset import Video
 from preprocess.annotations.subsets import OUTSIDE
@@ -13,7 +14,7 @@ from preprocess.crops import Crop
 from preprocess.decode import decoders_to_try, open_video
 from preprocess.fetch import local_file
 from preprocess.job import HUNG, Converted, Facts, Job, RenderedSample
-from preprocess.render import SuperImage, encode, render
+from preprocess.render import SuperImage, encode, render, stores_ycbcr
 from preprocess.video import DecodeError, VideoInfo, VideoSource
 from preprocess.views import crop_of_view, plan_views
 from shards.format import sample_key, subset_field
@@ -82,7 +83,8 @@ def _convert_source(
         return crop_of_view(video, number, size, job.config, split)
 
     info = source.info
-    images = render(source, plan_views(video, info, job.config, split), crop_of)
+    is_ycbcr = partial(stores_ycbcr, job.config.encoding)
+    images = render(source, plan_views(video, info, job.config, split), crop_of, is_ycbcr=is_ycbcr)
     samples = tuple(_rendered_sample(image, job, video, info, split.num_views) for image in images)
     facts = Facts(
         decoder=info.decoder,
@@ -111,7 +113,7 @@ def _rendered_sample(image: SuperImage, job: Job, video: Video, info: VideoInfo,
     target = video.target(flipped=image.crop.flip)
     sample = Sample(
         key=sample_key(video.key, image.view.number),
-        image=encode(image.pixels, job.config.encoding),
+        image=encode(image.planes, job.config.encoding),
         extension=job.config.encoding.extension,
         label=target.labels[0],
         metadata=_metadata(image, video, info, num_views, job.class_names),

@@ -94,7 +94,7 @@ def picture(image: SuperImage, info: VideoInfo, frame: np.ndarray) -> Image.Imag
 def numbered(image: SuperImage, info: VideoInfo) -> Image.Image:
     """The super image; in each tile its place in time from 1, its frame's index from 0, and its time."""
     layout = image.clip.layout
-    sheet = Image.fromarray(image.pixels)
+    sheet = Image.fromarray(*image.planes)
     draw = ImageDraw.Draw(sheet, "RGBA")
     for cell, position in enumerate(image.clip.order.tolist()):
         index = int(image.clip.indices[position])

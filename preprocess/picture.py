@@ -1,6 +1,6 @@
 """One decoded frame, out of which tiles are cut: each is a single resampling of the box that a crop names."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
@@ -9,6 +9,20 @@ from preprocess.crops import Crop
 
 # Pillow's bilinear widens with the scale, so that shrinking averages over the area and does not alias.
 _RESAMPLING = Image.Resampling.BILINEAR
+# JFIF 1.02, section 7. Pillow's own "YCbCr" cuts fractions off, which makes it darker by half a step; this is rounded.
+_YCBCR_OF_RGB = (
+    *(0.299, 0.587, 0.114, 0.0),
+    *(-0.168736, -0.331264, 0.5, 128.0),
+    *(0.5, -0.418688, -0.081312, 128.0),
+)
+
+
+class YCbCr(NamedTuple):
+    """A tile as a JPEG of 4:2:0 stores it: uint8 (side, side), and twice (side / 2, side / 2). JFIF 1.02: BT.601, 0-255."""
+
+    y: np.ndarray
+    cb: np.ndarray
+    cr: np.ndarray
 
 
 class Picture(Protocol):
@@ -22,6 +36,10 @@ class Picture(Protocol):
 
     def tile(self, crop: Crop, side: int) -> np.ndarray:
         """uint8 (side, side, 3): the crop's box, not yet mirrored."""
+        ...
+
+    def ycbcr_tile(self, crop: Crop, side: int) -> YCbCr:
+        """The same for a JPEG; ``side`` is even."""
         ...
 
 
@@ -38,6 +56,15 @@ class ArrayPicture:
     def tile(self, crop: Crop, side: int) -> np.ndarray:
         # Cut first: resize() with a box would look at the pixels around it.
         return np.asarray(self._image.crop(crop.box).resize((side, side), _RESAMPLING))
+
+    def ycbcr_tile(self, crop: Crop, side: int) -> YCbCr:
+        return ycbcr_of(self.tile(crop, side))
+
+
+def ycbcr_of(rgb: np.ndarray) -> YCbCr:
+    """uint8 (H, W, 3) with even sides -> its luma, and the mean chroma of each two by two pixels."""
+    y, cb, cr = Image.fromarray(rgb).convert("RGB", _YCBCR_OF_RGB).split()
+    return YCbCr(*(np.asarray(plane) for plane in (y, cb.reduce(2), cr.reduce(2))))
 
 
 def scaled_to(picture: Picture, size: tuple[int, int]) -> Picture:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
-_SHAPING = ("av", "imageio-ffmpeg", "numpy", "pillow")
+_SHAPING = ("av", "imageio-ffmpeg", "numpy", "pillow", "simplejpeg")
 
 
 def shaping_versions() -> dict[str, str]:

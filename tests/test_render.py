@@ -65,7 +65,7 @@ def test_each_tile_shows_the_frame_that_its_index_names(numbered_video):
         (view, name) for view in range(2) for name in layouts
     ]
     for image in images:
-        frames = untile(image.pixels, image.clip.layout, image.clip.order)
+        frames = untile(image.planes[0], image.clip.layout, image.clip.order)
         assert [frame_number(frame) for frame in frames] == image.clip.indices.tolist()
 
 
@@ -92,7 +92,7 @@ def test_a_crop_is_one_resampling_of_the_box():
     (image,) = render(Frames(frame[None]), views, lambda number, size: crop)
     expected = Image.fromarray(frame).crop((10, 4, 50, 44)).resize((16, 16), Image.Resampling.BILINEAR)
     expected = np.asarray(expected)[:, ::-1]
-    np.testing.assert_array_equal(image.pixels, expected)
+    np.testing.assert_array_equal(image.planes[0], expected)
 
 
 def test_a_frame_of_another_size_is_scaled_to_the_first():
@@ -102,7 +102,7 @@ def test_a_frame_of_another_size_is_scaled_to_the_first():
     views = plan_views(VIDEO, info, conf, conf.splits["train"])
     whole = lambda number, size: Crop(left=0, top=0, width=size[0], height=size[1])  # noqa: E731
     for image in render(Frames([small, large]), views, whole):
-        assert [frame_number(frame) for frame in untile(image.pixels, image.clip.layout)] == [0, 1]
+        assert [frame_number(frame) for frame in untile(image.planes[0], image.clip.layout)] == [0, 1]
 
 
 @pytest.mark.parametrize("side", [16, 40, 64, 112])
@@ -142,7 +142,7 @@ def test_both_decoders_cut_the_same_tiles(numbered_video):
 def test_encoding(encoding, kind):
     ramp = np.linspace(0, 255, 96).astype(np.uint8)
     pixels = np.stack(np.broadcast_arrays(ramp[:, None], ramp[None], np.uint8(90)), axis=-1)
-    with Image.open(io.BytesIO(encode(pixels, encoding))) as image:
+    with Image.open(io.BytesIO(encode((pixels,), encoding))) as image:
         assert image.format == kind
         error = np.abs(np.asarray(image.convert("RGB")).astype(int) - pixels).mean()
     assert error == 0 if kind == "PNG" else error < 3
@@ -153,7 +153,7 @@ def test_tiles_of_16_pixels_do_not_touch_in_a_jpeg(tmp_path):
     white = np.full((64, 64, 3), 255, np.uint8)
     alone = white.copy()
     alone[:32, :32] = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    with Image.open(io.BytesIO(encode(alone, Encoding(quality=50)))) as image:
+    with Image.open(io.BytesIO(encode((alone,), Encoding(quality=50)))) as image:
         decoded = np.asarray(image.convert("RGB"))
     # Two pixels of margin: decoders smooth the chroma when they enlarge it.
     assert (decoded[34:, 34:] == 255).all()
