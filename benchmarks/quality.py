@@ -3,6 +3,7 @@
 import io
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 
 import av
@@ -12,10 +13,11 @@ from PIL import Image
 from benchmarks.extraction import evenly_spaced
 from benchmarks.videos import KINDS, make
 from preprocess.config import Encoding
-from preprocess.crops import crop_for_test
+from preprocess.crops import Crop, crop_for_test
 from preprocess.decode_pyav import PyavVideo
-from preprocess.render import encode
-from shards.layouts import Layout, tile, untile
+from preprocess.render import Planes, encode, render, stores_ycbcr
+from preprocess.views import Clip, View
+from shards.layouts import Layout, clip_order, untile
 
 KIND_NAMES = ("a", "b", "c", "d")
 ENCODINGS = {
@@ -38,19 +40,21 @@ def measure(folder: Path) -> dict:
     for name in KIND_NAMES:
         path = str(make(KINDS[name], folder))
         indices = evenly_spaced(KINDS[name].num_frames, _FRAMES)
-        reference, sheet = _reference(path, indices), tile(_tiles(path, indices), _LAYOUT)
+        reference = _reference(path, indices)
+        rgb, ycbcr = _planes(path, indices)
         for encoding in ENCODINGS:
-            rows[encoding].append(_row(sheet, reference, ENCODINGS[encoding]))
+            rows[encoding].append(_row(rgb, ycbcr, reference, ENCODINGS[encoding]))
     return {
         encoding: {key: statistics.mean(row[key] for row in of_encoding) for key in of_encoding[0]}
         for encoding, of_encoding in rows.items()
     }
 
 
-def _row(sheet: np.ndarray, reference: np.ndarray, encoding: Encoding | None) -> dict:
+def _row(rgb: Planes, ycbcr: Planes, reference: np.ndarray, encoding: Encoding | None) -> dict:
     if encoding is None:
-        return {"psnr_db": _psnr(sheet, reference), "kilobytes": sheet.nbytes / 1000, "encode_ms": 0, "decode_ms": 0}
-    encode_ms, content = _timed(lambda: encode((sheet,), encoding))
+        return {"psnr_db": _psnr(*rgb, reference), "kilobytes": rgb[0].nbytes / 1000, "encode_ms": 0, "decode_ms": 0}
+    planes = ycbcr if stores_ycbcr(encoding, _LAYOUT) else rgb
+    encode_ms, content = _timed(lambda: encode(planes, encoding))
     decode_ms, decoded = _timed(lambda: np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
     return {
         "psnr_db": _psnr(decoded, reference),
@@ -76,14 +80,20 @@ def _psnr(sheet: np.ndarray, reference: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / np.mean(error**2)))
 
 
-def _tiles(path: str, indices: list[int]) -> np.ndarray:
-    with PyavVideo(path, deadline=float("inf")) as video:
-        return np.stack(
-            [
-                picture.tile(crop_for_test(*picture.size, number=0, num_crops=1), _TILE)
-                for _, picture in video.pictures(indices)
-            ]
-        )
+def _planes(path: str, indices: list[int]) -> tuple[Planes, Planes]:
+    """The super image as the conversion makes it, in RGB and in the planes of a JPEG."""
+    clip = Clip(layout=_LAYOUT, indices=np.array(indices), order=clip_order(_LAYOUT))
+    view = View(number=0, clip_number=0, clips=(clip,))
+    both = []
+    for encoding in (ENCODINGS["png"], Encoding()):
+        with PyavVideo(path, deadline=float("inf")) as video:
+            (image,) = render(video, [view], _central_crop, is_ycbcr=partial(stores_ycbcr, encoding))
+        both.append(image.planes)
+    return tuple(both)
+
+
+def _central_crop(number: int, size: tuple[int, int]) -> Crop:
+    return crop_for_test(*size, number=number, num_crops=1)
 
 
 def _reference(path: str, indices: list[int]) -> np.ndarray:

@@ -87,6 +87,8 @@ def _unless_known(unit: memoryview, extradata: bytes) -> bytes:
 _MPEG4_START, _MPEG4_PICTURE = b"\0\0\1", b"\0\0\1\xb6"
 _MPEG4_LAYER_HEADERS = range(0x20, 0x30)
 _MPEG4_NOT_CODED_BYTES = 16  # a picture that says no more than that it repeats the last one is shorter
+# By coding type, the first two bits of a picture.
+_MPEG4_PICTURES = tuple(Glance(restart=kind == 0, bidirectional=kind == 2) for kind in range(4))
 
 
 def _glance_mpeg4(data: bytes, extradata: bytes) -> Glance:
@@ -98,12 +100,13 @@ def _glance_mpeg4(data: bytes, extradata: bytes) -> Glance:
         or data.find(_MPEG4_PICTURE, start + 4) > 0
     ):
         return NOTHING
-    layers = [part for part in data[:start].split(_MPEG4_START) if part and part[0] in _MPEG4_LAYER_HEADERS]
-    return Glance(
-        restart=data[start + 4] >> 6 == 0,
-        headers=b"".join(part for part in layers if part not in extradata),
-        bidirectional=data[start + 4] >> 6 == 2,
-    )
+    glance = _MPEG4_PICTURES[data[start + 4] >> 6]
+    return glance._replace(headers=_new_mpeg4_headers(data[:start], extradata)) if start else glance
+
+
+def _new_mpeg4_headers(data: bytes, extradata: bytes) -> bytes:
+    layers = [part for part in data.split(_MPEG4_START) if part and part[0] in _MPEG4_LAYER_HEADERS]
+    return b"".join(part for part in layers if part not in extradata)
 
 
 def _glance_vp8(data: memoryview) -> Glance:

@@ -1,4 +1,4 @@
-"""A frame of PyAV's as a ``Picture``: libswscale cuts, scales and converts a tile in one step, as Pillow would in three.
+"""A frame of PyAV's as a ``Picture``: libswscale scales and converts a tile in one step, where Pillow takes two.
 
 Both average over the area with the same triangle. The colours are nearer to the frame's own here: chroma, of which a
 video has a quarter as much, is scaled to the tile at once, and not first blown up to the whole frame.
@@ -24,7 +24,7 @@ _RGB_OF_GBR = (1, 2, 0)  # position of each plane's colour; the planes are green
 _CUTTABLE_FORMATS = ("yuv420p", "yuvj420p")
 # AVColorSpace: not told (all decoders then take BT.601), BT.470 BG and SMPTE 170M, which are BT.601.
 _BT601 = (2, 5, 6)
-# What 16..235 and 16..240 of a video are in 0..255 (BT.601-7, table 3). libswscale would shift the chroma by half a step.
+# 16..235 and 16..240 of a video in 0..255 (BT.601-7, table 3): libswscale itself would shift the chroma by half a step.
 _LUMA_TABLE, _CHROMA_TABLE = (
     np.rint((np.arange(256) - zero) * 255 / steps + new_zero).clip(0, 255).astype(np.uint8).tobytes()
     for zero, steps, new_zero in ((16, 219, 0), (128, 224, 128))
@@ -115,7 +115,7 @@ def _cut(frame: av.VideoFrame, crop: Crop) -> av.VideoFrame:
 
 
 def _cut_chroma(plane: np.ndarray, crop: Crop, height: int, width: int) -> np.ndarray:
-    """Where the crop begins in the middle of a sample, what lies half-way to the next: else colours would be shifted."""
+    """A crop that begins inside a sample takes what lies half-way to the next, so that no colour is shifted."""
     left, top = crop.left // 2, crop.top // 2
     samples = plane[top : top + height + 1, left : left + width + 1]
     if crop.top % 2:

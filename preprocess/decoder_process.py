@@ -6,7 +6,6 @@ unpickled.
 """
 
 import ctypes
-import dataclasses
 import json
 import os
 import resource
@@ -55,9 +54,12 @@ def _convert(job: Job, split: str, video: Video) -> Converted:
 
 
 def _send(replies: Connection, converted: Converted) -> None:
-    samples = [dataclasses.asdict(item) for item in converted.samples]
+    # By hand: dataclasses.asdict() would copy the metadata through and through.
+    samples = [{**vars(item), "sample": {**vars(item.sample)}} for item in converted.samples]
     images = [item["sample"].pop("image") for item in samples]
-    replies.send_bytes(json.dumps({**dataclasses.asdict(converted), "samples": samples}).encode("ascii"))
+    failure = converted.failure and vars(converted.failure)
+    message = {"samples": samples, "failure": failure, "facts": vars(converted.facts)}
+    replies.send_bytes(json.dumps(message).encode("ascii"))
     for image in images:
         replies.send_bytes(image)
 

@@ -18,7 +18,10 @@ _YCBCR_OF_RGB = (
 
 
 class YCbCr(NamedTuple):
-    """A tile as a JPEG of 4:2:0 stores it: uint8 (side, side), and twice (side / 2, side / 2). JFIF 1.02: BT.601, 0-255."""
+    """A tile as a JPEG of 4:2:0 stores it: uint8 (side, side) and two of (side / 2, side / 2).
+
+    BT.601 in the full range (JFIF 1.02, section 7).
+    """
 
     y: np.ndarray
     cb: np.ndarray

@@ -4,6 +4,7 @@ An image is a tuple of planes all the way: one of RGB, or luma and two of chroma
 that no colour is converted between the one and the other.
 """
 
+import functools
 import io
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from preprocess.crops import Crop
 from preprocess.picture import Picture, scaled_to, ycbcr_of
 from preprocess.video import VideoSource
 from preprocess.views import Clip, View
-from shards.layouts import Layout, pad_colour, tile_plane
+from shards.layouts import Layout, cell_slices, fill_pads, pad_colour
 
 # RGB, or Y, Cb and Cr.
 Planes = tuple[np.ndarray, ...]
@@ -28,7 +29,7 @@ _PILLOW_SUBSAMPLING = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
 
 @dataclass(frozen=True, kw_only=True)
 class SuperImage:
-    """One layout of one view. ``planes``: uint8 (rows*tile, columns*tile, 3), or as ``preprocess.picture.YCbCr`` has it."""
+    """One layout of one view. ``planes``: uint8 (rows*tile, columns*tile, 3), or three as a ``YCbCr`` has them."""
 
     view: View
     clip: Clip
@@ -48,10 +49,8 @@ def render(
     Sizes are those of the first frame that comes: a later frame of another size is scaled to it, as ffmpeg does.
     """
     places = _places(views)
-    tiles = {
-        (view.number, clip.layout.name): _empty_tiles(clip.layout, is_ycbcr(clip.layout))
-        for view in views
-        for clip in view.clips
+    canvases = {
+        (view.number, clip.layout.name): _Canvas(clip, is_ycbcr(clip.layout)) for view in views for clip in view.clips
     }
     crops: dict[int, Crop] = {}
     size = None
@@ -59,26 +58,39 @@ def render(
         if size is None:
             size = picture.size
             crops = {view.number: crop_of(view.number, size) for view in views}
-        _cut_tiles(scaled_to(picture, size), places[index], crops, tiles)
+        _cut_tiles(scaled_to(picture, size), places[index], crops, canvases)
     for view in views:
         for clip in view.clips:
-            planes = _lay_out(tiles[view.number, clip.layout.name], clip)
+            planes = canvases[view.number, clip.layout.name].finish()
             yield SuperImage(view=view, clip=clip, crop=crops[view.number], planes=planes)
 
 
-def _empty_tiles(layout: Layout, is_ycbcr: bool) -> Planes:
-    """Room for the tiles of a clip: each plane (T, side, side[, 3])."""
-    side = layout.tile
-    shapes = ((side, side), (side // 2, side // 2), (side // 2, side // 2)) if is_ycbcr else ((side, side, 3),)
-    return tuple(np.empty((layout.frames, *shape), np.uint8) for shape in shapes)
+class _Canvas:
+    """A super image in the making: each tile goes to its cell as it comes."""
+
+    def __init__(self, clip: Clip, is_ycbcr: bool):
+        layout = clip.layout
+        self._layout = layout
+        self._cells = np.argsort(clip.order)  # of each position in the clip
+        self.is_ycbcr = is_ycbcr
+        height, width = layout.image_size
+        shapes = ((height, width), (height // 2, width // 2), (height // 2, width // 2))
+        self._planes = tuple(np.empty(shape, np.uint8) for shape in (shapes if is_ycbcr else ((height, width, 3),)))
+
+    def put(self, position: int, tile: Planes) -> None:
+        for plane, part in zip(self._planes, tile):
+            plane[cell_slices(self._layout, self._cells[position], part.shape[0])] = part
+
+    def finish(self) -> Planes:
+        colour = pad_colour(self._layout.pad)
+        for plane, pad in zip(self._planes, _ycbcr_colour(colour) if self.is_ycbcr else (colour,)):
+            if self._layout.pad == "last":
+                pad = plane[cell_slices(self._layout, self._cells[-1], plane.shape[0] // self._layout.rows)]
+            fill_pads(plane, self._layout, pad)
+        return self._planes
 
 
-def _lay_out(tiles: Planes, clip: Clip) -> Planes:
-    colour = pad_colour(clip.layout.pad)
-    pads = _ycbcr_colour(colour) if len(tiles) == 3 else (colour,)
-    return tuple(tile_plane(plane, clip.layout, clip.order, pad=pad) for plane, pad in zip(tiles, pads))
-
-
+@functools.cache
 def _ycbcr_colour(rgb: tuple[int, int, int]) -> tuple[int, int, int]:
     planes = ycbcr_of(np.full((2, 2, 3), rgb, np.uint8))
     return tuple(int(plane[0, 0]) for plane in planes)
@@ -98,22 +110,21 @@ def _cut_tiles(
     picture: Picture,
     places: list[tuple[int, Clip, int]],
     crops: dict[int, Crop],
-    tiles: dict[tuple[int, str], Planes],
+    canvases: dict[tuple[int, str], _Canvas],
 ) -> None:
     """Cut one frame's tiles into all clips that want it; a crop in a size is cut once."""
-    cut: dict[tuple[Crop, int, int], Planes] = {}
+    cut: dict[tuple[Crop, int, bool], Planes] = {}
     for view_number, clip, position in places:
-        targets = tiles[view_number, clip.layout.name]
-        wanted = crops[view_number], clip.layout.tile, len(targets)
+        canvas = canvases[view_number, clip.layout.name]
+        wanted = crops[view_number], clip.layout.tile, canvas.is_ycbcr
         if wanted not in cut:
             cut[wanted] = _cut_tile(picture, *wanted)
-        for target, plane in zip(targets, cut[wanted]):
-            target[position] = plane
+        canvas.put(position, cut[wanted])
 
 
-def _cut_tile(picture: Picture, crop: Crop, side: int, num_planes: int) -> Planes:
+def _cut_tile(picture: Picture, crop: Crop, side: int, is_ycbcr: bool) -> Planes:
     """The crop, mirrored where it says so."""
-    planes = picture.ycbcr_tile(crop, side) if num_planes == 3 else (picture.tile(crop, side),)
+    planes = picture.ycbcr_tile(crop, side) if is_ycbcr else (picture.tile(crop, side),)
     return tuple(plane[:, ::-1] for plane in planes) if crop.flip else planes
 
 

@@ -174,25 +174,26 @@ def tile(frames: np.ndarray, layout: Layout, order: np.ndarray | None = None) ->
     expected = (layout.frames, layout.tile, layout.tile, 3)
     if frames.shape != expected:
         raise ValueError(f"frames of shape {frames.shape}: layout {layout.name} takes {expected}")
-    return tile_plane(frames, layout, order, pad=pad_colour(layout.pad))
-
-
-def tile_plane(
-    frames: np.ndarray, layout: Layout, order: np.ndarray | None = None, *, pad: int | tuple[int, ...]
-) -> np.ndarray:
-    """The same for one plane of the clip, of any resolution: (T, s, s[, C]) -> (rows*s, columns*s[, C]).
-
-    ``pad`` fills the cells without a frame, but where the layout's pad is ``last``.
-    """
     order = clip_order(layout) if order is None else _checked_order(order, layout)
-    pad = frames[-1] if layout.pad == "last" else pad
-    side = frames.shape[1]
-    sheet = np.empty((layout.rows * side, layout.columns * side, *frames.shape[3:]), np.uint8)
+    sheet = np.empty((*layout.image_size, 3), np.uint8)
     # Cell by cell: to join all of them by transposing takes six times as long.
-    for cell in range(layout.cells):
-        top, left = (side * place for place in divmod(cell, layout.columns))
-        sheet[top : top + side, left : left + side] = frames[order[cell]] if cell < layout.frames else pad
+    for cell, position in enumerate(order):
+        sheet[cell_slices(layout, cell, layout.tile)] = frames[position]
+    fill_pads(sheet, layout, frames[-1] if layout.pad == "last" else pad_colour(layout.pad))
     return sheet
+
+
+def cell_slices(layout: Layout, cell: int, side: int) -> tuple[slice, slice]:
+    """(rows, columns) of a cell in a plane whose tiles have ``side`` pixels: that of chroma has less than the luma."""
+    row, column = divmod(cell, layout.columns)
+    return slice(row * side, (row + 1) * side), slice(column * side, (column + 1) * side)
+
+
+def fill_pads(plane: np.ndarray, layout: Layout, pad: np.ndarray | int | tuple[int, ...]) -> None:
+    """Put a tile, or a colour, into the cells without a frame of (rows*side, columns*side[, C])."""
+    side = plane.shape[0] // layout.rows
+    for cell in range(layout.frames, layout.cells):
+        plane[cell_slices(layout, cell, side)] = pad
 
 
 def untile(image: np.ndarray, layout: Layout, order: np.ndarray | None = None) -> np.ndarray:

@@ -22,6 +22,7 @@ DOORS = {
     "ray": {"preprocess/cluster.py"},
     "av": {"preprocess/decode_pyav.py", "preprocess/decode_picture.py"},
     "ffmpeg": {"preprocess/decode_ffmpeg.py"},
+    "simplejpeg": {"preprocess/render.py"},
     "imageio_ffmpeg": {"preprocess/decode_ffmpeg.py"},
     "tarfile": {"shards/read.py", "shards/write.py"},
 }

@@ -1,18 +1,20 @@
 """Super images show the frames, crops and order that the views say."""
 
 import io
+from functools import partial
 
 import numpy as np
 import pytest
-from media import frame_number, numbered_frames, write_video
+from media import frame_number, numbered_frames
 from PIL import Image
+from PIL.JpegImagePlugin import get_sampling
 
 from preprocess.annotations.dataset import Video
 from preprocess.config import Encoding, config_from
 from preprocess.crops import Crop, crop_for_test
 from preprocess.decode import open_video
-from preprocess.picture import ArrayPicture
-from preprocess.render import encode, render
+from preprocess.picture import ArrayPicture, ycbcr_of
+from preprocess.render import encode, render, stores_ycbcr
 from preprocess.views import crop_of_view, plan_views
 from shards.layouts import untile
 
@@ -43,11 +45,12 @@ def config(layouts, **split):
 VIDEO = Video(key="clip", path="clip.mp4", labels=(0,))
 
 
-def render_all(path, conf):
+def render_all(path, conf, **options):
     split = conf.splits["train"]
     with open_video(str(path), decoder="pyav", timeout_seconds=60) as source:
         views = plan_views(VIDEO, source.info, conf, split)
-        return list(render(source, views, lambda number, size: crop_of_view(VIDEO, number, size, conf, split)))
+        crop_of = lambda number, size: crop_of_view(VIDEO, number, size, conf, split)  # noqa: E731
+        return list(render(source, views, crop_of, **options))
 
 
 def test_each_tile_shows_the_frame_that_its_index_names(numbered_video):
@@ -105,29 +108,28 @@ def test_a_frame_of_another_size_is_scaled_to_the_first():
         assert [frame_number(frame) for frame in untile(image.planes[0], image.clip.layout)] == [0, 1]
 
 
-@pytest.mark.parametrize("side", [16, 40, 64, 112])
-def test_tiles_scaled_by_the_decoder_are_those_of_pillow(side, tmp_path):
-    """Two implementations of the same average: they differ by rounding, and a little more at the rims."""
-    noise = np.random.default_rng(0).integers(0, 256, (1, 16, 24, 3), np.uint8).repeat(8, axis=1).repeat(8, axis=2)
-    path = write_video(tmp_path / "noise.mp4", noise, vcodec="libx264", crf=5)
-    boxes = [(0, 0, 128, 128), (64, 0, 128, 128), (33, 5, 101, 77), (191, 127, 1, 1), (10, 20, 7, 90)]
-    with open_video(str(path), decoder="pyav", timeout_seconds=60) as source:
-        ((_, picture),) = source.pictures([0])
-        expected = ArrayPicture(picture.rgb())
-        for left, top, width, height in boxes:
-            crop = Crop(left=left, top=top, width=width, height=height)
-            error = picture.tile(crop, side).astype(int) - expected.tile(crop, side)
-            assert np.abs(error[1:-1, 1:-1]).max() <= 6
-            assert np.abs(error).mean() < 1.5
-
-
-def test_both_decoders_cut_the_same_tiles(numbered_video):
-    crop = crop_for_test(96, 64, number=0, num_crops=1)
-    tiles = []
-    for decoder in ("pyav", "ffmpeg"):
-        with open_video(str(numbered_video), decoder=decoder, timeout_seconds=60) as source:
-            tiles.append([picture.tile(crop, 48).astype(int) for _, picture in source.pictures([0, 9, 30])])
-    assert np.abs(np.subtract(*tiles)).mean() < 1
+@pytest.mark.parametrize("pad", ["mean", "black", "last"])
+def test_planes_of_a_jpeg_show_what_rgb_shows(pad, numbered_video):
+    """Tiles, order, mirrored crops and pads, against the RGB of the same views."""
+    layouts = {
+        "grid": {"frames": 8, "tile": 64, "pad": pad},
+        "shuffled": {"frames": 5, "tile": 32, "order": "random", "pad": pad},
+        "odd": {"frames": 3, "tile": 33, "pad": pad},
+    }
+    conf = config(layouts, mode="train", views=6, crop="multiscale", flip=True)
+    rgb_images = render_all(numbered_video, conf)
+    images = render_all(numbered_video, conf, is_ycbcr=partial(stores_ycbcr, conf.encoding))
+    assert {image.crop.flip for image in images} == {False, True}
+    for image, rgb_image in zip(images, rgb_images, strict=True):
+        if image.clip.layout.name == "odd":
+            np.testing.assert_array_equal(image.planes[0], rgb_image.planes[0])
+            continue
+        y, cb, cr = (Image.fromarray(plane) for plane in image.planes)
+        whole = Image.merge("YCbCr", (y, cb.resize(y.size), cr.resize(y.size)))
+        error = np.abs(np.asarray(whole.convert("RGB")).astype(int) - rgb_image.planes[0])
+        assert error.mean() < 5
+        tiles = untile(error.astype(np.uint8), image.clip.layout, image.clip.order)
+        assert tiles.mean(axis=(1, 2, 3)).max() < 6
 
 
 @pytest.mark.parametrize(
@@ -146,6 +148,22 @@ def test_encoding(encoding, kind):
         assert image.format == kind
         error = np.abs(np.asarray(image.convert("RGB")).astype(int) - pixels).mean()
     assert error == 0 if kind == "PNG" else error < 3
+
+
+@pytest.mark.parametrize("quality", [50, 90, 95])
+def test_a_jpeg_of_planes_is_one_of_pillows(quality):
+    """The same tables and chroma for the same quality; a little further from the picture, for its quicker transform."""
+    x, y = np.meshgrid(np.arange(96), np.arange(64))
+    pixels = np.stack([x * 2, y * 3, 128 + 100 * np.sin(x / 9)], axis=-1).astype(np.uint8)
+    encoding = Encoding(quality=quality)
+    with Image.open(io.BytesIO(encode((pixels,), encoding))) as expected:
+        of_pillow = np.asarray(expected.convert("RGB")).astype(int)
+        with Image.open(io.BytesIO(encode(ycbcr_of(pixels), encoding))) as image:
+            assert image.quantization == expected.quantization
+            assert get_sampling(image) == get_sampling(expected)
+            assert image.mode == "RGB"
+            error = np.abs(np.asarray(image.convert("RGB")).astype(int) - pixels).mean()
+    assert error < np.abs(of_pillow - pixels).mean() + 0.25
 
 
 def test_tiles_of_16_pixels_do_not_touch_in_a_jpeg(tmp_path):
