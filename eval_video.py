@@ -29,6 +29,7 @@ from evaluation.metrics import confusion_matrix, mean_class_accuracy, top_k_accu
 from evaluation.orders import ORDERS, other_order
 from evaluation.plots import confusion_png
 from evaluation.views import AVERAGES, average_views, check_views
+from shards.allocator import keep_freed_memory
 from shards.format import Manifest, read_manifest, view_split
 from shards.layouts import reorder
 from shards.read import decode_array, iter_samples
@@ -61,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0 when every video was evaluated, 2 for a user's mistake, told in one line."""
     try:
         args, _ = parse_flags(FLAGS, argv, prog="eval_video")
+        keep_freed_memory()
         utils.setup_default_logging()
         logging.getLogger("timm").setLevel(logging.WARNING)
         results = run(args, *build(args))

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from timm import utils
 from torch import distributed
 
+from shards.allocator import keep_freed_memory
 from shards.format import Manifest
 from training.command_line import one_line, parse_flags
 from training.data import build_loaders
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0 when the experiment is trained to its last epoch, 2 for a user's mistake, told in one line."""
     try:
         args, explicit = parse_flags(FLAGS, argv, prog="train_image")
+        keep_freed_memory()
         start_logging()
         check_values(args)
         manifest = find_super_images(args, explicit)

@@ -14,7 +14,7 @@ from benchmarks.extraction import environment_with_libraries, evenly_spaced
 from benchmarks.family import run_family
 from benchmarks.measure import Child, Cost, cpu_seconds, interleaved, median_cpu_seconds
 from benchmarks.videos import KINDS, make
-from preprocess.sandbox import KEEP_FREED_MEMORY
+from shards.allocator import KEEP_FREED_MEMORY
 
 _FEW = 2
 # Enough that a run works for some ten seconds beside the start of Ray.

@@ -19,6 +19,7 @@ from pathlib import Path
 from preprocess.annotations.dataset import Video
 from preprocess.job import CRASHED, HUNG, MEMORY_LIMIT, Converted, Facts, Job, RenderedSample, UnfitMachineError
 from preprocess.versions import differences
+from shards.allocator import KEEP_FREED_MEMORY
 from shards.records import Failure
 from shards.write import Sample
 
@@ -31,11 +32,6 @@ _START_SECONDS = 300
 _LEAST_GRACE_SECONDS = 5
 _LAST_WORDS = 1000  # characters
 _DYING_SECONDS = 5  # from the end of its pipe to the end of a process
-
-
-# For glibc, which else hands each frame's megabytes back to the kernel, to get them again, cleared, for the next one:
-# a twentieth of a clip's conversion.
-KEEP_FREED_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 
 
 class Sandbox:
