@@ -33,7 +33,7 @@ from shards.allocator import keep_freed_memory
 from shards.format import Manifest, read_manifest, view_split
 from shards.layouts import reorder
 from shards.read import decode_array, iter_samples
-from shards.storage import write_whole
+from shards.storage import join, write_whole
 from training.checkpoint import Trained, load_trained
 from training.command_line import Flag, one_line, parse_flags
 from training.machine import pick_device
@@ -152,7 +152,7 @@ class Views(IterableDataset):
 
     def __init__(self, root: str, manifest: Manifest, split: str, *, trained: Trained, order: str, seed: int):
         chosen = manifest.split(split)
-        self.files = [(Path(root) / name, count) for name, count in zip(chosen.filenames, chosen.shard_lengths)]
+        self.files = [(join(root, name), count) for name, count in zip(chosen.filenames, chosen.shard_lengths)]
         self.num_samples, self.alt_label = chosen.num_samples, chosen.alt_label
         self.layout, self.order, self.seed = manifest.layout, order, seed
         self.transform = create_transform(**resolve_data_config(vars(trained.args), model=trained.model))

@@ -175,8 +175,9 @@ def _training_input(result: Mapping) -> str:
         table(header, rows),
         "",
         "The shard is read by timm's own reader and decoded by Pillow; on line, the video's frames are decoded, "
-        "cut and laid out to the same array. The limits below are ratios measured by hand, on other clips, before"
-        " our own skip was what it is: the quicker it gets, the less a shard saves.",
+        "cut and laid out to the same array. All keep freed memory, as `train_image.py` does. The limits below are "
+        "ratios measured by hand, on other clips, before our own skip was what it is: the quicker it gets, the less"
+        " a shard saves.",
         "",
     ]
     for kind, by_torchcodec, by_ours in (("a", 40, 26), ("b", 12.7, 10.5), ("c", 277, 166), ("d", 8.4, 6.9)):
@@ -197,8 +198,8 @@ def _quality(result: Mapping) -> str:
         table(["", "PSNR, dB", "kB", "encode, ms", "decode, ms"], rows),
         "",
         "Against every frame decoded, exact colours, and the plain mean over each pixel's area. What `before "
-        "encoding` lacks is the triangle that tiles are averaged with in place of the plain mean, and the "
-        "chroma's nearest neighbours.",
+        "encoding` lacks is the triangle that tiles are averaged with in place of the plain mean. JPEGs of 4:2:0 "
+        "are made of the video's own luma and chroma, all else of RGB.",
         "",
         "The default is JPEG of quality 90, 4:2:0: the last step before 95 costs the most bytes for each tenth of"
         " a dB; most sources are 4:2:0 themselves; WebP is smaller, but takes over twenty times as long to encode"

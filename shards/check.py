@@ -9,6 +9,7 @@ from pathlib import Path
 from shards.format import MANIFEST_NAME, RECORDS_DIR, Manifest, read_manifest, sample_key, subset_field
 from shards.read import ShardError, decode_image, iter_samples
 from shards.records import Record, Tar, read_all_records
+from shards.storage import local_path
 from shards.write import Sample
 
 _CHUNK_BYTES = 1 << 20
@@ -28,7 +29,7 @@ class Report:
 
 def check_directory(directory: str | Path) -> Report:
     """Verify every tar: SHA-256, counts, keys, labels, image sizes. Raises ValueError where there is no manifest."""
-    directory = Path(directory)
+    directory = local_path(directory)
     manifest = read_manifest(directory)
     if manifest is None:
         raise ValueError(_no_manifest(directory))

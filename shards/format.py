@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shards.layouts import Layout
+from shards.storage import join, open_stream
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "_info.json"
@@ -201,15 +202,19 @@ def parse_manifest(raw: dict) -> Manifest:
 
 
 def read_manifest(directory: str | Path) -> Manifest | None:
-    """The manifest of ``directory``; None when there is no ``_info.json`` or it holds no super images.
+    """The manifest of a directory or URL; None when there is no ``_info.json`` or it holds no super images.
 
-    Raises ValueError for one that is damaged, naming the file.
+    Raises ValueError for one that is damaged, naming the file, and UnreachableError for a URL that does not answer.
     """
-    path = Path(directory) / MANIFEST_NAME
-    if not path.exists():
-        return None
+    path = join(directory, MANIFEST_NAME)
     try:
-        raw = json.loads(path.read_text())
+        with open_stream(path) as file:
+            raw = json.loads(file.read())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    try:
         return parse_manifest(raw) if "superimage" in raw else None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

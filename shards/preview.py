@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from shards.format import Manifest, read_manifest
 from shards.read import decode_image, iter_samples
+from shards.storage import join
 from shards.write import Sample
 
 _CAPTION_HEIGHT = 36
@@ -28,21 +29,22 @@ def contact_sheet(directory: str | Path, *, split: str, count: int = 12, thumbna
         raise ValueError(f"{directory}: no manifest of super images here; give the directory of one layout")
     if count < 1 or thumbnail < 32:
         raise ValueError(f"count={count}, thumbnail={thumbnail}: at least 1 image of at least 32 pixels")
-    chosen = _choose(Path(directory), manifest, split, count)
+    chosen = _choose(directory, manifest, split, count)
     if not chosen:
         raise ValueError(f"{directory}: split {split!r} has no samples to show")
     return _lay_out([_captioned(sample, path, thumbnail) for path, sample in chosen])
 
 
-def _choose(directory: Path, manifest: Manifest, split: str, count: int) -> list[tuple[Path, Sample]]:
+def _choose(directory: str | Path, manifest: Manifest, split: str, count: int) -> list[tuple[str | Path, Sample]]:
     """The first samples of each class in turn; reads no further than it must."""
     wanted = math.ceil(count / max(len(manifest.class_names), 1))
     by_class: dict[int, list] = defaultdict(list)
     files = manifest.split(split)
     for name, length in zip(files.filenames, files.shard_lengths):
-        for sample in iter_samples(directory / name, num_samples=length):
+        path = join(directory, name)
+        for sample in iter_samples(path, num_samples=length):
             if len(by_class[sample.label]) < wanted:
-                by_class[sample.label].append((directory / name, sample))
+                by_class[sample.label].append((path, sample))
         if sum(map(len, by_class.values())) >= wanted * len(manifest.class_names):
             break
     # The first of each class before the second of any.
@@ -50,7 +52,7 @@ def _choose(directory: Path, manifest: Manifest, split: str, count: int) -> list
     return [by_class[label][rank] for label, rank in sorted((label, rank) for rank, label in ranked)]
 
 
-def _captioned(sample: Sample, path: Path, thumbnail: int) -> Image.Image:
+def _captioned(sample: Sample, path: str | Path, thumbnail: int) -> Image.Image:
     image = decode_image(sample, path)
     # Whole multiples keep small super images crisp; larger ones are shrunk.
     factor = max(thumbnail // max(image.size), 1) if max(image.size) <= thumbnail else thumbnail / max(image.size)

@@ -5,14 +5,16 @@ import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from shards.format import IMAGE_EXTENSIONS
-from shards.storage import local_path
+from shards.storage import UnreachableError, is_url, open_stream
 from shards.write import Sample
 
+_STREAM_BLOCK_BYTES = 1 << 18
 _WAY_OUT = "run 'python -m shards check' on its directory, then convert that shard again"
 
 
@@ -23,7 +25,7 @@ class ShardError(ValueError):
 def iter_samples(
     path: str | Path, *, num_samples: int | None = None, start: int = 0, stop: int | None = None, alt_label: str = ""
 ) -> Iterator[Sample]:
-    """The samples ``start <= i < stop`` of one tar, the bytes still encoded.
+    """The samples ``start <= i < stop`` of one tar, a path or a URL, the bytes still encoded. One pass over the file.
 
     ``alt_label`` is that of a split: the samples are those of its sub-set alone, with their labels within it.
 
@@ -32,25 +34,33 @@ def iter_samples(
     """
     count = 0
     try:
-        with tarfile.open(local_path(path), "r:") as tar:
+        with open_stream(path) as file, _open_tar(file, path) as tar:
             for key, members in _groups(tar):
                 if stop is not None and count >= stop:
                     return
-                if alt_label and _metadata(tar, members)[alt_label] < 0:
+                if alt_label and json.loads(members["json"])[alt_label] < 0:
                     continue
                 if count >= start:
-                    yield _sample(tar, key, members, alt_label)
+                    yield _sample(key, members, alt_label)
                 count += 1
+    except FileNotFoundError as error:
+        raise ShardError(f"{path}: no such shard; {_WAY_OUT}") from error
+    except UnreachableError as error:
+        raise ShardError(f"{error}; once the network is back, the same command goes on") from error
     except (tarfile.TarError, OSError, EOFError, KeyError, ValueError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise ShardError(f"{path}: no such shard; {_WAY_OUT}") from error
         raise ShardError(f"{path}: damaged after {count} whole samples ({error}); {_WAY_OUT}") from error
     if num_samples is not None and count != num_samples:
         raise ShardError(f"{path}: {count} samples where the manifest says {num_samples}; {_WAY_OUT}")
 
 
-def _groups(tar: tarfile.TarFile) -> Iterator[tuple[str, dict[str, tarfile.TarInfo]]]:
-    """Consecutive members that share a key: (key, {extension: member})."""
+def _open_tar(file: BinaryIO, path: str | Path) -> tarfile.TarFile:
+    if is_url(path):
+        return tarfile.open(fileobj=file, mode="r|", bufsize=_STREAM_BLOCK_BYTES)
+    return tarfile.open(fileobj=file, mode="r:")
+
+
+def _groups(tar: tarfile.TarFile) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Consecutive members that share a key: (key, {extension: content})."""
     key, members = None, {}
     for member in tar:
         if not member.isfile():
@@ -60,25 +70,21 @@ def _groups(tar: tarfile.TarFile) -> Iterator[tuple[str, dict[str, tarfile.TarIn
             yield key, members
             members = {}
         key = name
-        members[extension] = member
+        members[extension] = _content(tar, member)
     if key is not None:
         yield key, members
 
 
-def _metadata(tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo]) -> dict:
-    return json.loads(_content(tar, members["json"]))
-
-
-def _sample(tar: tarfile.TarFile, key: str, members: dict[str, tarfile.TarInfo], alt_label: str) -> Sample:
+def _sample(key: str, members: dict[str, bytes], alt_label: str) -> Sample:
     extension = next((extension for extension in IMAGE_EXTENSIONS if extension in members), None)
     if extension is None:
         raise ValueError(f"sample {key!r} has no image, only {', '.join(sorted(members))}")
-    metadata = _metadata(tar, members)
+    metadata = json.loads(members["json"])
     return Sample(
         key=key,
-        image=_content(tar, members[extension]),
+        image=members[extension],
         extension=extension,
-        label=metadata[alt_label] if alt_label else int(_content(tar, members["cls"])),
+        label=metadata[alt_label] if alt_label else int(members["cls"]),
         metadata=metadata,
     )
 
@@ -94,7 +100,8 @@ def decode_image(sample: Sample, path: str | Path) -> Image.Image:
     """The super image as RGB, size (width, height); ShardError naming ``path`` when it does not decode."""
     try:
         with Image.open(io.BytesIO(sample.image), formats=("JPEG", "PNG", "WEBP")) as image:
-            return image.convert("RGB")
+            image.load()
+            return image if image.mode == "RGB" else image.convert("RGB")  # which would copy even what is RGB
     # Pillow raises SyntaxError for some broken PNGs.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ShardError(f"{path}: the image of sample {sample.key!r} does not decode ({error}); {_WAY_OUT}") from error

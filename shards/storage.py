@@ -1,9 +1,11 @@
-"""The only door to disks and URLs. Shards are read and written on local paths; other files can be fetched.
+"""The only door to disks and URLs: local paths are read and written, URLs are read.
 
-URLs of shards are refused by name, not misread as paths.
+http and https need nothing else; s3, gs and all else that fsspec knows need the package that it names.
 """
 
 import contextlib
+import http
+import io
 import os
 import shutil
 import time
@@ -13,17 +15,47 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
-_TRIES = 3
-_GONE = (404, 410)
+# Waits of 1, 2, 4, ... seconds between them.
+_TRIES, _STREAM_TRIES = 3, 6
+_STREAM_TIMEOUT_SECONDS = 60
+_BUFFER_BYTES = 1 << 20
+_GONE = (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.GONE)
+# Of the client's errors, those that another try may not meet.
+_PASSING = (http.HTTPStatus.REQUEST_TIMEOUT, http.HTTPStatus.TOO_MANY_REQUESTS)
 _TEMPORARY_SUFFIX = ".partial"
+
+
+class UnreachableError(OSError):
+    """What is behind a URL cannot be read, or could not, however often it was tried."""
+
+
+def is_url(location: str | Path) -> bool:
+    return "://" in str(location)
 
 
 def local_path(location: str | Path) -> Path:
     """The path of a local location; ValueError for a URL."""
-    if "://" in str(location):
-        raise ValueError(f"{location}: only local paths can be read and written; copy or mount it first")
+    if is_url(location):
+        raise ValueError(f"{location}: only a local path will do here; copy or mount it first")
     return Path(location)
+
+
+def join(root: str | Path, name: str) -> str | Path:
+    """A file below a directory or a URL."""
+    return f"{str(root).rstrip('/')}/{quote(name)}" if is_url(root) else Path(root) / name
+
+
+def open_stream(location: str | Path) -> BinaryIO:
+    """A file to read from its start to its end. FileNotFoundError, or, behind a URL, UnreachableError."""
+    if is_url(location):
+        return _stream(str(location), timeout_seconds=_STREAM_TIMEOUT_SECONDS, tries=_STREAM_TRIES)
+    return open(location, "rb")
+
+
+def _stream(url: str, *, timeout_seconds: float, tries: int) -> BinaryIO:
+    return io.BufferedReader(_Download(url, timeout_seconds=timeout_seconds, tries=tries), _BUFFER_BYTES)
 
 
 @contextlib.contextmanager
@@ -67,33 +99,96 @@ def remove_partial_files(directory: str | Path, name: str = "*") -> int:
 def fetch(url: str, path: str | Path, *, timeout_seconds: float) -> None:
     """Copy what is behind ``url`` to ``path``; a network that fails is tried again, twice.
 
-    http and https by themselves; s3, gs and all else that fsspec knows with the package that it names. Raises
-    FileNotFoundError where the server has no such file, OSError where it does not deliver it.
+    Raises FileNotFoundError where the server has no such file, UnreachableError where it does not deliver it.
     """
-    for number in range(_TRIES):
-        try:
-            with _open_url(url, timeout_seconds) as source, open(path, "wb") as target:
-                shutil.copyfileobj(source, target)
-            return
-        except FileNotFoundError:
-            raise
-        except OSError:  # urllib's errors are of this kind
-            if number == _TRIES - 1:
+    with _stream(url, timeout_seconds=timeout_seconds, tries=_TRIES) as source, open(path, "wb") as target:
+        shutil.copyfileobj(source, target)
+
+
+class _Download(io.RawIOBase):
+    """What is behind a URL: a connection that breaks is taken up again where it broke."""
+
+    def __init__(self, url: str, *, timeout_seconds: float, tries: int):
+        self._url = url
+        self._timeout_seconds = timeout_seconds
+        self._tries = tries
+        self._position = 0
+        self._size: int | None = None
+        self._source: BinaryIO | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:
+        for number in range(self._tries):
+            try:
+                return self._read_some(buffer)
+            except (FileNotFoundError, UnreachableError):
                 raise
+            # Every library under fsspec has errors of its own kinds.
+            except Exception as error:
+                self._disconnect()
+                if number == self._tries - 1:
+                    raise UnreachableError(f"{self._url}: {error}, after {self._position} bytes") from error
             time.sleep(2**number)
 
+    def _read_some(self, buffer: memoryview) -> int:
+        if self._source is None:
+            self._source, self._size = _open_at(self._url, self._position, self._timeout_seconds)
+        count = self._source.readinto(buffer)
+        if not count and self._size is not None and self._position < self._size:
+            raise EOFError(f"the connection ended at {self._position} of {self._size} bytes")
+        self._position += count
+        return count
 
-def _open_url(url: str, timeout_seconds: float) -> BinaryIO:
+    def _disconnect(self) -> None:
+        source, self._source = self._source, None
+        if source is not None:
+            source.close()
+
+    def close(self) -> None:
+        self._disconnect()
+        super().close()
+
+
+def _open_at(url: str, position: int, timeout_seconds: float) -> tuple[BinaryIO, int | None]:
+    """What is behind ``url`` from a position on, and how long all of it is, if that is told."""
     if url.startswith(("http://", "https://")):
-        try:
-            return urllib.request.urlopen(url, timeout=timeout_seconds)
-        except urllib.error.HTTPError as error:
-            if error.code in _GONE:
-                raise FileNotFoundError(f"{url}: {error}") from error
-            raise
+        return _open_http_at(url, position, timeout_seconds)
     import fsspec  # here and not above: only those who need it have to have it
 
-    return fsspec.open(url, "rb").open()
+    try:
+        opener = fsspec.open(url, "rb")
+    except (ImportError, ValueError) as error:  # its package is not installed, or there is none for such URLs
+        raise UnreachableError(f"{url}: {error}") from error
+    file = opener.open()
+    file.seek(position)
+    return file, getattr(file, "size", None)
+
+
+def _open_http_at(url: str, position: int, timeout_seconds: float) -> tuple[BinaryIO, int | None]:
+    request = urllib.request.Request(url, headers={"Range": f"bytes={position}-"} if position else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=timeout_seconds)
+    except urllib.error.HTTPError as error:
+        if error.code in _GONE:
+            raise FileNotFoundError(f"{url}: {error}") from error
+        if error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR and error.code not in _PASSING:
+            raise UnreachableError(f"{url}: {error}") from error
+        raise
+    if response.status == http.HTTPStatus.PARTIAL_CONTENT:
+        return response, int(response.headers["Content-Range"].rpartition("/")[2])
+    _skip(response, position)  # a server that knows no ranges begins at the beginning
+    size = response.headers["Content-Length"]
+    return response, int(size) if size else None
+
+
+def _skip(source: BinaryIO, num_bytes: int) -> None:
+    while num_bytes:
+        skipped = len(source.read(min(num_bytes, _BUFFER_BYTES)))
+        if not skipped:
+            raise EOFError(f"it is shorter than it was, by {num_bytes} bytes")
+        num_bytes -= skipped
 
 
 def _sync_directory(directory: Path) -> None:

@@ -18,6 +18,7 @@ from torch.utils.data import get_worker_info
 from shards.deal import batches_of_worker, cut_row, samples_of_rank
 from shards.format import read_manifest
 from shards.read import decode_image, iter_samples
+from shards.storage import join
 from shards.write import Sample
 
 
@@ -43,7 +44,7 @@ class ShardReader(Reader):
         manifest = read_manifest(root)
         if manifest is None:
             raise ValueError(f"{root}: no manifest of super images; give a directory made by 'python -m preprocess'")
-        self.root = Path(root)
+        self.root = root
         self.split = manifest.split(split)
         self.class_to_idx = {name: index for index, name in enumerate(manifest.class_names_of(split))}
         self.is_training = is_training
@@ -78,8 +79,8 @@ class ShardReader(Reader):
             sample.key for sample, _ in _read_row(self._files(), range(self.split.num_samples), self.split.alt_label)
         ]
 
-    def _files(self) -> list[tuple[Path, int]]:
-        return [(self.root / name, count) for name, count in zip(self.split.filenames, self.split.shard_lengths)]
+    def _files(self) -> list[tuple[str | Path, int]]:
+        return [(join(self.root, name), count) for name, count in zip(self.split.filenames, self.split.shard_lengths)]
 
     def _rank_range(self) -> range:
         return samples_of_rank(
@@ -89,7 +90,7 @@ class ShardReader(Reader):
             batch_size=self.batch_size if self.is_training else None,
         )
 
-    def _samples(self) -> Iterator[tuple[Sample, Path]]:
+    def _samples(self) -> Iterator[tuple[Sample, str | Path]]:
         worker = get_worker_info()
         share = batches_of_worker(
             self._rank_range(),
@@ -112,7 +113,7 @@ def _rank_and_size() -> tuple[int, int]:
     return 0, 1
 
 
-def _read_row(files: list[tuple[Path, int]], share: range, alt_label: str) -> Iterator[tuple[Sample, Path]]:
+def _read_row(files: list[tuple[str | Path, int]], share: range, alt_label: str) -> Iterator[tuple[Sample, str | Path]]:
     """The samples ``share`` of all files laid end to end."""
     for number, start, stop in cut_row([count for _, count in files], share):
         path, count = files[number]

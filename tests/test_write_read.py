@@ -112,6 +112,6 @@ def test_a_killed_writer_leaves_only_what_is_swept(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
 
 
-def test_a_url_is_refused_not_taken_for_a_path():
-    with pytest.raises(ValueError, match=r"s3://bucket/a\.tar: only local paths"):
-        list(iter_samples("s3://bucket/a.tar"))
+def test_a_url_is_refused_not_taken_for_a_path(tmp_path):
+    with pytest.raises(ValueError, match=r"s3://bucket/a\.tar: only a local path"), whole_file("s3://bucket/a.tar"):
+        pass

@@ -7,6 +7,7 @@ from pathlib import Path
 from timm.data import auto_augment
 
 from shards.format import RECORDS_DIR, Manifest, read_manifest
+from shards.storage import is_url
 
 
 def find_super_images(args: argparse.Namespace, explicit: Collection[str]) -> Manifest | None:
@@ -17,7 +18,7 @@ def find_super_images(args: argparse.Namespace, explicit: Collection[str]) -> Ma
     manifest = read_manifest(args.data_dir) if shards or not args.dataset else None
     if manifest is None:
         if not args.dataset:
-            _check_folder(Path(args.data_dir))
+            _check_folder(args.data_dir)
         idle = {"allow_grid_breaking"} if shards else {"allow_grid_breaking", "shuffle_size"}
         for name in sorted(idle & set(explicit)):
             raise ValueError(f"--{name.replace('_', '-')} does nothing here: {args.data_dir} holds no super images")
@@ -28,7 +29,10 @@ def find_super_images(args: argparse.Namespace, explicit: Collection[str]) -> Ma
     return manifest.for_split(args.train_split) if args.train_split in manifest.splits else manifest
 
 
-def _check_folder(root: Path) -> None:
+def _check_folder(location: str) -> None:
+    if is_url(location):
+        raise ValueError(f"--data-dir {location}: no _info.json there; give the URL of one layout, its conversion done")
+    root = Path(location)
     if not root.is_dir():
         raise ValueError(f"--data-dir {root}: no such directory")
     if (root / RECORDS_DIR).is_dir():
