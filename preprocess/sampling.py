@@ -11,6 +11,8 @@ import numpy as np
 STRATEGIES = ("uniform", "dense", "fps")
 OFFSETS = ("independent", "shared")
 CLIP_POSITIONS = ("even", "sifar")
+# Containers round times: WebM to whole milliseconds.
+_TICK_SECONDS = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +21,8 @@ class Sampling:
 
     ``uniform``: one frame from each of T equal segments; in training at a random place, drawn for each segment
     (``offset: independent``) or once for all (``shared``, as SIFAR's code does). ``dense``: every
-    ``stride_frames``-th frame. ``fps``: at a fixed rate in frames a second (STAM). ``clip_positions`` says where the
+    ``stride_frames``-th frame. ``fps``: at a fixed rate in frames a second (STAM), by the time
+    that each frame is shown. ``clip_positions`` says where the
     test clips of ``uniform`` stand: ``even``ly in each segment, or shifted by whole frames from its middle (``sifar``).
     """
 
@@ -44,9 +47,14 @@ class Sampling:
 
 
 def indices_for_training(
-    num_frames: int, clip_frames: int, sampling: Sampling, rng: np.random.Generator, *, video_fps: float | None = None
+    num_frames: int,
+    clip_frames: int,
+    sampling: Sampling,
+    rng: np.random.Generator,
+    *,
+    times_seconds: np.ndarray | None = None,
 ) -> np.ndarray:
-    """One training clip. ``video_fps`` (frames a second) is needed by ``fps`` alone."""
+    """One training clip. ``times_seconds`` float (num_frames,), when each is shown, is needed by ``fps`` alone."""
     _check_counts(num_frames, clip_frames)
     if sampling.strategy == "uniform":
         if sampling.offset == "independent":
@@ -55,11 +63,10 @@ def indices_for_training(
         if segment == 0:
             return _at_same_place(num_frames, clip_frames)
         return np.arange(clip_frames) * segment + rng.integers(segment)
-    stride = _stride(sampling, video_fps)
-    room = num_frames - _span(clip_frames, stride)
-    if room < 0:
+    num_starts = _num_starts(num_frames, clip_frames, sampling, times_seconds)
+    if num_starts < 1:
         return _at_same_place(num_frames, clip_frames)
-    return _strided(int(rng.integers(room + 1)), clip_frames, stride)
+    return _from(int(rng.integers(num_starts)), clip_frames, sampling, times_seconds)
 
 
 def indices_for_test(
@@ -69,7 +76,7 @@ def indices_for_test(
     *,
     clip: int = 0,
     num_clips: int = 1,
-    video_fps: float | None = None,
+    times_seconds: np.ndarray | None = None,
 ) -> np.ndarray:
     """Test clip number ``clip`` of ``num_clips``; nothing is random.
 
@@ -84,12 +91,11 @@ def indices_for_test(
         if sampling.clip_positions == "sifar":
             return _sifar_test_clip(num_frames, clip_frames, clip, num_clips)
         return _at_same_place(num_frames, clip_frames, clip, num_clips)
-    stride = _stride(sampling, video_fps)
-    room = num_frames - _span(clip_frames, stride)
-    if room < 0:
+    num_starts = _num_starts(num_frames, clip_frames, sampling, times_seconds)
+    if num_starts < 1:
         return _at_same_place(num_frames, clip_frames, clip, num_clips)
-    start = room / 2 if num_clips == 1 else room * clip / (num_clips - 1)
-    return _strided(int(start), clip_frames, stride)
+    start = (num_starts - 1) / 2 if num_clips == 1 else (num_starts - 1) * clip / (num_clips - 1)
+    return _from(int(start), clip_frames, sampling, times_seconds)
 
 
 def _check_counts(num_frames: int, clip_frames: int) -> None:
@@ -122,20 +128,20 @@ def _in_segments(num_frames: int, places: np.ndarray) -> np.ndarray:
     return np.minimum(positions.astype(np.int64), num_frames - 1)
 
 
-def _stride(sampling: Sampling, video_fps: float | None) -> float:
+def _num_starts(num_frames: int, clip_frames: int, sampling: Sampling, times_seconds: np.ndarray | None) -> int:
+    """How many frames, from the first on, a whole clip can begin with."""
     if sampling.strategy == "dense":
-        return float(sampling.stride_frames)
-    if not video_fps or video_fps <= 0:
-        raise ValueError(
-            f"the video's rate is {video_fps}: strategy=fps needs one; use uniform or dense for this video"
-        )
-    return video_fps / sampling.fps
+        return max(num_frames - (clip_frames - 1) * sampling.stride_frames, 0)
+    if num_frames == 1:
+        return 0  # it does not tell how long it is shown
+    # The last frame is shown as long as a frame is on average.
+    end = times_seconds[-1] + (times_seconds[-1] - times_seconds[0]) / (num_frames - 1)
+    return int(np.searchsorted(times_seconds, end - (clip_frames - 1) / sampling.fps - _TICK_SECONDS))
 
 
-def _span(clip_frames: int, stride: float) -> int:
-    """Frames from the first to the last of a clip, both included."""
-    return int((clip_frames - 1) * stride) + 1
-
-
-def _strided(start: int, clip_frames: int, stride: float) -> np.ndarray:
-    return start + (np.arange(clip_frames) * stride).astype(np.int64)
+def _from(start: int, clip_frames: int, sampling: Sampling, times_seconds: np.ndarray | None) -> np.ndarray:
+    if sampling.strategy == "dense":
+        return start + np.arange(clip_frames, dtype=np.int64) * sampling.stride_frames
+    moments = times_seconds[start] + np.arange(clip_frames) / sampling.fps
+    # What is on the screen at each moment: the last frame that has come by then.
+    return np.searchsorted(times_seconds, moments + _TICK_SECONDS, side="right") - 1

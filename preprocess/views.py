@@ -40,12 +40,13 @@ def generator(seed: int, key: str, view: int, purpose: str) -> np.random.Generat
 def plan_views(video: Video, info: VideoInfo, config: Config, split: SplitConfig) -> list[View]:
     """All views of a video; layouts of one T and sampling show the same frames. DecodeError for an empty segment."""
     first, num_frames = segment_frames(video, info)
+    times_seconds = info.times_seconds[first : first + num_frames]
     views = []
     for number in range(split.num_views):
         clips = tuple(
             Clip(
                 layout=layout,
-                indices=first + _indices(video, info, num_frames, number, layout, config, split),
+                indices=first + _indices(video, times_seconds, number, layout, config, split),
                 order=clip_order(layout, generator(config.seed, video.key, number, "order")),
             )
             for layout in config.layouts.values()
@@ -94,17 +95,18 @@ def _clip_number(number: int, split: SplitConfig) -> int:
 
 
 def _indices(
-    video: Video, info: VideoInfo, num_frames: int, number: int, layout: Layout, config: Config, split: SplitConfig
+    video: Video, times_seconds: np.ndarray, number: int, layout: Layout, config: Config, split: SplitConfig
 ) -> np.ndarray:
+    """Of a segment whose frames are shown at ``times_seconds``, counted from its first."""
     sampling: Sampling = config.layout_sampling[layout.name]
     if split.mode == "train":
         rng = generator(config.seed, video.key, number, "frames")
-        return indices_for_training(num_frames, layout.frames, sampling, rng, video_fps=info.fps)
+        return indices_for_training(len(times_seconds), layout.frames, sampling, rng, times_seconds=times_seconds)
     return indices_for_test(
-        num_frames,
+        len(times_seconds),
         layout.frames,
         sampling,
         clip=_clip_number(number, split),
         num_clips=split.clips,
-        video_fps=info.fps,
+        times_seconds=times_seconds,
     )

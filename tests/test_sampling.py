@@ -22,6 +22,11 @@ seeds = st.integers(0, 2**32 - 1)
 clips = st.integers(1, 10).flatmap(lambda count: st.tuples(st.integers(0, count - 1), st.just(count)))
 
 
+def ntsc(n):
+    """When n frames at 29.97 a second are shown."""
+    return np.arange(n) * 1001 / 30000
+
+
 def assert_valid(indices, n, t):
     assert indices.dtype == np.int64
     assert indices.shape == (t,)
@@ -31,12 +36,12 @@ def assert_valid(indices, n, t):
 
 @given(num_frames, clip_frames, samplings, seeds)
 def test_training_indices_are_valid_and_in_order(n, t, sampling, seed):
-    assert_valid(indices_for_training(n, t, sampling, np.random.default_rng(seed), video_fps=29.97), n, t)
+    assert_valid(indices_for_training(n, t, sampling, np.random.default_rng(seed), times_seconds=ntsc(n)), n, t)
 
 
 @given(num_frames, clip_frames, samplings, clips)
 def test_test_indices_are_valid_and_in_order(n, t, sampling, clip):
-    assert_valid(indices_for_test(n, t, sampling, clip=clip[0], num_clips=clip[1], video_fps=29.97), n, t)
+    assert_valid(indices_for_test(n, t, sampling, clip=clip[0], num_clips=clip[1], times_seconds=ntsc(n)), n, t)
 
 
 @given(num_frames, clip_frames, seeds)
@@ -137,13 +142,45 @@ def test_dense_clips_worked_out_by_hand():
 
 def test_stam_samples_at_a_rate():
     """STAM: 16 frames at 1.6 a second of 10 seconds at 30: every 18.75 frames, 282 of 300, from 9 on."""
-    indices = indices_for_test(300, 16, SAMPLINGS["fps"], video_fps=30.0)
+    indices = indices_for_test(300, 16, SAMPLINGS["fps"], times_seconds=np.arange(300) / 30)
     assert indices.tolist() == [9, 27, 46, 65, 84, 102, 121, 140, 159, 177, 196, 215, 234, 252, 271, 290]
 
 
-def test_a_rate_needs_the_videos_own():
-    with pytest.raises(ValueError, match="uniform or dense"):
-        indices_for_test(1, 8, SAMPLINGS["fps"], video_fps=None)
+def test_a_rate_is_kept_in_time_whatever_the_video_s_own():
+    """Two seconds at 10 frames a second, then two at 30: at 5 a second every 2nd frame, then every 6th."""
+    times = np.concatenate((np.arange(20) / 10, 2 + np.arange(60) / 30))
+    indices = indices_for_test(80, 20, Sampling(strategy="fps", fps=5), clip=0, num_clips=2, times_seconds=times)
+    assert indices.tolist() == [*range(0, 20, 2), *range(20, 80, 6)]
+
+
+@given(st.integers(2, 200), clip_frames, st.floats(0.5, 60), seeds)
+def test_each_frame_is_the_one_on_the_screen(n, t, fps, seed):
+    rng = np.random.default_rng(seed)
+    times = np.cumsum(rng.uniform(0.01, 0.2, n))
+    times -= times[0]
+    indices = indices_for_training(n, t, Sampling(strategy="fps", fps=fps), rng, times_seconds=times)
+    assert_valid(indices, n, t)
+    length = times[-1] * n / (n - 1)  # the last frame is shown as long as the mean one
+    if (t - 1) / fps < length - 0.01:
+        moments = times[indices[0]] + np.arange(t) / fps
+        assert (times[indices] <= moments + 0.002).all()
+        following = np.append(times[1:], np.inf)[indices]
+        assert (following > moments).all()
+        assert moments[-1] <= length
+
+
+@pytest.mark.parametrize("milliseconds", [False, True])
+def test_a_constant_rate_is_a_constant_stride(milliseconds):
+    """Also where the container rounds its times, as WebM does."""
+    times = np.arange(120) / 30
+    times = times.round(3) if milliseconds else times
+    assert indices_for_test(120, 8, Sampling(strategy="fps", fps=3), times_seconds=times).tolist() == [
+        24 + 10 * position for position in range(8)
+    ]
+
+
+def test_a_single_frame_repeats():
+    assert indices_for_test(1, 8, SAMPLINGS["fps"], times_seconds=np.zeros(1)).tolist() == [0] * 8
 
 
 @pytest.mark.parametrize(
