@@ -19,12 +19,12 @@ from preprocess.plan import PlannedShard
 _KIND = "b"
 _VIDEOS_PER_SHARD = 25
 # A shard for each worker in the short run, so that no worker starts within what is measured.
-_FEW, _MANY = 2 * _VIDEOS_PER_SHARD, 22 * _VIDEOS_PER_SHARD
+_FEW, _MANY = 2 * _VIDEOS_PER_SHARD, 42 * _VIDEOS_PER_SHARD
 _ROOT = Path(__file__).resolve().parents[1]
 
 
 def measure(folder: Path, repeats: int) -> dict:
-    """``{"seconds": {way: {"wall": s, "cpu": s}}}`` for 500 clips: a run of 550 less one of 50, start-up apart."""
+    """``{"seconds": {way: {"wall": s, "cpu": s}}}`` for 1000 clips: a run of 1050 less one of 50, start-up apart."""
     few, many = (str(link_videos(KINDS[_KIND], count, folder)) for count in (_FEW, _MANY))
     values = configuration(samples_per_shard=_VIDEOS_PER_SHARD)
     ways = {"Ray, 1 worker": (run_command, 1), "Ray, 2 workers": (run_command, 2), "pool, 2 workers": (run_pool, 2)}
