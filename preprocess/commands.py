@@ -19,6 +19,7 @@ from preprocess.rebuild import rebuild as rebuild_shards
 from preprocess.report_page import write_report
 from preprocess.run import Prepared, Summary, prepare, run
 from preprocess.training_advice import Readers
+from shards.storage import local_path
 
 _FAILURES_SHOWN = 20
 
@@ -37,7 +38,7 @@ def inspect_one(args: argparse.Namespace) -> int:
     config = load_config(args.config, args.overrides)
     for note in config.notes:
         print(f"note: {note}", file=sys.stderr)
-    for line in inspect_video(config, Path(args.inspect), Path(args.output or "inspect")):
+    for line in inspect_video(config, local_path(args.inspect), local_path(args.output or "inspect")):
         print(line)
     return 0
 
@@ -103,8 +104,8 @@ def rebuild(args: argparse.Namespace) -> int:
 def _prepare(args: argparse.Namespace) -> Prepared:
     return prepare(
         load_config(args.config, args.overrides),
-        source=Path(args.source),
-        output=Path(args.output),
+        source=local_path(args.source),
+        output=local_path(args.output),
         videos_url=args.videos_url,
         require_complete=args.require_complete,
     )

@@ -4,7 +4,6 @@ import argparse
 import io
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from shards.check import Report, check_directory
 from shards.preview import contact_sheet
@@ -64,7 +63,7 @@ def _preview(args: argparse.Namespace) -> int:
     sheet = contact_sheet(args.directory, split=args.split, count=args.count, thumbnail=args.thumbnail)
     content = io.BytesIO()
     sheet.save(content, "PNG")
-    write_whole(Path(args.output), content.getvalue())
+    write_whole(args.output, content.getvalue())
     print(f"{args.output}: {sheet.width}x{sheet.height} pixels")
     return 0
 

@@ -171,6 +171,8 @@ MISTAKES = {
     "--ray-address ray://host:10001": "HOST:6379",
     "--ray-address auto --runtime-env none.yaml": "none.yaml",
     "--dry-run --train-ranks 0": "must be at least 1",
+    "--output s3://bucket/shards": "s3://bucket/shards: only a local path",
+    "--source https://host/videos": "https://host/videos: only a local path",
 }
 
 

@@ -179,6 +179,7 @@ def test_resume_from_another_experiment(data, tmp_path, capsys):
         (["--model-kwargs", "colour=red"], "unexpected keyword argument 'colour'"),
         (["--initial-checkpoint", "nothing.pth.tar"], "--initial-checkpoint nothing.pth.tar: no such file"),
         (["--lr", "1e30", "--opt", "sgd"], "the loss is"),
+        (["--output", "s3://bucket/train"], "s3://bucket/train: only a local path"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_status_2(data, tmp_path, capsys, monkeypatch, flags, message):

@@ -14,7 +14,7 @@ from timm.models import load_checkpoint, resume_checkpoint
 from torch import nn
 
 from shards.format import Manifest
-from shards.storage import write_whole
+from shards.storage import local_path, write_whole
 
 _log = logging.getLogger("train_image")
 LAST = "last.pth.tar"
@@ -27,7 +27,7 @@ MANIFEST_COPY = "superimage.json"
 
 def experiment_directory(args: argparse.Namespace) -> Path:
     now = datetime.now().strftime("%Y%m%d-%H%M%S")
-    return Path(args.output or "output/train") / (
+    return local_path(args.output or "output/train") / (
         args.experiment or f"{now}-{re.sub(r'[^A-Za-z0-9_.-]', '_', args.model)}"
     )
 
