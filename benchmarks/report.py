@@ -102,7 +102,7 @@ def _conversion(result: Mapping) -> str:
         "`python -m preprocess` has one worker, and its start-up is taken off; the other columns run the same "
         "code in one process, without Ray and the decoder's sandbox, and write a tar for each sample. The first "
         "layout is 3x3 x 224 px, the second 2x4 x 224 px, the third 1x8 x 112 px. The decoding alone is that with"
-        " our skip: on d it is a third of the decoding in order, so that the rest weighs more.",
+        " our skip: on d it is half of the decoding in order, so that the rest weighs more.",
         "",
     ]
     for kind, limit in (("a", 1.25), ("c", 1.25), ("b", 2.0), ("d", 2.0)):
