@@ -1,6 +1,7 @@
 """Loaders of images and targets: super images by our reader, all else by timm's."""
 
 import argparse
+from functools import partial
 
 from timm.data import FastCollateMixup, IterableImageDataset, create_dataset, create_loader, resolve_data_config
 from torch import nn
@@ -8,6 +9,7 @@ from torch.utils.data import Dataset
 
 from shards.format import Manifest
 from shards.timm_reader import ShardReader
+from training.cutmix import TileMixup
 from training.machine import Machine
 
 
@@ -46,7 +48,7 @@ def build_loaders(args: argparse.Namespace, machine: Machine, model: nn.Module, 
         re_mode=args.remode,
         re_count=args.recount,
         interpolation=data["interpolation"] if args.no_aug else args.train_interpolation,
-        collate_fn=build_mixup(args, num_classes),
+        collate_fn=build_mixup(args, num_classes, manifest),
         **common,
     )
     validation = create_loader(
@@ -82,10 +84,12 @@ def mixes(args: argparse.Namespace) -> bool:
     return args.mixup > 0 or args.cutmix > 0 or args.cutmix_minmax is not None
 
 
-def build_mixup(args: argparse.Namespace, num_classes: int) -> FastCollateMixup | None:
+def build_mixup(args: argparse.Namespace, num_classes: int, manifest: Manifest | None) -> FastCollateMixup | None:
     if not mixes(args):
         return None
-    return FastCollateMixup(
+    grid = manifest.layout if manifest is not None else None
+    make = partial(TileMixup, rows=grid.rows, columns=grid.columns) if grid else FastCollateMixup
+    return make(
         mixup_alpha=args.mixup,
         cutmix_alpha=args.cutmix,
         cutmix_minmax=args.cutmix_minmax,

@@ -70,7 +70,33 @@ def fit_to_grid(
     taken = {"input_size"} if "img_size" in explicit else set()
     chosen = {name: value for name, value in values.items() if name not in explicit and name not in taken}
     notes = [f"super images: --{name.replace('_', '-')} {value}" for name, value in chosen.items()]
-    return argparse.Namespace(**{**vars(args), **chosen}), notes
+    return argparse.Namespace(**{**vars(args), **chosen}), notes + fit_cutmix(args, manifest)
+
+
+def fit_cutmix(args: argparse.Namespace, manifest: Manifest) -> list[str]:
+    """A line that tells how CutMix treats the tiles, where it is on; ValueError where it finds none, or no box in one.
+
+    ``--cutmix 1 --input-size 3 96 96``, 3x3 tiles -> ``--cutmix 1.0 cuts the same box out of every tile of 32x32``.
+    """
+    if args.cutmix <= 0 and args.cutmix_minmax is None:
+        return []
+    parts = args.cutmix_minmax
+    flag = f"--cutmix {args.cutmix}" if parts is None else f"--cutmix-minmax {parts}"
+    height, width = given_size(args) or manifest.image_size
+    rows, columns = manifest.layout.rows, manifest.layout.columns
+    if height % rows or width % columns:
+        raise ValueError(
+            f"{flag} cuts the same box out of every tile, but {height}x{width} pixels are not {rows}x{columns} whole "
+            f"tiles; give an --input-size whose height is a multiple of {rows} and width of {columns}, or no CutMix"
+        )
+    tile = (height // rows, width // columns)
+    # timm draws whole pixels from the smaller part up to, and without, the larger.
+    if parts is not None and not all(0 <= int(side * parts[0]) < int(side * parts[1]) <= side for side in tile):
+        raise ValueError(
+            f"{flag}: tiles of {tile[0]}x{tile[1]} pixels have no such box; give the smaller part first, both from 0 "
+            "to 1, and a pixel or more apart"
+        )
+    return [f"super images: {flag} cuts the same box out of every tile of {tile[0]}x{tile[1]}"]
 
 
 def grid_breakers(args: argparse.Namespace, explicit: Collection[str], manifest: Manifest) -> list[str]:

@@ -1,0 +1,39 @@
+"""Mixup and CutMix of super images: timm's own, with one box for all the tiles of a sheet."""
+
+import numpy as np
+import torch
+from timm.data import FastCollateMixup
+
+
+class TileMixup(FastCollateMixup):
+    """timm's FastCollateMixup that draws CutMix's box at the size of a tile, and cuts it out of every tile.
+
+    3x3 tiles of 224 px, a box of 100x100 -> nine boxes at the same place of each tile, and a label weight of
+    ``1 - 100 * 100 / (224 * 224)`` for the sheet that they are cut into. A box of the sheet would swap whole frames.
+    Pads are mixed like frames. Mixup works pixel by pixel, so it is the same in tiles as in the sheet.
+
+    Samples are ``(image uint8 (C, rows*h, columns*w), target)``, NumPy or torch, of any h and w. SIFAR 4.1: mixup and
+    CutMix come first, then the crops are laid out as a super image.
+    """
+
+    def __init__(self, *, rows: int, columns: int, **mixing):
+        super().__init__(**mixing)
+        self.rows, self.columns = rows, columns
+
+    def __call__(self, batch, _=None):
+        # As so many more channels of one small image, the tiles share whatever timm does to its height and width.
+        mixed, target = super().__call__([(self._apart(image), label) for image, label in batch])
+        return self._together(mixed), target
+
+    def _apart(self, image: np.ndarray | torch.Tensor) -> np.ndarray | torch.Tensor:
+        """(C, rows*h, columns*w) -> (C*rows*columns, h, w)."""
+        _, height, width = image.shape
+        assert height % self.rows == width % self.columns == 0, f"{height}x{width} in {self.rows}x{self.columns} tiles"
+        h, w = height // self.rows, width // self.columns
+        return image.reshape(-1, self.rows, h, self.columns, w).swapaxes(2, 3).reshape(-1, h, w)
+
+    def _together(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, C*rows*columns, h, w) -> (B, C, rows*h, columns*w)."""
+        batch, _, h, w = images.shape
+        cells = images.reshape(batch, -1, self.rows, self.columns, h, w)
+        return cells.swapaxes(3, 4).reshape(batch, -1, self.rows * h, self.columns * w)
