@@ -7,8 +7,6 @@ tiles out in another order, to see what the classifier owes to time. Run again w
 """
 
 import argparse
-import csv
-import io
 import json
 import logging
 import sys
@@ -25,9 +23,8 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from tqdm import tqdm
 
-from evaluation.metrics import confusion_matrix, mean_class_accuracy, top_k_accuracy
 from evaluation.orders import ORDERS, other_order
-from evaluation.plots import confusion_png
+from evaluation.report import CONFUSION, PREDICTIONS, report_one_label, table
 from evaluation.views import AVERAGES, average_views, check_views
 from shards.allocator import keep_freed_memory
 from shards.format import Manifest, read_manifest, view_split
@@ -55,7 +52,7 @@ FLAGS = (
     Flag("--workers", int, 2, "loader processes; 0: load in this one"),
     Flag("--device", str, None, "cpu, cuda, ...; cuda if there is one"),
 )
-RESULTS, PREDICTIONS, CONFUSION = "results.json", "predictions.csv", "confusion.png"
+RESULTS = "results.json"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -215,47 +212,16 @@ def report(
     """(results, the content of each file by its name)."""
     probabilities = np.stack([average_views(list(s.logits.values()), args.average) for s in scored.values()])
     labels = np.array([scores.label for scores in scored.values()])
-    confusion = confusion_matrix(labels, probabilities.argmax(1), len(manifest.class_names))
+    title = f"{args.split}, order {args.order}"
+    numbers, files = report_one_label(list(scored), labels, probabilities, manifest.class_names, title=title)
     results = {
-        "top1": top_k_accuracy(probabilities, labels, 1),
-        "top5": top_k_accuracy(probabilities, labels, 5),
-        "mean_class": mean_class_accuracy(confusion),
+        **numbers,
         "num_videos": len(scored),
         "num_classes": len(manifest.class_names),
         "views_per_video": len(expected_views(manifest, args.split)),
         **inputs,
     }
-    title = f"{args.split}, order {args.order}: top-1 {results['top1']:.1f} %"
-    files = {
-        PREDICTIONS: predictions_csv(list(scored), labels, probabilities, manifest.class_names),
-        CONFUSION: confusion_png(confusion, manifest.class_names, title),
-        RESULTS: (json.dumps(results, indent=1) + "\n").encode(),
-    }
-    return results, files
-
-
-def predictions_csv(
-    videos: Sequence[str], labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
-) -> bytes:
-    """One row a video: key, true class, predicted class and its probability."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["video", "label", "label_name", "predicted", "predicted_name", "probability", "correct"])
-    for video, label, row in zip(videos, labels.tolist(), probabilities):
-        best = int(row.argmax())
-        names = class_names[label], class_names[best]
-        writer.writerow([video, label, names[0], best, names[1], f"{row[best]:.6f}", int(best == label)])
-    return text.getvalue().encode()
-
-
-def table(results: dict) -> str:
-    """Two lines: the names of the columns, and the numbers."""
-    columns = ("split", "order", "num_videos", "views_per_video", "top1", "top5", "mean_class")
-    cells = [f"{results[name]:.2f}" if isinstance(results[name], float) else str(results[name]) for name in columns]
-    widths = [max(len(name), len(cell)) for name, cell in zip(columns, cells)]
-    return "\n".join(
-        "  ".join(word.ljust(width) for word, width in zip(row, widths)).rstrip() for row in (columns, cells)
-    )
+    return results, {**files, RESULTS: (json.dumps(results, indent=1) + "\n").encode()}
 
 
 if __name__ == "__main__":
