@@ -175,7 +175,10 @@ def test_what_cannot_be_cut_alike_is_refused(data, argv, message):
 
 
 def test_any_size_will_do_without_cutmix(data):
-    assert fitted(data, "--input-size", "3", "64", "64", "--mixup", "0.8")[0].input_size == [3, 64, 64]
+    argv = ["--input-size", "3", "64", "64", "--mixup", "0.8", "--batch-size", "4", "--workers", "0"]
+    args, _ = fitted(data, *argv)
+    loader, _ = build_loaders(args, CPU, build_model(args), read_manifest(data))
+    assert {images.shape for images, _ in loader} == {(4, 3, 64, 64)}
 
 
 @pytest.mark.parametrize("grid", [layout(), layout(name="strip", rows=1, columns=8), layout(rows=4, columns=2)])

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from shards.format import Manifest
 from shards.timm_reader import ShardReader
-from training.cutmix import TileMixup
+from training.cutmix import TileMixup, cuts
 from training.machine import Machine
 
 
@@ -81,13 +81,13 @@ def open_split(args: argparse.Namespace, manifest: Manifest | None, *, training:
 
 
 def mixes(args: argparse.Namespace) -> bool:
-    return args.mixup > 0 or args.cutmix > 0 or args.cutmix_minmax is not None
+    return args.mixup > 0 or cuts(args)
 
 
 def build_mixup(args: argparse.Namespace, num_classes: int, manifest: Manifest | None) -> FastCollateMixup | None:
     if not mixes(args):
         return None
-    grid = manifest.layout if manifest is not None else None
+    grid = manifest.layout if manifest is not None and cuts(args) else None
     make = partial(TileMixup, rows=grid.rows, columns=grid.columns) if grid else FastCollateMixup
     return make(
         mixup_alpha=args.mixup,

@@ -8,6 +8,7 @@ from timm.data import auto_augment
 
 from shards.format import RECORDS_DIR, Manifest, read_manifest
 from shards.storage import is_url
+from training.cutmix import cuts
 
 
 def find_super_images(args: argparse.Namespace, explicit: Collection[str]) -> Manifest | None:
@@ -78,7 +79,7 @@ def fit_cutmix(args: argparse.Namespace, manifest: Manifest) -> list[str]:
 
     ``--cutmix 1 --input-size 3 96 96``, 3x3 tiles -> ``--cutmix 1.0 cuts the same box out of every tile of 32x32``.
     """
-    if args.cutmix <= 0 and args.cutmix_minmax is None:
+    if not cuts(args):
         return []
     parts = args.cutmix_minmax
     flag = f"--cutmix {args.cutmix}" if parts is None else f"--cutmix-minmax {parts}"
