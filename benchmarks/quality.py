@@ -31,6 +31,7 @@ ENCODINGS = {
     "png": Encoding(format="png"),
 }
 _FRAMES, _TILE = 8, 224
+_ACCURATE_ROUNDING, _FULL_CHROMA = 0x40000, 0x2000  # libswscale's numbers: PyAV has names for them from 18 on
 _LAYOUT = Layout(name="sheet", frames=_FRAMES, rows=3, columns=3, tile=_TILE)
 
 
@@ -110,7 +111,7 @@ def _exact_rgb(frame: av.VideoFrame) -> np.ndarray:
     """float32 (H, W, 3), 0 to 255, chroma interpolated with full precision."""
     from av.video.reformatter import Interpolation, VideoReformatter
 
-    precise = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+    precise = int(Interpolation.BICUBIC) | _ACCURATE_ROUNDING | _FULL_CHROMA
     return VideoReformatter().reformat(frame, format="rgb48le", interpolation=precise).to_ndarray() / np.float32(257)
 
 

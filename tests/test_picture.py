@@ -12,6 +12,7 @@ from preprocess.decode_picture import FramePicture, Scalers, picture_of
 from preprocess.picture import ArrayPicture, ycbcr_of
 
 BT709, BT601 = 1, 5  # AVColorSpace
+ACCURATE_ROUNDING, FULL_CHROMA = 0x40000, 0x2000  # libswscale's numbers: PyAV has names for them from 18 on
 # Even and odd beginnings and sizes: chroma samples are two pixels wide and high.
 BOXES = [(0, 0, 128, 128), (64, 0, 128, 128), (34, 4, 100, 76), (33, 5, 100, 76), (33, 5, 101, 77), (10, 20, 7, 90)]
 WHOLE = Crop(left=0, top=0, width=64, height=48)
@@ -36,7 +37,7 @@ def waves():
 
 def exact(frame):
     """All of the frame in RGB, its chroma interpolated with full precision."""
-    precise = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+    precise = int(Interpolation.BILINEAR) | ACCURATE_ROUNDING | FULL_CHROMA
     return ArrayPicture(VideoReformatter().reformat(frame, format="rgb24", interpolation=precise).to_ndarray())
 
 
