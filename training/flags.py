@@ -98,7 +98,7 @@ FLAGS = (
     Flag("--remode", str, "pixel", "what is put there", {"choices": ("const", "rand", "pixel")}),
     Flag("--recount", int, 1, "boxes erased"),
     Flag("--mixup", float, 0.0, "alpha of mixup"),
-    Flag("--cutmix", float, 0.0, "alpha of CutMix"),
+    Flag("--cutmix", float, 0.0, "alpha of CutMix; of super images, the same box in every tile"),
     Flag("--cutmix-minmax", float, None, "smallest and largest part that CutMix cuts", MANY),
     Flag("--mixup-prob", float, 1.0, "probability of either"),
     Flag("--mixup-switch-prob", float, 0.5, "probability of CutMix where both are on"),
@@ -124,7 +124,10 @@ FLAGS = (
     Flag("--pin-mem", bool, False, "pinned memory for a faster way to the device"),
     Flag("--output", str, "", "directory of all experiments (./output/train)"),
     Flag("--experiment", str, "", "name of this one's directory; date and model by default"),
-    Flag("--eval-metric", str, "top1", "what the best checkpoint is best in", {"choices": ("top1", "top5", "loss")}),
+    Flag(
+        *("--eval-metric", str, "top1", "what the best checkpoint is best in; map: of several labels a sample"),
+        {"choices": ("top1", "top5", "map", "loss")},
+    ),
     Flag("--log-tensorboard", bool, False, "also write TensorBoard events (needs the tensorboard package)"),
 )
 DEFAULTS = {flag.dest: flag.default for flag in FLAGS}
