@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shards.format import MANIFEST_NAME, RECORDS_DIR, Manifest, read_manifest, sample_key, subset_field
-from shards.read import ShardError, decode_image, iter_samples
+from shards.read import ShardError, decode_image, iter_samples, multi_hot
 from shards.records import Record, Tar, read_all_records
 from shards.storage import local_path
 from shards.write import Sample
@@ -129,6 +129,11 @@ def _sample_problems(sample: Sample, path: Path, view: int, manifest: Manifest) 
         yield (
             f"{sample.key}: .cls says {sample.label}, .json says {metadata.get('label')} {metadata.get('label_name')!r}"
         )
+    if manifest.multi_label:
+        try:
+            multi_hot(sample, len(names), path)
+        except ShardError as error:
+            yield str(error)
     if sample.key != sample_key(str(metadata.get("video")), view) or metadata.get("view") != view:
         yield f"{sample.key}: is not view {view} of video {metadata.get('video')!r}"
     try:

@@ -135,10 +135,20 @@ class Manifest:
         """Names in index order."""
         return self.superimage["class_names"]
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether a sample has a list of labels, ``labels`` of ``KEY.json``, not the one of ``KEY.cls`` alone."""
+        return self.superimage.get("multi_label", False)
+
     def for_split(self, split: str) -> "Manifest":
-        """This manifest with the class names of one split as its own. ValueError for an unknown split."""
+        """This manifest with the class names of one split as its own. ValueError for an unknown split.
+
+        A sub-set numbers its classes by the first label of each sample, which is the only one it has.
+        """
         names = self.class_names_of(split)
-        return replace(self, raw={**self.raw, "superimage": {**self.superimage, "class_names": names}})
+        several = self.multi_label and not self.split(split).alt_label
+        superimage = {**self.superimage, "class_names": names, "multi_label": several}
+        return replace(self, raw={**self.raw, "superimage": superimage})
 
     def class_names_of(self, split: str) -> list[str]:
         """Names in index order of one split: a sub-set numbers its own classes. ValueError for an unknown split."""

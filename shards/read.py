@@ -107,6 +107,21 @@ def decode_image(sample: Sample, path: str | Path) -> Image.Image:
         raise ShardError(f"{path}: the image of sample {sample.key!r} does not decode ({error}); {_WAY_OUT}") from error
 
 
+def multi_hot(sample: Sample, num_classes: int, path: str | Path) -> np.ndarray:
+    """All labels of a sample as float32 (C,): ``labels [0, 3]`` of 4 classes -> ``[1 0 0 1]``.
+
+    ShardError naming ``path`` where the sample has no list of labels, or a label outside the classes.
+    """
+    labels = sample.metadata.get("labels")
+    if not isinstance(labels, list) or not all(isinstance(i, int) and 0 <= i < num_classes for i in labels):
+        raise ShardError(
+            f"{path}: sample {sample.key!r} has labels {labels}, not a list of 0 to {num_classes - 1}; {_WAY_OUT}"
+        )
+    target = np.zeros(num_classes, np.float32)
+    target[labels] = 1
+    return target
+
+
 def decode_array(sample: Sample, path: str | Path) -> np.ndarray:
     """``decode_image`` as uint8 (H, W, 3)."""
     return np.asarray(decode_image(sample, path))

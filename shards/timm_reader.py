@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch.distributed
 from PIL import Image
 from timm.data.readers.reader import Reader
@@ -17,13 +18,15 @@ from torch.utils.data import get_worker_info
 
 from shards.deal import batches_of_worker, cut_row, samples_of_rank
 from shards.format import read_manifest
-from shards.read import decode_image, iter_samples
+from shards.read import decode_image, iter_samples, multi_hot
 from shards.storage import join
 from shards.write import Sample
 
 
 class ShardReader(Reader):
     """Iterates ``(RGB image, label)`` of one split for this rank and loader worker.
+
+    A label is an int, or, where the manifest says that samples have several, all of them as multi-hot float32 (C,).
 
     ``is_training``: whole batches only, shards and samples in an order drawn from (seed, epoch); the less than
     ``ranks * batch_size`` samples left over are others in each epoch. Otherwise each sample exactly once, in order.
@@ -46,7 +49,9 @@ class ShardReader(Reader):
             raise ValueError(f"{root}: no manifest of super images; give a directory made by 'python -m preprocess'")
         self.root = root
         self.split = manifest.split(split)
-        self.class_to_idx = {name: index for index, name in enumerate(manifest.class_names_of(split))}
+        own = manifest.for_split(split)
+        self.class_to_idx = {name: index for index, name in enumerate(own.class_names)}
+        self.multi_label, self._num_classes = own.multi_label, len(own.class_names)
         self.is_training = is_training
         self.batch_size = batch_size
         self.seed = seed
@@ -66,9 +71,10 @@ class ShardReader(Reader):
         """Samples that this rank will see in an epoch, over all its loader workers."""
         return self._num_rank_samples
 
-    def __iter__(self) -> Iterator[tuple[Image.Image, int]]:
+    def __iter__(self) -> Iterator[tuple[Image.Image, int | np.ndarray]]:
         for sample, path in self._samples():
-            yield decode_image(sample, path), sample.label
+            target = multi_hot(sample, self._num_classes, path) if self.multi_label else sample.label
+            yield decode_image(sample, path), target
 
     def _filename(self, index: int, basename: bool = False, absolute: bool = False) -> str:
         raise NotImplementedError("samples are streamed in order; use filenames()")
