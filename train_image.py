@@ -35,6 +35,7 @@ from training.grid import find_super_images, fit_to_grid
 from training.loop import Run, train_epoch, validate
 from training.machine import start_machine
 from training.model import build_loss, build_model, build_optimizer, build_schedule, prepare_model, replicate
+from training.multi_label import fit_to_labels
 
 _log = logging.getLogger("train_image")
 
@@ -47,9 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         start_logging()
         check_values(args)
         manifest = find_super_images(args, explicit)
-        if manifest is not None:
-            args = adapt(args, explicit, manifest)
-        run(build(args, manifest))
+        run(build(adapt(args, explicit, manifest), manifest))
     except (ValueError, OSError) as error:
         print(f"train_image: {one_line(error)}", file=sys.stderr)
         return 2
@@ -63,10 +62,11 @@ def start_logging() -> None:
     logging.getLogger("timm").setLevel(logging.WARNING)
 
 
-def adapt(args: argparse.Namespace, explicit: set[str], manifest: Manifest) -> argparse.Namespace:
-    """The flags for super images; says what differs from timm's defaults."""
-    args, notes = fit_to_grid(args, explicit, manifest)
-    for note in notes:
+def adapt(args: argparse.Namespace, explicit: set[str], manifest: Manifest | None) -> argparse.Namespace:
+    """The flags for super images and for several labels a sample; says what differs from timm's defaults."""
+    args, notes = (args, []) if manifest is None else fit_to_grid(args, explicit, manifest)
+    args, notes_on_labels = fit_to_labels(args, explicit, manifest)
+    for note in notes + notes_on_labels:
         _log.info(note)
     return args
 
@@ -118,6 +118,7 @@ def build(args: argparse.Namespace, manifest: Manifest | None) -> Run:
         board=open_board(directory) if args.log_tensorboard and machine.rank == 0 else None,
         start_epoch=start_epoch,
         num_epochs=num_epochs,
+        multi_label=manifest is not None and manifest.multi_label,
     )
 
 
@@ -153,9 +154,10 @@ def run_epoch(experiment: Run, epoch: int) -> None:
     if experiment.scheduler is not None:
         experiment.scheduler.step(epoch + 1, seen[args.eval_metric])
     if experiment.saver is not None:
+        metrics = "  ".join(f"{name} {value:.2f}" for name, value in seen.items() if name != "loss")
         _log.info(
             f"epoch {epoch + 1}/{experiment.num_epochs}  loss {trained['loss']:.4f}  val loss {seen['loss']:.4f}  "
-            f"top1 {seen['top1']:.2f}  top5 {seen['top5']:.2f}  lr {rate:.2e}  {time.perf_counter() - began:.1f} s"
+            f"{metrics}  lr {rate:.2e}  {time.perf_counter() - began:.1f} s"
         )
         record_epoch(experiment, epoch, trained, seen, rate)
 

@@ -3,7 +3,14 @@
 import argparse
 from functools import partial
 
-from timm.data import FastCollateMixup, IterableImageDataset, create_dataset, create_loader, resolve_data_config
+from timm.data import (
+    FastCollateMixup,
+    IterableImageDataset,
+    MultiLabelTarget,
+    create_dataset,
+    create_loader,
+    resolve_data_config,
+)
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -11,6 +18,7 @@ from shards.format import Manifest
 from shards.timm_reader import ShardReader
 from training.cutmix import TileMixup, cuts
 from training.machine import Machine
+from training.multi_label import check_split_labels
 
 
 def build_loaders(args: argparse.Namespace, machine: Machine, model: nn.Module, manifest: Manifest | None):
@@ -71,9 +79,12 @@ def open_split(args: argparse.Namespace, manifest: Manifest | None, *, training:
     common |= {"batch_size": batch_size, "seed": args.seed}
     if manifest is not None and not args.dataset:
         reader = ShardReader(args.data_dir, shuffle_size=args.shuffle_size, **common)
+        check_split_labels(reader, manifest)
         return IterableImageDataset(args.data_dir, reader=reader)
     if args.dataset.startswith("wds/"):
         common |= {"sample_shuffle_size": args.shuffle_size, "sample_initial_size": args.shuffle_size}
+    if manifest is not None and manifest.multi_label:
+        common |= {"target_key": "labels", "target_transform": MultiLabelTarget(len(manifest.class_names))}
     try:
         return create_dataset(args.dataset, root=args.data_dir, class_map=args.class_map, **common)
     except (RuntimeError, AssertionError) as error:
@@ -98,4 +109,5 @@ def build_mixup(args: argparse.Namespace, num_classes: int, manifest: Manifest |
         mode=args.mixup_mode,
         label_smoothing=args.smoothing,
         num_classes=num_classes,
+        multi_label=manifest is not None and manifest.multi_label,
     )

@@ -125,7 +125,10 @@ FLAGS = (
     Flag("--output", str, "", "directory of all experiments (./output/train)"),
     Flag("--experiment", str, "", "name of this one's directory; date and model by default"),
     Flag(
-        *("--eval-metric", str, "top1", "what the best checkpoint is best in; map: of several labels a sample"),
+        "--eval-metric",
+        str,
+        "top1",
+        "what the best checkpoint is best in; map, for several labels a sample",
         {"choices": ("top1", "top5", "map", "loss")},
     ),
     Flag("--log-tensorboard", bool, False, "also write TensorBoard events (needs the tensorboard package)"),

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import logging
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from timm import utils
 from timm.models import model_parameters
 from timm.scheduler.scheduler import Scheduler
+from timm.task import MultiLabelClassificationEvaluator
 from torch import distributed, nn
 
 from training.machine import Machine
@@ -38,6 +40,7 @@ class Run:
     board: object | None
     start_epoch: int
     num_epochs: int
+    multi_label: bool = False
 
     @property
     def updates_per_epoch(self) -> int:
@@ -124,13 +127,29 @@ def finish_update(experiment: Run, num_updates: int) -> None:
 
 @torch.no_grad()
 def validate(experiment: Run) -> dict[str, float]:
-    """Loss, top-1 and top-5 in percent. Ranks may hold different numbers of samples: they meet once, at the end."""
+    """Loss, and top-1 and top-5, or mAP of several labels a sample, in percent.
+
+    Ranks may hold different numbers of samples: they meet once, at the end.
+    """
+    seen = _mean_average_precision(experiment) if experiment.multi_label else _accuracy(experiment)
+    if seen is None:
+        raise ValueError(f"--val-split {experiment.args.val_split}: no samples")
+    return seen
+
+
+def _predictions(experiment: Run) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """(logits, targets) of each validation batch."""
     model = experiment.validated
     model.eval()
-    rows = [torch.zeros(4, device=experiment.machine.device)]
     for images, targets in experiment.validation_loader:
         with autocast(experiment):
             logits = model(images)
+        yield logits, targets
+
+
+def _accuracy(experiment: Run) -> dict[str, float] | None:
+    rows = [torch.zeros(4, device=experiment.machine.device)]
+    for logits, targets in _predictions(experiment):
         loss = nn.functional.cross_entropy(logits.float(), targets)
         top1, top5 = utils.accuracy(logits, targets, topk=(1, 5))
         rows.append(torch.stack([loss, top1, top5, torch.ones_like(loss)]) * len(targets))
@@ -138,6 +157,20 @@ def validate(experiment: Run) -> dict[str, float]:
     if experiment.machine.distributed:
         distributed.all_reduce(sums)
     loss, top1, top5, count = sums.tolist()
-    if count == 0:
-        raise ValueError(f"--val-split {experiment.args.val_split}: no samples")
-    return {"loss": loss / count, "top1": top1 / count, "top5": top5 / count}
+    return {"loss": loss / count, "top1": top1 / count, "top5": top5 / count} if count else None
+
+
+def _mean_average_precision(experiment: Run) -> dict[str, float] | None:
+    """Over the classes that have positives, as Charades_v1_classify.m has it (Sigurdsson et al., ECCV 2016)."""
+    machine = experiment.machine
+    evaluator = MultiLabelClassificationEvaluator(machine.device)
+    present = torch.zeros(experiment.args.num_classes, device=machine.device)
+    for logits, targets in _predictions(experiment):
+        evaluator.update(logits, targets)
+        present = torch.maximum(present, targets.amax(0))
+    seen = evaluator.compute(distributed=machine.distributed)
+    if machine.distributed:
+        distributed.all_reduce(present, distributed.ReduceOp.MAX)
+    share = present.mean().item()
+    # timm counts a class without positives as 0 and divides by all.
+    return {"loss": seen["loss"], "map": seen["map"] / share} if share else None

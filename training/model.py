@@ -94,6 +94,7 @@ def build_loss(args: argparse.Namespace) -> nn.Module:
             target_threshold=args.bce_target_thresh,
             sum_classes=args.bce_sum,
             pos_weight=args.bce_pos_weight,
+            smooth_dense=True,  # of multi-hot targets; those that mixup makes are smooth already
         )
     if mixes(args):
         return SoftTargetCrossEntropy()
