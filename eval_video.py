@@ -4,6 +4,10 @@
 
 Writes results.json, predictions.csv and confusion.png, and prints a table. ``--order reverse`` and ``random`` lay the
 tiles out in another order, to see what the classifier owes to time. Run again with the same inputs, it finds them done.
+
+Where videos have several labels, the score of a class is the sigmoid of its logit, in place of the softmax: ``--average
+logits`` takes that of the mean logits of a video's views, ``probabilities`` the mean of the views' own sigmoids. The
+metric is mAP, and average_precision.png takes the place of confusion.png.
 """
 
 import argparse
@@ -24,12 +28,12 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from tqdm import tqdm
 
 from evaluation.orders import ORDERS, other_order
-from evaluation.report import CONFUSION, PREDICTIONS, report_one_label, table
-from evaluation.views import AVERAGES, average_views, check_views
+from evaluation.report import file_names, report_one_label, report_several_labels, table
+from evaluation.views import AVERAGES, average_views, check_views, sigmoid, softmax
 from shards.allocator import keep_freed_memory
 from shards.format import Manifest, read_manifest, view_split
 from shards.layouts import reorder
-from shards.read import decode_array, iter_samples
+from shards.read import decode_array, iter_samples, multi_hot
 from shards.storage import join, write_whole
 from training.checkpoint import Trained, load_trained
 from training.command_line import Flag, one_line, parse_flags
@@ -88,7 +92,7 @@ def build(args: argparse.Namespace) -> tuple[Manifest, Trained, torch.device]:
 def run(args: argparse.Namespace, manifest: Manifest, trained: Trained, device: torch.device) -> dict:
     """The results, computed and written unless the same ones are there."""
     output, inputs = Path(args.output), describe_inputs(args, manifest, trained)
-    done = find_results(output, inputs)
+    done = find_results(output, inputs, multi_label=manifest.multi_label)
     if done is not None:
         _log.info(f"already evaluated: {output / RESULTS}")
         return done
@@ -121,9 +125,9 @@ def describe_inputs(args: argparse.Namespace, manifest: Manifest, trained: Train
     }
 
 
-def find_results(output: Path, inputs: dict) -> dict | None:
+def find_results(output: Path, inputs: dict, *, multi_label: bool) -> dict | None:
     """The results of these inputs if they are all there."""
-    if not all((output / name).exists() for name in (RESULTS, PREDICTIONS, CONFUSION)):
+    if not all((output / name).exists() for name in (RESULTS, *file_names(multi_label=multi_label))):
         return None
     results = json.loads((output / RESULTS).read_text())
     if {name: results.get(name) for name in inputs} == inputs:
@@ -145,25 +149,30 @@ def expected_views(manifest: Manifest, split: str) -> list[int]:
 
 
 class Views(IterableDataset):
-    """Every sample of a split once: (image float (3, H, W), label, video key, view). Workers share the shards."""
+    """Every sample of a split once: (image float (3, H, W), label, video key, view). Workers share the shards.
+
+    A label is an int, or multi-hot float32 (C,) where samples have several.
+    """
 
     def __init__(self, root: str, manifest: Manifest, split: str, *, trained: Trained, order: str, seed: int):
         chosen = manifest.split(split)
         self.files = [(join(root, name), count) for name, count in zip(chosen.filenames, chosen.shard_lengths)]
         self.num_samples, self.alt_label = chosen.num_samples, chosen.alt_label
+        self.multi_label, self.num_classes = manifest.multi_label, len(manifest.class_names)
         self.layout, self.order, self.seed = manifest.layout, order, seed
         self.transform = create_transform(**resolve_data_config(vars(trained.args), model=trained.model))
 
     def __len__(self) -> int:
         return self.num_samples
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, int, str, int]]:
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, int | np.ndarray, str, int]]:
         worker = get_worker_info()
         mine = self.files[worker.id :: worker.num_workers] if worker else self.files
         for path, count in mine:
             for sample in iter_samples(path, num_samples=count, alt_label=self.alt_label):
                 image = Image.fromarray(self._ordered(decode_array(sample, path), sample.metadata))
-                yield self.transform(image), sample.label, sample.metadata["video"], sample.metadata["view"]
+                label = multi_hot(sample, self.num_classes, path) if self.multi_label else sample.label
+                yield self.transform(image), label, sample.metadata["video"], sample.metadata["view"]
 
     def _ordered(self, image: np.ndarray, metadata: dict) -> np.ndarray:
         if self.order == "normal":
@@ -174,10 +183,15 @@ class Views(IterableDataset):
 
 @dataclass(kw_only=True)
 class Scores:
-    """What was seen of one video: its class, and the logits (C,) of each view."""
+    """What was seen of one video: its class, or C zeros and ones for several, and the logits (C,) of each view."""
 
-    label: int
+    label: int | list[float]
     logits: dict[int, np.ndarray]
+
+    @property
+    def classes(self) -> int | list[int]:
+        """The class, or the list of several."""
+        return self.label if isinstance(self.label, int) else np.flatnonzero(self.label).tolist()
 
 
 @torch.inference_mode()
@@ -197,12 +211,13 @@ def predict(
     return dict(sorted(scored.items()))
 
 
-def _add(scored: dict[str, Scores], video: str, view: int, label: int, logits: np.ndarray) -> None:
+def _add(scored: dict[str, Scores], video: str, view: int, label: int | list[float], logits: np.ndarray) -> None:
     scores = scored.setdefault(video, Scores(label=label, logits={}))
     if view in scores.logits:
         raise ValueError(f"video {video}: view {view} is there twice; run 'python -m shards check' on the data")
     if label != scores.label:
-        raise ValueError(f"video {video}: class {scores.label} in one view, {label} in view {view}; convert it again")
+        seen = Scores(label=label, logits={}).classes
+        raise ValueError(f"video {video}: class {scores.classes} in one view, {seen} in view {view}; convert it again")
     scores.logits[view] = logits
 
 
@@ -210,10 +225,12 @@ def report(
     scored: dict[str, Scores], manifest: Manifest, args: argparse.Namespace, inputs: dict
 ) -> tuple[dict, dict[str, bytes]]:
     """(results, the content of each file by its name)."""
-    probabilities = np.stack([average_views(list(s.logits.values()), args.average) for s in scored.values()])
+    report_labels, squash = (report_several_labels, sigmoid) if manifest.multi_label else (report_one_label, softmax)
+    logits = [list(scores.logits.values()) for scores in scored.values()]
+    probabilities = np.stack([average_views(views, args.average, probabilities=squash) for views in logits])
     labels = np.array([scores.label for scores in scored.values()])
     title = f"{args.split}, order {args.order}"
-    numbers, files = report_one_label(list(scored), labels, probabilities, manifest.class_names, title=title)
+    numbers, files = report_labels(list(scored), labels, probabilities, manifest.class_names, title=title)
     results = {
         **numbers,
         "num_videos": len(scored),

@@ -1,6 +1,6 @@
 """Many views of a video -> one score vector. Pure numpy."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
@@ -14,15 +14,21 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(-1, keepdims=True)
 
 
-def average_views(logits: np.ndarray, average: str) -> np.ndarray:
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Each by itself, in float64."""
+    return np.exp(-np.logaddexp(0, -np.asarray(logits, np.float64)))
+
+
+def average_views(logits: np.ndarray, average: str, *, probabilities: Callable = softmax) -> np.ndarray:
     """Logits (V, C) of one video's views -> probabilities (C,).
 
-    ``logits``: softmax of the mean; ``probabilities``: mean of the softmax. One view: the same.
+    ``logits``: softmax of the mean; ``probabilities``: mean of the softmax. One view: the same. With
+    ``probabilities=sigmoid``, for classes that do not exclude each other, sigmoid takes the place of softmax.
     """
     if average not in AVERAGES:
         raise ValueError(f"average={average!r}: must be one of {', '.join(AVERAGES)}")
     logits = np.asarray(logits, np.float64)
-    return softmax(logits.mean(0)) if average == "logits" else softmax(logits).mean(0)
+    return probabilities(logits.mean(0)) if average == "logits" else probabilities(logits).mean(0)
 
 
 def check_views(seen: Mapping[str, Collection[int]], expected: Collection[int]) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +28,24 @@ def clip(label: int, grid: Layout, rng: np.random.Generator) -> np.ndarray:
     return (noise + light[:, None, None, None]).astype(np.uint8)
 
 
-def sample(video: str, view: int, num_views: int, label: int, grid: Layout, rng: np.random.Generator) -> Sample:
-    order = clip_order(grid, rng)
-    buffer = io.BytesIO()
-    Image.fromarray(lay_out(clip(label, grid, rng), grid, order)).save(buffer, format="png")
+def sample(video: str, view: int, num_views: int, index: int, grid: Layout, rng: np.random.Generator) -> Sample:
+    """A brighter video for an even ``index``, a darker one for an odd."""
+    order, label = clip_order(grid, rng), index % 2
     metadata = {"video": video, "label": label, "view": view, "num_views": num_views, "order": order.tolist()}
-    return Sample(key=sample_key(video, view), image=buffer.getvalue(), extension="png", label=label, metadata=metadata)
+    return encoded(lay_out(clip(label, grid, rng), grid, order), metadata)
 
 
-def write_split(root: Path, split: str, grid: Layout, *, videos: int, views: int, videos_per_shard: int) -> dict:
+def encoded(image: np.ndarray, metadata: dict) -> Sample:
+    """An image uint8 (H, W, 3) and its KEY.json as a sample."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="png")
+    key = sample_key(metadata["video"], metadata["view"])
+    return Sample(key=key, image=buffer.getvalue(), extension="png", label=metadata["label"], metadata=metadata)
+
+
+def write_split(
+    root: Path, split: str, grid: Layout, *, videos: int, views: int, videos_per_shard: int, make_sample: Callable
+) -> dict:
     """The tars of one split, and its entries of the manifest: all views, and each view alone."""
     splits = {}
     for view in range(views):
@@ -46,7 +56,7 @@ def write_split(root: Path, split: str, grid: Layout, *, videos: int, views: int
             with open_shard(root / name) as shard:
                 for index in numbers:
                     rng = np.random.default_rng([index, view, len(split)])
-                    shard.add(sample(f"{split}_{index:03d}", view, views, index % 2, grid, rng))
+                    shard.add(make_sample(f"{split}_{index:03d}", view, views, index, grid, rng))
             files.append((name, len(numbers)))
         splits[view_split(split, view)] = _entry(view_split(split, view), files)
     files = [pair for entry in splits.values() for pair in zip(entry["filenames"], entry["shard_lengths"])]
@@ -63,14 +73,26 @@ def _entry(name: str, files: list[tuple[str, int]]) -> dict:
 
 
 def write_super_images(
-    root: Path, *, train: int = 24, validation: int = 10, views: dict | None = None, grid: Layout | None = None
+    root: Path,
+    *,
+    train: int = 24,
+    validation: int = 10,
+    views: dict | None = None,
+    grid: Layout | None = None,
+    make_sample: Callable = sample,
+    **superimage,
 ) -> Path:
-    """A whole directory; ``train`` and ``validation`` count videos, ``views`` gives the views of each."""
+    """A whole directory; ``train`` and ``validation`` count videos, ``views`` gives the views of each.
+
+    ``make_sample`` is called as ``sample`` is; what else is named goes into the manifest.
+    """
     root.mkdir(parents=True, exist_ok=True)
     grid, views = grid or layout(), views or {"train": 1, "validation": 3}
-    splits = write_split(root, "train", grid, videos=train, views=views["train"], videos_per_shard=8)
-    splits |= write_split(root, "validation", grid, videos=validation, views=views["validation"], videos_per_shard=4)
-    superimage = {
+    splits = {}
+    for split, videos, videos_per_shard in (("train", train, 8), ("validation", validation, 4)):
+        counts = {"videos": videos, "views": views[split], "videos_per_shard": videos_per_shard}
+        splits |= write_split(root, split, grid, **counts, make_sample=make_sample)
+    manifest = {
         "format_version": 1,
         "layout": grid.to_dict(),
         "image_size": list(grid.image_size),
@@ -81,6 +103,7 @@ def write_super_images(
         "std": [0.229, 0.224, 0.225],
         "digest": f"test-{grid.name}-{train}",
         "versions": {},
+        **superimage,
     }
-    (root / "_info.json").write_text(json.dumps({"splits": splits, "superimage": superimage}))
+    (root / "_info.json").write_text(json.dumps({"splits": splits, "superimage": manifest}))
     return root
