@@ -12,8 +12,8 @@ from timm.utils import accuracy
 
 from evaluation.metrics import confusion_matrix, mean_class_accuracy, top_k_accuracy
 from evaluation.orders import ORDERS, other_order
-from evaluation.plots import confusion_png
-from evaluation.views import average_views, check_views, softmax
+from evaluation.plots import average_precision_png, confusion_png
+from evaluation.views import average_views, check_views, sigmoid, softmax
 from shards.layouts import Layout, clip_order, reorder, tile, untile
 
 SCORES = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.6, 0.3, 0.1]])
@@ -89,6 +89,14 @@ def test_the_two_averages_differ_and_agree_on_one_view():
         average_views(logits, "median")
 
 
+def test_classes_that_do_not_exclude_each_other_are_averaged_by_sigmoid():
+    logits = np.array([[4.0, 0.0, -3.0], [0.0, 1.5, 2.0], [-800.0, 800.0, 0.0]])
+    assert np.allclose(sigmoid(logits), torch.from_numpy(logits).sigmoid().numpy(), atol=1e-15)
+    mean = average_views(logits[:2], "logits", probabilities=sigmoid)
+    assert np.allclose(mean, 1 / (1 + np.exp([-2.0, -0.75, 0.5])))
+    assert np.allclose(average_views(logits, "probabilities", probabilities=sigmoid), sigmoid(logits).mean(0))
+
+
 def test_views_that_are_missing_are_named():
     check_views({"a": [0, 1, 2], "b": [2, 0, 1]}, range(3))
     with pytest.raises(ValueError, match=r"1 of 2 videos do not have views \[0, 1, 2\]: b has \[0, 2\]"):
@@ -133,3 +141,20 @@ def test_a_confusion_plot_is_an_image_and_the_same_bytes_each_time(num_classes):
         assert min(image.size) >= 400
         assert len(image.convert("RGB").getcolors(1 << 24)) > 10
     assert content == confusion_png(matrix, names, "title")
+
+
+@pytest.mark.parametrize("num_classes", [1, 5, 157, 400])
+def test_a_plot_of_average_precisions_is_as_high_as_its_classes_and_the_same_bytes_each_time(num_classes):
+    each = np.linspace(0, 100, num_classes)
+    names = [f"class {index}" for index in range(num_classes)]
+    content = average_precision_png(each, names, "title")
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.format == "PNG"
+        assert 400 <= image.height <= 6600
+        assert image.height > 15 * min(num_classes, 320)
+    assert content == average_precision_png(each, names, "title")
+
+
+def test_a_class_without_positives_has_no_bar():
+    with_it = average_precision_png(np.array([50.0, np.nan, 20.0]), ["a", "never", "b"], "title")
+    assert with_it == average_precision_png(np.array([50.0, 20.0]), ["a", "b"], "title")
