@@ -34,7 +34,7 @@ from shards.allocator import keep_freed_memory
 from shards.format import Manifest, read_manifest, view_split
 from shards.layouts import reorder
 from shards.read import decode_array, iter_samples, multi_hot
-from shards.storage import join, write_whole
+from shards.storage import join, local_path, write_whole
 from training.checkpoint import Trained, load_trained
 from training.command_line import Flag, one_line, parse_flags
 from training.machine import pick_device
@@ -91,7 +91,7 @@ def build(args: argparse.Namespace) -> tuple[Manifest, Trained, torch.device]:
 
 def run(args: argparse.Namespace, manifest: Manifest, trained: Trained, device: torch.device) -> dict:
     """The results, computed and written unless the same ones are there."""
-    output, inputs = Path(args.output), describe_inputs(args, manifest, trained)
+    output, inputs = local_path(args.output), describe_inputs(args, manifest, trained)
     done = find_results(output, inputs, multi_label=manifest.multi_label)
     if done is not None:
         _log.info(f"already evaluated: {output / RESULTS}")

@@ -221,6 +221,7 @@ def test_another_size_or_model_or_file_is_refused(run, data, tmp_path, capsys):
     broken.write_bytes(b"")
     assert "not a checkpoint" in refused(capsys, broken, data, out)
     assert "--order" in refused(capsys, run, data, out, "--order", "sideways")
+    assert "s3://bucket/eval: only a local path" in refused(capsys, run, data, "s3://bucket/eval")
 
 
 def test_a_checkpoint_that_holds_code_is_not_run(data, tmp_path, capsys):
