@@ -23,6 +23,7 @@ from timm.utils import load_checkpoint_metadata
 import eval_video
 import train_image
 from evaluation.metrics import average_precisions, mean_average_precision
+from preprocess.config import load_config
 from shards.check import check_directory
 from shards.format import RECORDS_DIR
 from shards.read import ShardError
@@ -30,9 +31,9 @@ from shards.records import Record, Tar
 from shards.timm_reader import ShardReader
 from training.command_line import parse_flags
 from training.data import build_mixup, open_split
-from training.flags import FLAGS
+from training.flags import FLAGS, check_values
 from training.grid import find_super_images
-from training.model import build_loss
+from training.model import build_loss, build_model
 
 ROOT = Path(__file__).resolve().parents[1]
 VIDEOS, VIEWS = 14, 3
@@ -361,3 +362,29 @@ def test_check_reads_every_label(tmp_path):
 def tar(path):
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Tar(name=path.name, sha256=digest, bytes=path.stat().st_size, samples=8)
+
+
+@pytest.mark.parametrize(
+    ("train", "preprocess", "classes"),
+    [("charades_b14_16f", "charades_stam", 157), ("multi_moments_b12_16f", "multi_moments", 313)],
+)
+def test_a_configuration_takes_what_the_one_of_its_data_set_makes(train, preprocess, classes):
+    """On the meta device: a step of training at full size, of one sample."""
+    path = ROOT / f"configs/train/{train}.yaml"
+    assert f"train_image.py --config configs/train/{path.name} " in path.read_text()
+    assert f"configs/preprocess/{preprocess}.yaml makes them" in path.read_text()
+    (layout,) = load_config(ROOT / f"configs/preprocess/{preprocess}.yaml").layouts.values()
+    args, _ = parse_flags(FLAGS, ["--config", str(path), "--data-dir", "DIR"], prog="test")
+    check_values(args)
+    args.pretrained, args.input_size, args.num_classes = False, [3, *layout.image_size], classes
+    args.bce_loss = True  # which the manifest sets
+    with torch.device("meta"):
+        model = build_model(args).train()
+        assert model.default_cfg["input_size"] == tuple(args.input_size)
+        build_loss(args)(model(torch.empty(1, *args.input_size)), torch.empty(1, classes)).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_the_configuration_of_an_evaluation(unsure, data, tmp_path):
+    config = ["--config", str(ROOT / "configs/eval/multi_label.yaml")]
+    assert evaluate(unsure, data, tmp_path, *config)["average"] == "probabilities"
