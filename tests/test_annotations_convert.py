@@ -1,6 +1,7 @@
 """From official lists to shards that timm trains on: frame folders, mirror labels, sub-sets, several labels."""
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from PIL import Image
 from timm.data import MultiLabelTarget, create_dataset, create_loader
 from timm.task import MultiLabelClassificationEvaluator
 
+import eval_video
+import train_image
 from preprocess.__main__ import main
 from preprocess.config import config_from
 from preprocess.convert import convert_video
@@ -235,6 +238,29 @@ def test_timm_trains_on_several_labels_and_tells_the_mean_average_precision(seve
             torch.nn.functional.binary_cross_entropy_with_logits(model(images), targets).backward()
             optimizer.step()
     assert mean_average_precision() > max(before, 95)
+
+
+def test_our_scripts_train_and_evaluate_on_several_labels(several_labels, tmp_path, monkeypatch):
+    monkeypatch.setattr(logging.root, "handlers", [])  # theirs would outlive the stream that pytest gives them
+    flags = ["--model", "test_resnet", "--batch-size", "7", "--workers", "0", "--warmup-epochs", "0", "--device", "cpu"]
+    flags += ["--opt", "adamw", "--lr", "0.01", "--epochs", "12", "--smoothing", "0", "--output", str(tmp_path)]
+    assert train_image.main(["--data-dir", str(several_labels), *flags, "--experiment", "run"]) == 0
+    flags = [
+        "--checkpoint",
+        str(tmp_path / "run" / "last.pth.tar"),
+        "--output",
+        str(tmp_path / "eval"),
+        "--workers",
+        "0",
+    ]
+    assert eval_video.main(["--data-dir", str(several_labels), *flags, "--device", "cpu"]) == 0
+    results = json.loads((tmp_path / "eval" / "results.json").read_text())
+    assert results["mAP"] > 95
+    assert [(entry["name"], entry["num_videos"]) for entry in results["classes"]] == [
+        ("red", 8),
+        ("green", 8),
+        ("blue", 8),
+    ]
 
 
 def test_several_labels_are_those_of_the_list(several_labels):
