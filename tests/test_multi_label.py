@@ -1,6 +1,5 @@
-"""Data sets with several labels a sample, from the shards through training to evaluation."""
+"""Data sets with several labels a sample: their targets, and training on them."""
 
-import csv
 import hashlib
 import json
 import logging
@@ -14,15 +13,13 @@ import numpy as np
 import pytest
 import torch
 from multi_label_images import COLOURS, labels_of, sample, write_multi_label_images
-from PIL import Image
-from timm import create_model
-from timm.data import MultiLabelTarget, create_dataset, create_loader
+from multi_label_runs import SMALL, VIDEOS, VIEWS, command, logits_and_targets, rows, timms_loader, trained, unsure
+from timm.data import create_loader
 from timm.loss import create_classification_loss
 from timm.utils import load_checkpoint_metadata
 
-import eval_video
 import train_image
-from evaluation.metrics import average_precisions, mean_average_precision
+from evaluation.metrics import mean_average_precision
 from preprocess.config import load_config
 from shards.check import check_directory
 from shards.format import RECORDS_DIR
@@ -36,9 +33,6 @@ from training.grid import find_super_images
 from training.model import build_loss, build_model
 
 ROOT = Path(__file__).resolve().parents[1]
-VIDEOS, VIEWS = 14, 3
-SMALL = ["--model", "test_resnet", "--batch-size", "8", "--workers", "0", "--warmup-epochs", "0", "--smoothing", "0"]
-SMALL += ["--opt", "adamw", "--lr", "0.01", "--device", "cpu", "--epochs", "6"]
 
 
 @pytest.fixture(autouse=True)
@@ -59,48 +53,19 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    return trained(data, tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def unsure_run(data, tmp_path_factory):
+    return unsure(data, tmp_path_factory.mktemp("unsure"))
+
+
+@pytest.fixture(scope="module")
 def one_label(tmp_path_factory):
     """The same tars; the manifest says that the first label of each is all that counts."""
     return write_multi_label_images(tmp_path_factory.mktemp("one"), multi_label=False)
-
-
-def command(data, output, *flags, experiment="run"):
-    return [*SMALL, "--data-dir", str(data), "--output", str(output), "--experiment", experiment, *flags]
-
-
-@pytest.fixture(scope="module")
-def run(data, tmp_path_factory):
-    output = tmp_path_factory.mktemp("runs")
-    assert train_image.main(command(data, output)) == 0
-    return output / "run"
-
-
-@pytest.fixture(scope="module")
-def unsure(data, tmp_path_factory):
-    """A run that has learnt little, so that its metric is no round number."""
-    output = tmp_path_factory.mktemp("unsure")
-    assert train_image.main(command(data, output, "--epochs", "1", "--lr", "0.0003")) == 0
-    return output / "run"
-
-
-def rows(directory):
-    with open(directory / "summary.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def timms_loader(data, split):
-    """timm's own reader, data set and loader, as its train.py has them with ``--target-key labels``."""
-    options = {"target_key": "labels", "target_transform": MultiLabelTarget(len(COLOURS))}
-    dataset = create_dataset("wds/any", root=str(data), split=split, batch_size=4, **options)
-    return create_loader(dataset, (3, 48, 48), 4, num_workers=0, crop_pct=1.0, device=torch.device("cpu"))
-
-
-def logits_and_targets(run, data, split):
-    """What the trained model says of a split by timm's model, weights, reader and loader alone."""
-    model = create_model("test_resnet", num_classes=len(COLOURS), checkpoint_path=str(run / "last.pth.tar")).eval()
-    with torch.no_grad():
-        pairs = [(model(images), targets) for images, targets in timms_loader(data, split)]
-    return [torch.cat(tensors).numpy() for tensors in zip(*pairs)]
 
 
 def parsed(data, *flags):
@@ -155,8 +120,8 @@ def test_it_learns_and_tells_the_mean_average_precision(run, data):
     assert best["metric"] == max(float(row["eval_map"]) for row in summary)
 
 
-def test_validation_is_the_metric_of_the_models_own_logits(run, unsure, data):
-    for directory in (run, unsure):
+def test_validation_is_the_metric_of_the_models_own_logits(run, unsure_run, data):
+    for directory in (run, unsure_run):
         logits, targets = logits_and_targets(directory, data, "validation")
         seen = rows(directory)[-1]
         assert float(seen["eval_map"]) == pytest.approx(mean_average_precision(logits, targets), abs=1e-3)
@@ -285,66 +250,6 @@ def test_a_checkpoint_says_which_classes_and_labels_it_learnt(run):
     assert (kept["multi_label"], kept["class_names"]) == (True, list(COLOURS))
 
 
-def evaluate(run, data, output, *flags) -> dict:
-    flags = ["--checkpoint", str(run / "last.pth.tar"), "--data-dir", str(data), "--output", str(output), *flags]
-    assert eval_video.main([*flags, "--device", "cpu", "--workers", "0"]) == 0
-    return json.loads((output / "results.json").read_text())
-
-
-@pytest.mark.parametrize("average", ["logits", "probabilities"])
-def test_an_evaluation_is_the_metric_of_the_averaged_views(unsure, data, tmp_path, capsys, average):
-    results = evaluate(unsure, data, tmp_path, "--average", average)
-    views = [logits_and_targets(unsure, data, f"validation_v{view:02d}") for view in range(VIEWS)]
-    logits, targets = torch.tensor(np.stack([view[0] for view in views])).double(), views[0][1]
-    scores = (logits.mean(0).sigmoid() if average == "logits" else logits.sigmoid().mean(0)).numpy()
-    assert results["mAP"] == pytest.approx(mean_average_precision(scores, targets))
-    assert results["mAP"] < 99
-    each = average_precisions(scores, targets)
-    assert [entry["name"] for entry in results["classes"]] == list(COLOURS)
-    assert [entry["num_videos"] for entry in results["classes"]] == targets.sum(0).tolist()
-    assert [entry["average_precision"] for entry in results["classes"][:3]] == pytest.approx(each[:3].tolist())
-    assert results["classes"][3]["average_precision"] is None
-    assert np.isnan(each[3])
-    assert (results["num_videos"], results["views_per_video"]) == (VIDEOS, VIEWS)
-    header, numbers = (line.split() for line in capsys.readouterr().out.splitlines())
-    assert header == ["split", "order", "num_videos", "views_per_video", "mAP"]
-    assert numbers[-1] == f"{results['mAP']:.2f}"
-    with open(tmp_path / "predictions.csv", newline="") as file:
-        table = list(csv.DictReader(file))
-    assert [row["labels"] for row in table] == ["; ".join(map(str, labels_of(index))) for index in range(VIDEOS)]
-    assert table[2]["label_names"] == "red; green"
-    for row, video in zip(table, scores):
-        best = [int(label) for label in row["predicted"].split("; ")]
-        assert best == np.argsort(-video).tolist()
-        assert [float(value) for value in row["probabilities"].split("; ")] == pytest.approx(video[best], abs=2e-6)
-
-
-def test_an_evaluation_is_found_done_without_a_confusion_matrix(run, data, tmp_path, caplog):
-    first = evaluate(run, data, tmp_path)
-    assert first["mAP"] > 95
-    assert {path.name for path in tmp_path.iterdir()} == {"results.json", "predictions.csv", "average_precision.png"}
-    with Image.open(tmp_path / "average_precision.png") as image:
-        assert image.format == "PNG"
-    before = (tmp_path / "results.json").stat().st_mtime_ns
-    assert evaluate(run, data, tmp_path) == first
-    assert "already evaluated" in caplog.text
-    assert (tmp_path / "results.json").stat().st_mtime_ns == before
-    (tmp_path / "average_precision.png").unlink()
-    assert evaluate(run, data, tmp_path) == first
-    assert (tmp_path / "average_precision.png").exists()
-
-
-def test_a_video_with_other_labels_in_another_view_is_refused(run, tmp_path, capsys):
-    data = write_multi_label_images(tmp_path / "data", train=8, make_sample=other_in_the_last_view)
-    flags = ["--checkpoint", str(run / "last.pth.tar"), "--data-dir", str(data), "--output", str(tmp_path / "out")]
-    assert eval_video.main([*flags, "--device", "cpu", "--workers", "0"]) == 2
-    assert "video validation_000: class [0] in one view, [1] in view 2; convert it again" in capsys.readouterr().err
-
-
-def other_in_the_last_view(video, view, num_views, index, *rest):
-    return sample(video, view, num_views, index + (view == 2), *rest)
-
-
 def test_check_reads_every_label(tmp_path):
     """A label outside the classes that is not the first."""
     data = write_multi_label_images(tmp_path, train=8, validation=4)
@@ -383,8 +288,3 @@ def test_a_configuration_takes_what_the_one_of_its_data_set_makes(train, preproc
         assert model.default_cfg["input_size"] == tuple(args.input_size)
         build_loss(args)(model(torch.empty(1, *args.input_size)), torch.empty(1, classes)).backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
-
-
-def test_the_configuration_of_an_evaluation(unsure, data, tmp_path):
-    config = ["--config", str(ROOT / "configs/eval/multi_label.yaml")]
-    assert evaluate(unsure, data, tmp_path, *config)["average"] == "probabilities"
