@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -158,7 +159,7 @@ def refused(capsys, run, data, output, *flags) -> str:
     assert evaluate(run, data, output, *flags) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("eval_video:")]
     assert len(lines) == 1
-    assert not output.exists()
+    assert not Path(output).exists()
     return lines[0]
 
 
