@@ -161,7 +161,7 @@ def _accuracy(experiment: Run) -> dict[str, float] | None:
 
 
 def _mean_average_precision(experiment: Run) -> dict[str, float] | None:
-    """Over the classes that have positives; average precision as in Charades_v1_classify.m (Sigurdsson et al., 2016)."""
+    """Over the classes that have positives; of each as Charades_v1_classify.m has it (Sigurdsson et al., ECCV 2016)."""
     machine = experiment.machine
     evaluator = MultiLabelClassificationEvaluator(machine.device)
     present = torch.zeros(experiment.args.num_classes, device=machine.device)
