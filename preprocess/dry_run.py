@@ -62,6 +62,8 @@ def _training(prepared: Prepared, cost: Estimate, readers: Readers, shown_output
     videos = {split: size.videos for split, size in cost.splits.items()}
     for warning in warnings({train: tars[train]}, videos, config, readers):
         yield f"warning: {warning}"
+    if prepared.job.multi_label:
+        yield "several labels a video: train_image.py trains on all of them, timm's train.py on the first of each"
     workers = safe_workers([tars[train]], readers)
     for name, layout in config.layouts.items():
         directory = os.path.join(shown_output, name)

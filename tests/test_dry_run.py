@@ -1,5 +1,6 @@
 """The plan before the work: what it promises is compared with what a conversion then does."""
 
+import dataclasses
 import json
 import shlex
 from pathlib import Path
@@ -12,6 +13,7 @@ from timm.data import create_transform
 
 from preprocess.__main__ import main
 from preprocess.config import load_config
+from preprocess.dry_run import describe
 from preprocess.estimate import choose, estimate
 from preprocess.facts import read_facts
 from preprocess.run import prepare
@@ -103,6 +105,16 @@ def test_too_few_shards_are_told_of_with_a_number_that_helps(prepared, video_fol
     remedy = next(word for word in text.split() if word.startswith("samples_per_shard="))
     assert main([*arguments, *flags, "--set", remedy]) == 0
     assert "warning" not in capsys.readouterr().out
+
+
+def test_several_labels_a_video_are_told_of(prepared, cost):
+    of_several = dataclasses.replace(prepared, job=dataclasses.replace(prepared.job, multi_label=True))
+    told, before = (
+        set(describe(of_whom, cost, Readers(ranks=1, workers=2), shown_output="out"))
+        for of_whom in (of_several, prepared)
+    )
+    assert before < told
+    assert [line for line in told - before if "timm's train.py on the first of each" in line] == list(told - before)
 
 
 def timm_command(prepared, layout):
