@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,23 @@ def local_ray() -> Iterator[str]:
     ray.init(address="local", num_cpus=3, include_dashboard=False, object_store_memory=100 << 20, logging_level="error")
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
+
+
+@pytest.fixture
+def as_if_alone() -> Iterator[None]:
+    """For runs of the trainer in this process: one thread, and no handler of one run left to write into the next's.
+
+    Such a handler would write to a stream that pytest has closed.
+    """
+    import torch
+
+    threads, handlers, level = torch.get_num_threads(), list(logging.root.handlers), logging.root.level
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    for handler in set(logging.root.handlers) - set(handlers):
+        logging.root.removeHandler(handler)
+    logging.root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 import subprocess
@@ -33,18 +32,7 @@ from training.grid import find_super_images
 from training.model import build_loss, build_model
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(autouse=True)
-def as_if_alone():
-    """One thread, and no handler of an earlier run that writes to a stream which pytest has closed."""
-    threads, handlers, level = torch.get_num_threads(), list(logging.root.handlers), logging.root.level
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    for handler in set(logging.root.handlers) - set(handlers):
-        logging.root.removeHandler(handler)
-    logging.root.setLevel(level)
+pytestmark = pytest.mark.usefixtures("as_if_alone")
 
 
 @pytest.fixture(scope="module")

@@ -227,6 +227,7 @@ def test_an_object_that_became_shorter_is_an_error(directory, serve, waits):
             stream.read()
 
 
+@pytest.mark.usefixtures("as_if_alone")
 def test_training_and_evaluation_from_a_url_are_those_from_the_disk(tmp_path, serve, capsys):
     """And a bare URL, or one above the layouts, is a user's mistake in one line."""
     data = write_super_images(tmp_path / "data", train=16, validation=6)

@@ -1,7 +1,6 @@
 """Whole runs of the trainer, small ones: what is written, resuming, several processes, bad input."""
 
 import csv
-import logging
 import os
 import shutil
 import signal
@@ -29,23 +28,12 @@ from training.model import build_model, build_schedule, learning_rate
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["--model", "test_resnet", "--batch-size", "8", "--workers", "0", "--warmup-epochs", "0"]
 SMALL += ["--opt", "adamw", "--lr", "0.003", "--device", "cpu"]
+pytestmark = pytest.mark.usefixtures("as_if_alone")
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_super_images(tmp_path_factory.mktemp("data"), train=36, validation=7)
-
-
-@pytest.fixture(autouse=True)
-def as_if_alone():
-    """One thread, and no handler of an earlier run that writes to a stream which pytest has closed."""
-    threads, handlers, level = torch.get_num_threads(), list(logging.root.handlers), logging.root.level
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    for handler in set(logging.root.handlers) - set(handlers):
-        logging.root.removeHandler(handler)
-    logging.root.setLevel(level)
 
 
 def command(data, output, *flags, experiment="run"):
