@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.extract import WAYS, pyav_in_order, version
 from benchmarks.measure import Child, Cost, interleaved, median_cpu_seconds
 from benchmarks.videos import KINDS, make
+from preprocess.sampling import Sampling, indices_for_test
 
 KIND_NAMES = ("a", "b", "c", "d", "d12", "e", "hevc", "av1")
 _NEIGHBOURS = 3
@@ -51,7 +52,7 @@ def _works(child: Child, way: str, path: str) -> bool:
 
 def evenly_spaced(num_frames: int, count: int) -> list[int]:
     """The middles of ``count`` equal segments."""
-    return [num_frames * (2 * part + 1) // (2 * count) for part in range(count)]
+    return indices_for_test(num_frames, count, Sampling()).tolist()
 
 
 def _start(folder: Path) -> tuple[dict[str, Child], dict[str, str]]:

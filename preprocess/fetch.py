@@ -5,12 +5,11 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from urllib.parse import quote
 
 from preprocess.annotations.dataset import Video
 from preprocess.job import HUNG, Job
 from preprocess.video import DecodeError
-from shards.storage import fetch
+from shards.storage import fetch, join
 
 
 @contextlib.contextmanager
@@ -20,7 +19,7 @@ def local_file(job: Job, video: Video, *, deadline: float) -> Iterator[str]:
     if job.videos_url is None or os.path.exists(path):
         yield path
         return
-    url = f"{job.videos_url.rstrip('/')}/{quote(video.path)}"
+    url = str(join(job.videos_url, video.path))
     with tempfile.TemporaryDirectory(prefix="superimage-") as folder:
         # Its suffix, since some containers are told by that; not its name, which may be of any length.
         copy = os.path.join(folder, "video" + os.path.splitext(video.path)[1])

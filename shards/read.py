@@ -3,7 +3,8 @@
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,10 +36,10 @@ def iter_samples(
     count = 0
     try:
         with open_stream(path) as file, _open_tar(file, path) as tar:
-            for key, members in _groups(tar):
+            for key, members in _groups(tar, is_seekable=not is_url(path)):
                 if stop is not None and count >= stop:
                     return
-                if alt_label and json.loads(members["json"])[alt_label] < 0:
+                if alt_label and json.loads(members["json"]())[alt_label] < 0:
                     continue
                 if count >= start:
                     yield _sample(key, members, alt_label)
@@ -59,8 +60,11 @@ def _open_tar(file: BinaryIO, path: str | Path) -> tarfile.TarFile:
     return tarfile.open(fileobj=file, mode="r:")
 
 
-def _groups(tar: tarfile.TarFile) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Consecutive members that share a key: (key, {extension: content})."""
+def _groups(tar: tarfile.TarFile, *, is_seekable: bool) -> Iterator[tuple[str, dict[str, Callable[[], bytes]]]]:
+    """Consecutive members that share a key: (key, {extension: what gives its content}).
+
+    Where the file can go back, only what is asked for is read: most readers begin in the middle of a shard.
+    """
     key, members = None, {}
     for member in tar:
         if not member.isfile():
@@ -70,21 +74,22 @@ def _groups(tar: tarfile.TarFile) -> Iterator[tuple[str, dict[str, bytes]]]:
             yield key, members
             members = {}
         key = name
-        members[extension] = _content(tar, member)
+        read = partial(_content, tar, member)
+        members[extension] = read if is_seekable else partial(bytes, read())
     if key is not None:
         yield key, members
 
 
-def _sample(key: str, members: dict[str, bytes], alt_label: str) -> Sample:
+def _sample(key: str, members: dict[str, Callable[[], bytes]], alt_label: str) -> Sample:
     extension = next((extension for extension in IMAGE_EXTENSIONS if extension in members), None)
     if extension is None:
         raise ValueError(f"sample {key!r} has no image, only {', '.join(sorted(members))}")
-    metadata = json.loads(members["json"])
+    metadata = json.loads(members["json"]())
     return Sample(
         key=key,
-        image=members[extension],
+        image=members[extension](),
         extension=extension,
-        label=metadata[alt_label] if alt_label else int(members["cls"]),
+        label=metadata[alt_label] if alt_label else int(members["cls"]()),
         metadata=metadata,
     )
 
