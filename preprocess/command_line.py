@@ -1,12 +1,13 @@
 """The flags of ``python -m preprocess``, and what they mean together."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from preprocess.cores import available_cores
 
 PROGRESS_KINDS = ("auto", "bar", "lines", "json", "none")
 
@@ -57,7 +58,10 @@ def _parser() -> argparse.ArgumentParser:
 def _add_running(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("where it runs, and what it tells")
     group.add_argument(
-        "--workers", type=int, metavar="N", help="processes (default: all cores of this machine, or of the cluster)"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="number of worker processes (default: all cores that this process may use, or all of the cluster)",
     )
     group.add_argument(
         "--ray-address", metavar="ADDRESS", help="join this Ray cluster (auto: the one this machine is in)"
@@ -106,7 +110,7 @@ def workers_of(args: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(
             "--runtime-env means nothing without --ray-address: workers on this machine run as this command"
         )
-    count = args.workers if args.workers or args.ray_address else os.cpu_count()
+    count = args.workers if args.workers or args.ray_address else available_cores()
     return {"count": count, "address": args.ray_address, "runtime_env": _runtime_env(args.runtime_env)}
 
 

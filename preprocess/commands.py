@@ -47,7 +47,7 @@ def convert(args: argparse.Namespace) -> int:
     workers = Workers(**workers_of(args))
     prepared = _prepare(args)
     summary = run(prepared, workers=workers, progress=args.progress, retry_failed=args.retry_failed)
-    page = write_report(prepared)
+    page = _try_to_write_report(prepared)
     _tell_failures(summary)
     if args.progress == "json":
         tell("end", complete=summary.complete, videos=summary.num_videos, reasons=dict(summary.reasons()))
@@ -63,6 +63,16 @@ def convert(args: argparse.Namespace) -> int:
         print(Path(args.output) / layout)
     print(f"report: {page}")
     return 0
+
+
+def _try_to_write_report(prepared: Prepared) -> str:
+    """Where the report is, or why there is none: the shards are whole without it."""
+    try:
+        return str(write_report(prepared))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        print(f"warning: the report could not be written ({reason}); the shards do not need it", file=sys.stderr)
+        return "none, see the warning"
 
 
 def report(args: argparse.Namespace) -> int:

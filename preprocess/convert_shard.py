@@ -1,6 +1,7 @@
 """One planned shard: its videos through the sandbox into tars, facts and records. Knows no Ray."""
 
 import contextlib
+import dataclasses
 import platform
 import time
 from collections import Counter, defaultdict
@@ -10,13 +11,13 @@ from pathlib import Path
 
 from preprocess.annotations.dataset import Video
 from preprocess.facts import ShardFacts, VideoFacts, facts_of
-from preprocess.job import Converted, Job, UnfitMachineError
+from preprocess.job import UNEXPECTED, Converted, Job, RenderedSample, UnfitMachineError
 from preprocess.plan import PlannedShard
 from preprocess.sandbox import Sandbox
 from shards.format import RECORDS_DIR, shard_name
 from shards.records import Failure, Record, Tar
 from shards.storage import remove_partial_files
-from shards.write import ShardWriter, open_shard
+from shards.write import Member, ShardWriter, members_of, open_shard
 
 _SECONDS_BETWEEN_STATES = 1.0
 
@@ -79,12 +80,27 @@ class _OpenShard:
         return self._stack.__exit__(*exception)
 
     def add(self, video: Video, converted: Converted) -> None:
-        self._videos.append(facts_of(video, converted))
-        if converted.failure:
-            self.failures.append(converted.failure)
-        for item in converted.samples:
-            self._writers[item.layout, item.view].add(item.sample)
+        """Write a video's samples. A sample that no tar can hold fails its video, and not the job."""
+        members, failure = [], converted.failure
+        if failure is None:
+            try:
+                members = self._members(converted)
+            except (ValueError, TypeError) as error:
+                detail = f"its samples cannot be written: {error}"
+                failure = Failure(video=video.key, path=video.path, reason=UNEXPECTED, detail=detail)
+        self._videos.append(facts_of(video, dataclasses.replace(converted, failure=failure)))
+        if failure:
+            self.failures.append(failure)
+        for item, sample_members in members:
+            self._writers[item.layout, item.view].add_members(sample_members)
             self._subsets[item.layout, item.view].update(item.subsets)
+
+    def _members(self, converted: Converted) -> list[tuple[RenderedSample, tuple[Member, ...]]]:
+        """The members of all samples, before any is written, so that all tars hold the same videos."""
+        given = Counter((item.layout, item.view) for item in converted.samples)
+        if given != Counter(dict.fromkeys(self._writers, 1)):
+            raise ValueError(f"{given.total()} samples instead of {len(self._writers)}, one for each layout and view")
+        return [(item, members_of(item.sample)) for item in converted.samples]
 
     def facts(self, wall_seconds: float) -> ShardFacts:
         return ShardFacts(
@@ -96,6 +112,7 @@ class _OpenShard:
         )
 
     def record(self, layout: str) -> Record:
+        self._check_counts(layout)
         return Record(
             split=self._shard.split,
             number=self._shard.number,
@@ -103,6 +120,17 @@ class _OpenShard:
             tars=tuple(self._tar(layout, view) for view in self._views),
             failures=tuple(self.failures),
         )
+
+    def _check_counts(self, layout: str) -> None:
+        """Videos planned = videos stored + failures, in every tar."""
+        stored = len(self._shard.videos) - len(self.failures)
+        for view in self._views:
+            written = self._writers[layout, view].num_samples
+            if written != stored or len(self._videos) != len(self._shard.videos):
+                raise RuntimeError(
+                    f"{layout}/{self._name(view)}: {written} samples were written, but {len(self._shard.videos)} "
+                    f"videos less {len(self.failures)} failures make {stored}; please report this fault of the program"
+                )
 
     def _tar(self, layout: str, view: int) -> Tar:
         writer = self._writers[layout, view]

@@ -56,7 +56,9 @@ class Prepared:
 
     @property
     def allowed_failures(self) -> int:
-        return max(1, int(self.job.config.max_failures * self.num_videos))
+        """Videos that may fail: a share of all, but at least one, unless the share is 0."""
+        share = self.job.config.max_failures
+        return max(1, int(share * self.num_videos)) if share else 0
 
 
 def prepare(

@@ -17,7 +17,17 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from preprocess.annotations.dataset import Video
-from preprocess.job import CRASHED, HUNG, MEMORY_LIMIT, Converted, Facts, Job, RenderedSample, UnfitMachineError
+from preprocess.job import (
+    CRASHED,
+    HUNG,
+    MEMORY_LIMIT,
+    UNEXPECTED,
+    Converted,
+    Facts,
+    Job,
+    RenderedSample,
+    UnfitMachineError,
+)
 from preprocess.versions import differences
 from shards.allocator import KEEP_FREED_MEMORY
 from shards.records import Failure
@@ -51,6 +61,10 @@ class Sandbox:
     def __exit__(self, *exception: object) -> None:
         self._stop()
 
+    def start(self) -> None:
+        """Start the process now, and not with the first video. Raises UnfitMachineError where it does not start."""
+        self._child = self._child or _started(self._job)
+
     def convert(self, split: str, video: Video) -> Converted:
         """What becomes of a video. Its failure may be that it crashed, hung or bloated its decoder.
 
@@ -69,6 +83,10 @@ class Sandbox:
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 causes.append(self._stop(_DYING_SECONDS))
                 continue
+            except (ValueError, TypeError, KeyError) as error:
+                # The process has parsed a hostile file, perhaps: what it sends may be anything.
+                self._stop()
+                return _failed(video, UNEXPECTED, f"its decoder sent an answer that cannot be read: {error!r}")
             if converted.failure is None or converted.failure.reason != MEMORY_LIMIT:
                 return converted
             self._stop()

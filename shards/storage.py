@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit, urlunsplit
 
 # Waits of 1, 2, 4, ... seconds between them.
 _TRIES, _STREAM_TRIES = 3, 6
@@ -43,8 +43,21 @@ def local_path(location: str | Path) -> Path:
 
 
 def join(root: str | Path, name: str) -> str | Path:
-    """A file below a directory or a URL."""
-    return f"{str(root).rstrip('/')}/{quote(name)}" if is_url(root) else Path(root) / name
+    """A file below a directory or a URL.
+
+    ``("https://host/videos?sig=1", "a b.mp4") -> "https://host/videos/a%20b.mp4?sig=1"``. In http and https a name is
+    quoted and a query stays at the end. In s3, gs and all other schemes a name is an object's key, taken as it is.
+    """
+    if not is_url(root):
+        return Path(root) / name
+    if not _is_http(str(root)):
+        return f"{str(root).rstrip('/')}/{name}"
+    parts = urlsplit(str(root))
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name)}"))
+
+
+def _is_http(url: str) -> bool:
+    return url.startswith(("http://", "https://"))
 
 
 def open_stream(location: str | Path) -> BinaryIO:
@@ -153,7 +166,7 @@ class _Download(io.RawIOBase):
 
 def _open_at(url: str, position: int, timeout_seconds: float) -> tuple[BinaryIO, int | None]:
     """What is behind ``url`` from a position on, and how long all of it is, if that is told."""
-    if url.startswith(("http://", "https://")):
+    if _is_http(url):
         return _open_http_at(url, position, timeout_seconds)
     import fsspec  # here and not above: only those who need it have to have it
 

@@ -1,12 +1,14 @@
 """A small conversion for the tests: its configuration, its command line, its process and the bytes that it leaves."""
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,16 @@ def hashes(output: Path) -> dict[str, str]:
     }
 
 
+@contextlib.contextmanager
+def default_interrupts() -> Iterator[None]:
+    """Child processes started inside get the default SIGINT: a shell starts background jobs with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class Run:
     """``python -m preprocess`` as a process in a group of its own, its workers told from those of other runs."""
 
@@ -65,15 +77,16 @@ class Run:
     ):
         self._mark = uuid.uuid4().hex
         path = os.pathsep.join([*([str(FAULTS)] if faults else []), str(code)])
-        self.process = subprocess.Popen(
-            [*wrapper, sys.executable, "-m", "preprocess", *arguments],
-            cwd=code,
-            env={**os.environ, "PYTHONPATH": path, _MARK: self._mark, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        with default_interrupts():
+            self.process = subprocess.Popen(
+                [*wrapper, sys.executable, "-m", "preprocess", *arguments],
+                cwd=code,
+                env={**os.environ, "PYTHONPATH": path, _MARK: self._mark, **environment},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
 
     def finish(self, seconds: float = 240) -> tuple[int, str, str]:
         """(exit status, standard output, standard error)."""

@@ -16,8 +16,11 @@ from media import h264
 from preprocess.annotations.dataset import Video
 from preprocess.config import config_from
 from preprocess.convert import convert_video
+from preprocess.convert_shard import convert_shard
 from preprocess.job import Job, UnfitMachineError
+from preprocess.plan import PlannedShard
 from preprocess.sandbox import Sandbox
+from shards.read import iter_samples
 
 FAULTS = Path(__file__).parent / "faults"
 CONFIG = {
@@ -54,6 +57,39 @@ def video(name):
 
 def samples(converted):
     return [item.sample for item in converted.samples]
+
+
+def test_samples_that_cannot_be_written_fail_their_video_alone(job, tmp_path, monkeypatch):
+    """One video's metadata cannot be stored, another lacks a view; the tars hold the others, and all the same ones."""
+    real = Sandbox.convert
+
+    def convert(self, split, one):
+        converted = real(self, split, one)
+        if one.key == "crash":
+            bad = dataclasses.replace(converted.samples[-1].sample, metadata={"path": {1}})
+            samples = (*converted.samples[:-1], dataclasses.replace(converted.samples[-1], sample=bad))
+            return dataclasses.replace(converted, samples=samples)
+        return dataclasses.replace(converted, samples=converted.samples[:1]) if one.key == "hang" else converted
+
+    monkeypatch.setattr(Sandbox, "convert", convert)
+    for name in ("crash", "hang"):  # here only their names: the fault would need the file to be read
+        shutil.copy(tmp_path / "one.mp4", tmp_path / f"sound_{name}.mp4")
+    job = dataclasses.replace(job, output=str(tmp_path / "out"))
+    (tmp_path / "out" / "grid" / "_records").mkdir(parents=True)
+    (tmp_path / "out" / "_facts").mkdir()
+    videos = tuple(Video(key=key, path=f"{path}.mp4", labels=(0,)) for key, path in PATHS.items())
+    *_, last = convert_shard(job, PlannedShard(split="train", number=0, videos=videos))
+    record = last.records["grid"]
+    assert {failure.video: failure.reason for failure in record.failures} == dict.fromkeys(
+        ("crash", "hang"), "unexpected error"
+    )
+    assert all(failure.path in failure.detail or "samples" in failure.detail for failure in record.failures)
+    for tar in record.tars:
+        keys = [sample.metadata["video"] for sample in iter_samples(tmp_path / "out" / "grid" / tar.name)]
+        assert keys == ["one", "two"]
+
+
+PATHS = {"crash": "sound_crash", "one": "one", "hang": "sound_hang", "two": "two"}
 
 
 def test_the_samples_are_those_of_this_process_byte_for_byte(job):
