@@ -205,4 +205,10 @@ def test_a_folder_per_class(tmp_path):
     dataset = read(Folder(), tmp_path)
     assert dataset.class_names == ("a", "b")
     assert [video.path for video in dataset.splits["train"]] == ["train/a/1.webm", "train/a/frames", "train/b/2.mp4"]
-    assert any("train: 2 entries that" in note and "notes.txt" in note for note in dataset.notes)
+    account = dataset.accounts["train"]
+    assert (account.entries, account.videos, account.missing) == (5, 3, 0)
+    assert {kind.kind: kind.count for kind in account.left_out} == {
+        "files that are no videos, by their suffix": 1,
+        "folders inside a class that hold no images": 1,
+    }
+    assert dataset.notes == ("hidden or system entries are left out: .cache",)

@@ -1,0 +1,29 @@
+"""Why a file that a list names is not found: what stands in its place."""
+
+import os
+import unicodedata
+from pathlib import Path
+
+
+def why_missing(path: Path) -> str:
+    """``"a symbolic link to X, which is not there"``, and the like; empty where nothing is known.
+
+    Asks the disk, so this is for the few that are shown.
+    """
+    if path.is_symlink():
+        return f"a symbolic link to {os.readlink(path)}, which is not there"
+    if "\\" in str(path):
+        return "the path holds a backslash, as on Windows; write / in its place"
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return f"there is no folder {path.parent}"
+    alike = [name for name in names if _plain(name) == _plain(path.name)]
+    if alike:
+        return f"there is {alike[0]!a}, which differs in case or in the form of its accents from {path.name!a}"
+    ends = [name for name in names if os.path.splitext(name)[0] == path.name or name == path.stem]
+    return f"there is {ends[0]!r}" if ends else ""
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
