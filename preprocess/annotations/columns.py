@@ -101,10 +101,16 @@ def find_separator(path: Path, columns: Columns) -> str:
     """What stands between the fields of the first or the second line: tabs, semicolons, commas, or else blanks."""
     lines = [line for _, line in islice(numbered_lines(path), 2)]
     for separator in ("\t", ";", ","):
-        rows = [[field.strip() for field in next(csv.reader([line], delimiter=separator))] for line in lines]
-        if any(map(columns.is_row, rows)):
+        if any(columns.is_row(_fields(line, separator)) for line in lines):
             return separator
     return " "
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    try:
+        return [field.strip() for field in next(csv.reader([line], delimiter=separator))]
+    except csv.Error:  # such as a field of 200 kB; whoever reads all rows says so, with the line
+        return []
 
 
 def named(separator: str) -> str:

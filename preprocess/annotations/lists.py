@@ -82,8 +82,13 @@ def separated_rows(
         yield where, fields
 
 
-def named_rows(path: Path, *, separator: str, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """(``FILE:LINE``, {column: value}) of a CSV with a header; ValueError where one of ``columns`` is missing."""
+def named_rows(
+    path: Path, *, separator: str, columns: Sequence[str], setting: str = ""
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """(``FILE:LINE``, {column: value}) of a CSV with a header; ValueError where one of ``columns`` is missing.
+
+    ``setting``: where the configuration sets the separator, if it can.
+    """
     rows = _csv_rows(path, separator)
     where, header = next(rows)
     header = [name.strip() for name in header]
@@ -91,13 +96,13 @@ def named_rows(path: Path, *, separator: str, columns: Sequence[str]) -> Iterato
     if missing:
         raise ValueError(
             f"{where}: no column {', '.join(missing)} in the header {separator.join(header)!r}; "
-            f"expected {separator.join(columns)}{_separator_hint(separator.join(header), separator)}"
+            f"expected {separator.join(columns)}{_separator_hint(separator.join(header), separator, setting)}"
         )
     for where, fields in rows:
         if len(fields) != len(header):
             raise ValueError(
                 f"{where}: {separator.join(fields)!r}: {len(fields)} fields, expected {len(header)}: "
-                f"{separator.join(header)}{_separator_hint(separator.join(fields), separator)}"
+                f"{separator.join(header)}{_separator_hint(separator.join(fields), separator, setting)}"
             )
         yield where, dict(zip(header, fields))
 
@@ -123,9 +128,12 @@ def _csv_rows(path: Path, separator: str) -> Iterator[tuple[str, list[str]]]:
         line = reader.line_num + 1  # a quoted field may hold line ends: a row is named by its first line
 
 
-def _separator_hint(text: str, separator: str) -> str:
+def _separator_hint(text: str, separator: str, setting: str = "") -> str:
     likely = [other for other in SEPARATORS if other not in (separator, " ") and other in text]
-    return f"; it looks separated by {_named(likely[0])}, not {_named(separator)}" if likely else ""
+    if not likely:
+        return ""
+    way_out = f": set {setting}: {likely[0]!r}" if setting else ""
+    return f"; it looks separated by {_named(likely[0])}, not {_named(separator)}{way_out}"
 
 
 def _named(separator: str) -> str:

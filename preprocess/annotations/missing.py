@@ -21,8 +21,8 @@ def why_missing(path: Path) -> str:
     alike = [name for name in names if _plain(name) == _plain(path.name)]
     if alike:
         return f"there is {alike[0]!a}, which differs in case or in the form of its accents from {path.name!a}"
-    ends = [name for name in names if os.path.splitext(name)[0] == path.name or name == path.stem]
-    return f"there is {ends[0]!r}" if ends else ""
+    other = sorted(name for name in names if os.path.splitext(name)[0] in (path.name, path.stem))
+    return f"there is {other[0]!r}" if other else ""
 
 
 def _plain(name: str) -> str:

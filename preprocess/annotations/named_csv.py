@@ -71,7 +71,8 @@ class NamedCsv:
         files, notes = lists_of_splits(self.lists, _DEFAULT_LISTS, source, splits)
         columns = [self.path_column, self.label_column, *filter(None, (self.start_column, self.end_column))]
         rows = {
-            split: list(named_rows(path, separator=self.separator, columns=columns)) for split, path in files.items()
+            split: list(named_rows(path, separator=self.separator, columns=columns, setting="annotations.separator"))
+            for split, path in files.items()
         }
         first_at: dict[str, str] = {}
         for where, row in (row for entries in rows.values() for row in entries):
