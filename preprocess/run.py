@@ -13,9 +13,10 @@ from preprocess.annotations.missing import why_missing
 from preprocess.annotations.subsets import build_dataset
 from preprocess.cluster import Workers, convert_on_ray
 from preprocess.config import Config
+from preprocess.identity import Identity, identity_of
 from preprocess.job import Job
 from preprocess.lock import locked
-from preprocess.output import Identity, begin, complete, finished_records, forget, identity_of
+from preprocess.output import begin, complete, finished_records, forget
 from preprocess.plan import PlannedShard, plan_split
 from preprocess.progress import Progress, sinks_for
 from preprocess.what_is_there import MISSING_NAME, what_is_there
@@ -75,7 +76,7 @@ def prepare(
     if require_complete and any(dataset.missing.get(split) for split in config.splits):
         raise ValueError("videos are missing, as listed above; get them, or leave out --require-complete")
     shards = plan(dataset, config)
-    identity = identity_of(config, shards, dataset.class_names)
+    identity = identity_of(config, shards, dataset.class_names, dataset.subsets)
     job = Job(
         config=config,
         source=str(source.absolute()),
