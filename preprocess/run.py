@@ -3,11 +3,12 @@
 import contextlib
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from preprocess.annotations import read_listing
+from preprocess.annotations.classes import untrained_after_failures
 from preprocess.annotations.dataset import Dataset, missing_table
 from preprocess.annotations.missing import why_missing
 from preprocess.annotations.subsets import build_dataset
@@ -28,13 +29,17 @@ Records = Mapping[str, Record]  # of one planned shard, by layout
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """How a conversion ended. ``complete`` means that the manifests are written."""
+    """How a conversion ended. ``complete`` means that the manifests are written.
+
+    ``untrained``: classes that had training videos, none of which could be converted.
+    """
 
     num_videos: int
     failures: tuple[Failure, ...]
     allowed_failures: int
     missing: int
     complete: bool
+    untrained: tuple[str, ...] = ()
 
     def reasons(self) -> Counter:
         return Counter(failure.reason for failure in self.failures)
@@ -118,6 +123,7 @@ def run(prepared: Prepared, *, workers: Workers, progress: str = "none", retry_f
         allowed_failures=prepared.allowed_failures,
         missing=prepared.num_missing,
         complete=is_complete,
+        untrained=_untrained(prepared, records),
     )
 
 
@@ -146,6 +152,18 @@ def _convert_pending(
                 if sum(map(len, failures.values())) > prepared.allowed_failures:
                     break
     return list(records.values()), [failure for failed in failures.values() for failure in failed]
+
+
+def _untrained(prepared: Prepared, records: Sequence[Records | None]) -> tuple[str, ...]:
+    """Names of classes of which training videos were planned, and none was stored, in the shards that are done."""
+    planned, stored = Counter(), Counter()
+    for shard, found in zip(prepared.shards, records):
+        if prepared.job.config.splits[shard.split].mode == "train":
+            failed = {failure.video for failure in _failures_of(found)}
+            for video in shard.videos:
+                planned.update(video.labels)
+                stored.update(() if video.key in failed else video.labels)
+    return untrained_after_failures(prepared.job.class_names, planned, stored)
 
 
 def _failures_of(records: Records | None) -> tuple[Failure, ...]:

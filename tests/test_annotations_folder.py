@@ -15,6 +15,7 @@ from preprocess.annotations.subsets import build_dataset
 from preprocess.config import Config, config_from
 from preprocess.run import plan, prepare, read_dataset
 from preprocess.what_is_there import what_is_there
+from shards.__main__ import main as check
 from shards.format import read_manifest
 
 SPLITS = ("train", "validation")
@@ -240,3 +241,24 @@ def test_all_folders_are_splits_where_none_is_named(two_classes):
     listing = Folder().read(two_classes)
     assert list(listing.splits) == ["extra", "train", "validation"]
     assert build_dataset(listing, two_classes, subsets={}).class_names == ("climb", "jump", "run")
+
+
+def test_classes_that_lose_their_training_videos_are_named_at_the_end_and_by_check(
+    video_folder, tmp_path, local_ray, capsys
+):
+    source = tmp_path / "source"
+    for split in SPLITS:
+        for name in ("left", "right"):
+            copy = source / split / name / "1.webm"
+            copy.parent.mkdir(parents=True)
+            copy.write_bytes((video_folder / split / name / f"{name} 1.webm").read_bytes())
+    (source / "train/right/1.webm").write_bytes(b"no video at all")
+    copy = source / "validation/up/2.webm"
+    copy.parent.mkdir()
+    copy.write_bytes((video_folder / "validation/left/left 1.webm").read_bytes())
+    assert main([*command(tmp_path, source, tmp_path / "out"), "--set", "max_failures=0.5"]) == 0
+    error = capsys.readouterr().err
+    assert "1 of 3 classes have no training video, so no model learns them: 'up' (1 in validation)" in error
+    assert "1 classes lost all their training videos to these failures, so no model learns them: 'right'" in error
+    assert check(["check", str(tmp_path / "out" / "grid")]) == 0
+    assert "note: 2 of 3 classes have no sample in train: 'right', 'up'" in capsys.readouterr().out
