@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocess.__main__ import main
-from preprocess.annotations.dataset import Account, LeftOut
+from preprocess.annotations.dataset import Account, LeftOut, missing_table
 from preprocess.annotations.folder import Folder
 from preprocess.annotations.subsets import build_dataset
 from preprocess.config import Config, config_from
@@ -262,3 +262,18 @@ def test_classes_that_lose_their_training_videos_are_named_at_the_end_and_by_che
     assert "1 classes lost all their training videos to these failures, so no model learns them: 'right'" in error
     assert check(["check", str(tmp_path / "out" / "grid")]) == 0
     assert "note: 2 of 3 classes have no sample in train: 'right', 'up'" in capsys.readouterr().out
+
+
+def test_videos_that_stand_in_no_class_are_told_where_there_is_no_other(tmp_path):
+    touch(tmp_path, "train/1.mp4", "train/2.mp4", "validation/run/deeper/3.mp4")
+    with pytest.raises(ValueError, match="no <split>/<class>/<video> in it") as caught:
+        read_dataset(config(), tmp_path)
+    assert "2 files beside the folders of the classes, such as" in str(caught.value)
+    assert "1 folders inside a class without images (videos are not looked for any deeper)" in str(caught.value)
+
+
+def test_names_with_line_ends_keep_the_table_of_missing_videos_whole(two_classes):
+    (two_classes / "train/run/a\n\tb.mp4").symlink_to("/nowhere")
+    table = missing_table(read_dataset(config(), two_classes), SPLITS)
+    assert [len(line.split("\t")) for line in table.splitlines()] == [3, 3]
+    assert "a\\n\\tb.mp4" in table

@@ -213,6 +213,6 @@ def test_a_folder_per_class(tmp_path):
     assert (account.entries, account.videos, account.missing) == (5, 3, 0)
     assert {kind.kind: kind.count for kind in account.left_out} == {
         "files that are no videos, by their suffix": 1,
-        "folders inside a class that hold no images": 1,
+        "folders inside a class without images (videos are not looked for any deeper)": 1,
     }
     assert dataset.notes == ("hidden or system entries are left out: .cache",)

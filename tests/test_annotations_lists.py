@@ -199,6 +199,8 @@ def test_numbers_that_name_classes_in_a_file_are_looked_up_there(tmp_path):
     ("text", "parts"),
     [
         ("path,label\na,3\nb,-1\n", ("list.txt:3", "label -1", "without a label")),
+        ("path,label,path\na,3,b\n", ("list.txt:1", "column 'path' stands twice")),
+        ("File,Label\na,3\n", ("list.txt:1", "no column path, label", "annotations.path_column")),
         ("path,label\na,3.0\nb,4.0\n", ("list.txt:2", "'3.0'", "write 3")),
         ("path,label\na,3\nb,1700000000\n", ("list.txt:3", "1700000001 classes", "annotations.classes")),
     ],
@@ -256,11 +258,16 @@ def test_paths_with_backslashes_get_a_hint(tmp_path):
         ("a.mp4", "A.MP4", "there is 'A.MP4'"),
         ("clip", "clip.mp4", "there is 'clip.mp4'"),
         ("clip.mp4", "clip.avi", "there is 'clip.avi'"),
-        ("no/clip.mp4", "clip.mp4", "there is no folder"),
+        ("no/clip.mp4", "clip.mp4", "its folder cannot be read: No such file or directory"),
+        ("a" * 300 + ".mp4", "clip.mp4", "aaaa.mp4 (listed at"),
+        ("a" * 300 + "/a.mp4", "clip.mp4", "its folder cannot be read: File name too long"),
+        ("https://host/clip.mp4", "clip.mp4", "--videos-url"),
+        ("loop/clip.mp4", "clip.mp4", "its folder cannot be read: Too many levels of symbolic links"),
     ],
 )
 def test_what_stands_in_the_place_of_a_missing_file_is_told(tmp_path, listed, there, hint):
     write_lists(tmp_path, 0)
     (tmp_path / "train.txt").write_text(f"train.txt0.mp4,0\n{listed},0\n")
     (tmp_path / there).touch()
+    (tmp_path / "loop").symlink_to("loop")
     assert hint in told(tmp_path, format="list", columns="path label")

@@ -18,7 +18,7 @@ def class_notes(
     trained = {label for split in train_splits for label, count in counts[split].items() if count}
     absent = [label for label in range(len(class_names)) if label not in trained] if train_splits else []
     if absent:
-        shown = [f"{_quoted(class_names[label])} ({_elsewhere(label, counts)})" for label in absent[:_SHOWN]]
+        shown = [f"{_quoted(class_names[label])} ({_by_split(label, counts)})" for label in absent[:_SHOWN]]
         yield (
             f"{len(absent)} of {len(class_names)} classes{data_set} have no training video, so no model learns them: "
             f"{_listed(shown, len(absent))}"
@@ -42,12 +42,10 @@ def _nearly_the_same(class_names: Sequence[str]) -> list[list[int]]:
     return [labels for labels in groups.values() if len(labels) > 1]
 
 
-def _elsewhere(label: int, counts: Mapping[str, Counter]) -> str:
-    return _by_split(label, counts) or "no video at all"
-
-
 def _by_split(label: int, counts: Mapping[str, Counter]) -> str:
-    return ", ".join(f"{count[label]} in {split}" for split, count in counts.items() if count[label])
+    return (
+        ", ".join(f"{count[label]} in {split}" for split, count in counts.items() if count[label]) or "no video at all"
+    )
 
 
 def _quoted(name: str) -> str:

@@ -1,5 +1,6 @@
 """What every annotation reader gives, a ``Listing``, and what a conversion works on, a ``Dataset``."""
 
+import errno
 import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -147,7 +148,11 @@ class Dataset:
 def missing_table(dataset: Dataset, splits: Iterable[str]) -> str:
     """Every video that is listed but not on the disk: split, path, and the place of its row, between tabs."""
     rows = [(split, row.path, row.where) for split in splits for row in dataset.missing.get(split, ())]
-    return "".join("\t".join(map(str, row)) + "\n" for row in (("split", "path", "listed_at"), *rows))
+    return "".join("\t".join(map(_in_one_cell, row)) + "\n" for row in (("split", "path", "listed_at"), *rows))
+
+
+def _in_one_cell(value: object) -> str:
+    return str(value).replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,8 +203,10 @@ def _entries_of(folder: str) -> dict[str, bool]:
     try:
         with os.scandir(folder) as entries:
             return {entry.name: entry.is_symlink() for entry in entries}
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            return {}  # no path that a file can have
+        raise
 
 
 class RelativePath:

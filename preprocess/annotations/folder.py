@@ -21,7 +21,7 @@ _BESIDE = "files beside the folders of the classes"
 _LINK = "symbolic links that lead nowhere"
 _NO_CLASS = "folders without a video, which are no classes"
 _NO_VIDEO = "files that are no videos, by their suffix"
-_NO_IMAGES = "folders inside a class that hold no images"
+_NO_IMAGES = "folders inside a class without images (videos are not looked for any deeper)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +49,12 @@ class Folder:
         scans = {split: _Scan(source / folder) for split, folder in chosen.items()}
         class_names = sorted({name for scan in scans.values() for name in scan.videos})
         if not class_names:
+            found = [
+                f"{kind.count} {kind.kind}, such as {kind.example}" for s in scans.values() for kind in s.left_out()
+            ]
             raise ValueError(
-                f"{source}: no <split>/<class>/<video> in it, such as train/juggling/clip.mp4; looked in the folders "
-                f"{', '.join(chosen.values()) or 'of no split'}"
+                f"{source}: no <split>/<class>/<video> in it, such as train/juggling/clip.mp4; it has "
+                f"{'; '.join(found) or 'nothing in the folders of the splits'}"
             )
         labels = {name: index for index, name in enumerate(class_names)}
         return Listing(

@@ -94,9 +94,16 @@ def named_rows(
     header = [name.strip() for name in header]
     missing = [column for column in columns if column not in header]
     if missing:
+        names = "; annotations.path_column, label_column and so on name other columns" if setting else ""
+        hint = _separator_hint(separator.join(header), separator, setting) or names
         raise ValueError(
             f"{where}: no column {', '.join(missing)} in the header {separator.join(header)!r}; "
-            f"expected {separator.join(columns)}{_separator_hint(separator.join(header), separator, setting)}"
+            f"expected {separator.join(columns)}{hint}"
+        )
+    twice = [column for column in columns if header.count(column) > 1]
+    if twice:
+        raise ValueError(
+            f"{where}: {separator.join(header)!r}: column {twice[0]!r} stands twice; name each column once"
         )
     for where, fields in rows:
         if len(fields) != len(header):

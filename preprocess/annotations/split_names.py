@@ -18,16 +18,13 @@ def also_called(names: Sequence[str], splits: Iterable[str], where: str) -> dict
     Raises ValueError, which begins with ``where``, for a split that none of ``names``, or more than one, can be.
     """
     splits = list(splits)
-    return {
-        split: _name_of(split, [name for name in names if name not in splits or name == split], where)
-        for split in splits
-    }
+    return {split: _name_of(split, names, splits, where) for split in splits}
 
 
-def _name_of(split: str, names: Sequence[str], where: str) -> str:
+def _name_of(split: str, names: Sequence[str], splits: Sequence[str], where: str) -> str:
     if split in names:
         return split
-    likely = [name for name in names if _words_for(name) == _words_for(split)]
+    likely = [name for name in names if name not in splits and _words_for(name) == _words_for(split)]
     if len(likely) > 1:
         raise ValueError(
             f"{where} is named {split!r}, a split of the configuration, and {' and '.join(likely)} could each be it; "
@@ -35,8 +32,8 @@ def _name_of(split: str, names: Sequence[str], where: str) -> str:
         )
     if not likely:
         raise ValueError(
-            f"{where} is named {split!r}: split {split!r} of the configuration is not in the data set: "
-            f"{', '.join(names) or 'nothing else is there'}; rename one of these, or change splits in the configuration"
+            f"{where} is named {split!r}: split {split!r} of the configuration is not in the data set, which has "
+            f"{', '.join(names) or 'none'}; rename one of these, or change splits in the configuration"
         )
     return likely[0]
 
