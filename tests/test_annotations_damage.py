@@ -194,7 +194,7 @@ def test_charades(tmp_path, actions, parts):
         ("a 1 30 -1", ("train.txt:1", "'a 1 30 -1'", "label -1", "without a label")),
         ("a 1 30 1700000000", ("train.txt:1", "1700000001 classes", "annotations.classes")),
         ("a\0b 1 30 1", ("train.txt:1", "NUL")),
-        ("my video 1 30 1", ("train.txt:1", "'video'")),
+        ("my video 1 30 1", ("train.txt:1", "5 fields", "needs quotes")),
     ],
 )
 def test_plain_lists(tmp_path, row, parts):

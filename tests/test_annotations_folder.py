@@ -277,3 +277,18 @@ def test_names_with_line_ends_keep_the_table_of_missing_videos_whole(two_classes
     table = missing_table(read_dataset(config(), two_classes), SPLITS)
     assert [len(line.split("\t")) for line in table.splitlines()] == [3, 3]
     assert "a\\n\\tb.mp4" in table
+
+
+def test_videos_outside_a_subset_and_its_classes_without_training_are_told(two_classes):
+    touch(two_classes, "train/swim/5.mp4", "validation/climb/6.mp4")
+    (two_classes / "mini.txt").write_text("run\nclimb\n")
+    subsets = {"subsets": {"mini": {"classes": "mini.txt"}}}
+    lacking = "have no training video, so no model learns them: 'climb' (1 in validation)"
+    text = told(two_classes, **subsets)
+    assert f"1 of 4 classes {lacking}" in text
+    assert f"1 of 2 classes of mini {lacking}" in text
+    alone = told(two_classes, only="mini", **subsets)
+    assert f"1 of 2 classes {lacking}" in alone
+    assert "train: 1 videos, 0 missing, 2 left out, of 3 entries" in alone
+    example = two_classes / "train/jump/2.mp4"
+    assert f"  left out: 2 videos outside the sub-set mini, such as {example}" in alone

@@ -98,6 +98,11 @@ class PlainList:
                 headers.append(f"{where}: {separator.join(fields)!r}")
             elif len(fields) < len(columns.names):
                 raise ValueError(_too_few(where, fields, separator, columns))
+            elif separator == " " and len(fields) > len(columns.names) and not columns.is_row(fields):
+                raise ValueError(
+                    f"{where}: {' '.join(fields)!r}: {len(fields)} fields, expected {columns.expected}; a path with "
+                    "blanks needs quotes, or another separator between the fields"
+                )
             else:
                 rows.append((where, fields))
         if not rows:
