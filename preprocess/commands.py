@@ -126,6 +126,14 @@ def _tell_failures(summary: Summary) -> None:
         print(f"left out: {failure.path}: {failure.reason} ({failure.detail})", file=sys.stderr)
     for reason, count in summary.reasons().most_common():
         print(f"{count} videos left out: {reason}", file=sys.stderr)
+    if summary.untrained:
+        names = ", ".join(map(repr, summary.untrained[:_FAILURES_SHOWN]))
+        more = len(summary.untrained) - _FAILURES_SHOWN
+        print(
+            f"{len(summary.untrained)} classes lost all their training videos to these failures, so no model learns "
+            f"them: {names}{f', and {more} more' if more > 0 else ''}",
+            file=sys.stderr,
+        )
 
 
 def _not_complete(summary: Summary) -> str:

@@ -3,35 +3,43 @@
 import contextlib
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from preprocess.annotations import read_listing
+from preprocess.annotations.classes import untrained_after_failures
 from preprocess.annotations.dataset import Dataset, missing_table
+from preprocess.annotations.missing import why_missing
 from preprocess.annotations.subsets import build_dataset
 from preprocess.cluster import Workers, convert_on_ray
 from preprocess.config import Config
+from preprocess.identity import Identity, identity_of
 from preprocess.job import Job
 from preprocess.lock import locked
-from preprocess.output import Identity, begin, complete, finished_records, forget, identity_of
+from preprocess.output import begin, complete, finished_records, forget
 from preprocess.plan import PlannedShard, plan_split
 from preprocess.progress import Progress, sinks_for
+from preprocess.what_is_there import MISSING_NAME, what_is_there
 from shards.records import Failure, Record
 from shards.storage import write_whole
 
-MISSING_NAME = "missing.tsv"
 Records = Mapping[str, Record]  # of one planned shard, by layout
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """How a conversion ended. ``complete`` means that the manifests are written."""
+    """How a conversion ended. ``complete`` means that the manifests are written.
+
+    ``untrained``: classes that had training videos, none of which could be converted.
+    """
 
     num_videos: int
     failures: tuple[Failure, ...]
     allowed_failures: int
     missing: int
     complete: bool
+    untrained: tuple[str, ...] = ()
 
     def reasons(self) -> Counter:
         return Counter(failure.reason for failure in self.failures)
@@ -70,11 +78,12 @@ def prepare(
     ``require_complete``.
     """
     dataset = read_dataset(config, source, elsewhere=videos_url is not None)
-    _tell_what_is_there(dataset, config)
+    for line in what_is_there(dataset, config, source):
+        print(line, file=sys.stderr)
     if require_complete and any(dataset.missing.get(split) for split in config.splits):
         raise ValueError("videos are missing, as listed above; get them, or leave out --require-complete")
     shards = plan(dataset, config)
-    identity = identity_of(config, shards, dataset.class_names)
+    identity = identity_of(config, shards, dataset.class_names, dataset.subsets)
     job = Job(
         config=config,
         source=str(source.absolute()),
@@ -116,6 +125,7 @@ def run(prepared: Prepared, *, workers: Workers, progress: str = "none", retry_f
         allowed_failures=prepared.allowed_failures,
         missing=prepared.num_missing,
         complete=is_complete,
+        untrained=_untrained(prepared, records),
     )
 
 
@@ -146,6 +156,18 @@ def _convert_pending(
     return list(records.values()), [failure for failed in failures.values() for failure in failed]
 
 
+def _untrained(prepared: Prepared, records: Sequence[Records | None]) -> tuple[str, ...]:
+    """Names of classes of which training videos were planned, and none was stored, in the shards that are done."""
+    planned, stored = Counter(), Counter()
+    for shard, found in zip(prepared.shards, records):
+        if prepared.job.config.splits[shard.split].mode == "train":
+            failed = {failure.video for failure in _failures_of(found)}
+            for video in shard.videos:
+                planned.update(video.labels)
+                stored.update(() if video.key in failed else video.labels)
+    return untrained_after_failures(prepared.job.class_names, planned, stored)
+
+
 def _failures_of(records: Records | None) -> tuple[Failure, ...]:
     """Every layout's record tells the same failures."""
     return next(iter(records.values())).failures if records else ()
@@ -153,7 +175,7 @@ def _failures_of(records: Records | None) -> tuple[Failure, ...]:
 
 def read_dataset(config: Config, source: Path, *, elsewhere: bool = False) -> Dataset:
     """What the lists name and what of it is on the disk; with ``elsewhere``, all that they name."""
-    listing = config.annotations.read(source)
+    listing = read_listing(config.annotations, source, tuple(config.splits))
     return build_dataset(
         listing,
         source,
@@ -173,20 +195,11 @@ def plan(dataset: Dataset, config: Config) -> list[PlannedShard]:
                 f"split {split!r} of the configuration is not in the data set: {', '.join(dataset.splits)}"
             )
         if not dataset.splits[split]:
+            missing = dataset.missing[split]
+            why = why_missing(missing[0].path) if missing else ""
+            shown = f": {missing[0].path}{f' ({why})' if why else ''}, for one" if missing else ""
             raise ValueError(
-                f"split {split!r} has no video on the disk ({len(dataset.missing[split])} are listed); check --source"
+                f"split {split!r} has no video on the disk ({len(missing)} are listed{shown}); check --source"
             )
         shards += plan_split(split, dataset.splits[split], samples_per_shard=config.samples_per_shard, seed=config.seed)
     return shards
-
-
-def _tell_what_is_there(dataset: Dataset, config: Config) -> None:
-    for note in (*config.notes, *dataset.notes):
-        print(f"note: {note}", file=sys.stderr)
-    for split in config.splits:
-        missing = dataset.missing.get(split, ())
-        print(f"{split}: {len(dataset.splits.get(split, ()))} videos, {len(missing)} missing", file=sys.stderr)
-        for row in missing[:5]:
-            print(f"  missing: {row.path} (listed at {row.where})", file=sys.stderr)
-        if len(missing) > 5:
-            print(f"  and {len(missing) - 5} more; a conversion lists them all in {MISSING_NAME}", file=sys.stderr)

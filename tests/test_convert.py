@@ -121,7 +121,9 @@ def test_other_videos_in_the_same_output_are_refused(converted, video_folder, tm
     shutil.copytree(video_folder, more)
     h264(more / "train" / "left" / "new.mp4", 10)
     assert main(command(tmp_path, more, converted)) == 2
-    assert "videos.train.count: 12 there, 13 now" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "videos of train: 12 there, 13 now: 1 came (left_new)" in error
+    assert "delete" not in error
 
 
 def test_a_directory_that_is_not_ours_is_left_alone(video_folder, tmp_path, capsys):
