@@ -11,6 +11,7 @@ from preprocess.annotations import read_listing
 from preprocess.annotations.classes import untrained_after_failures
 from preprocess.annotations.dataset import Dataset, missing_table
 from preprocess.annotations.missing import why_missing
+from preprocess.annotations.remote import RemoteFolders
 from preprocess.annotations.subsets import build_dataset
 from preprocess.cluster import Workers, convert_on_ray
 from preprocess.config import Config
@@ -22,7 +23,7 @@ from preprocess.plan import PlannedShard, plan_split
 from preprocess.progress import Progress, sinks_for
 from preprocess.what_is_there import MISSING_NAME, what_is_there
 from shards.records import Failure, Record
-from shards.storage import write_whole
+from shards.storage import exists, join, write_whole
 
 Records = Mapping[str, Record]  # of one planned shard, by layout
 
@@ -77,7 +78,7 @@ def prepare(
     Raises ValueError for annotations that cannot be read, and files that are listed but missing where
     ``require_complete``.
     """
-    dataset = read_dataset(config, source, elsewhere=videos_url is not None)
+    dataset = read_dataset(config, source, videos_url=videos_url)
     for line in what_is_there(dataset, config, source):
         print(line, file=sys.stderr)
     if require_complete and any(dataset.missing.get(split) for split in config.splits):
@@ -173,8 +174,8 @@ def _failures_of(records: Records | None) -> tuple[Failure, ...]:
     return next(iter(records.values())).failures if records else ()
 
 
-def read_dataset(config: Config, source: Path, *, elsewhere: bool = False) -> Dataset:
-    """What the lists name and what of it is on the disk; with ``elsewhere``, all that they name."""
+def read_dataset(config: Config, source: Path, *, videos_url: str | None = None) -> Dataset:
+    """What the lists name and what of it is on the disk, or below ``videos_url``."""
     listing = read_listing(config.annotations, source, tuple(config.splits))
     return build_dataset(
         listing,
@@ -182,7 +183,16 @@ def read_dataset(config: Config, source: Path, *, elsewhere: bool = False) -> Da
         subsets=config.subsets,
         only=config.only,
         flip_labels=config.flip_labels,
-        elsewhere=elsewhere,
+        remote=_remote(config, source, listing.class_names, videos_url) if videos_url else None,
+    )
+
+
+def _remote(config: Config, source: Path, class_names: Sequence[str], videos_url: str) -> RemoteFolders:
+    return RemoteFolders(
+        lambda path: exists(join(videos_url, path)),
+        source=source,
+        class_names=class_names,
+        videos=getattr(config.annotations, "videos", "."),
     )
 
 

@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 _TRIES, _STREAM_TRIES = 3, 6
 _STREAM_TIMEOUT_SECONDS = 60
 _BUFFER_BYTES = 1 << 20
+_FORBIDDEN = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
 _GONE = (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.GONE)
 # Of the client's errors, those that another try may not meet.
 _PASSING = (http.HTTPStatus.REQUEST_TIMEOUT, http.HTTPStatus.TOO_MANY_REQUESTS)
@@ -29,6 +30,10 @@ _TEMPORARY_SUFFIX = ".partial"
 
 class UnreachableError(OSError):
     """What is behind a URL cannot be read, or could not, however often it was tried."""
+
+
+class ForbiddenError(UnreachableError):
+    """A server that does not let us read what is behind a URL."""
 
 
 def is_url(location: str | Path) -> bool:
@@ -65,6 +70,22 @@ def open_stream(location: str | Path) -> BinaryIO:
     if is_url(location):
         return _stream(str(location), timeout_seconds=_STREAM_TIMEOUT_SECONDS, tries=_STREAM_TRIES)
     return open(location, "rb")
+
+
+def exists(location: str | Path) -> bool:
+    """Whether there is a file that can be read. UnreachableError for a server that does not answer.
+
+    One byte is asked for: many servers and signed URLs refuse HEAD. A server that forbids a path (403) is taken to have
+    no such file, as S3 answers where a bucket's list may not be read.
+    """
+    if not is_url(location):
+        return Path(location).is_file()
+    try:
+        with _Download(str(location), timeout_seconds=_STREAM_TIMEOUT_SECONDS, tries=_TRIES) as source:
+            source.read(1)
+    except (FileNotFoundError, ForbiddenError):
+        return False
+    return True
 
 
 def _stream(url: str, *, timeout_seconds: float, tries: int) -> BinaryIO:
@@ -186,6 +207,8 @@ def _open_http_at(url: str, position: int, timeout_seconds: float) -> tuple[Bina
     except urllib.error.HTTPError as error:
         if error.code in _GONE:
             raise FileNotFoundError(f"{url}: {error}") from error
+        if error.code in _FORBIDDEN:
+            raise ForbiddenError(f"{url}: {error}") from error
         if error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR and error.code not in _PASSING:
             raise UnreachableError(f"{url}: {error}") from error
         raise

@@ -3,7 +3,7 @@
 import errno
 import functools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -165,25 +165,33 @@ class Targets:
 
 
 def find_on_disk(
-    source: Path, rows: Sequence[tuple[Listed, Targets]], *, elsewhere: bool = False
+    source: Path,
+    rows: Sequence[tuple[Listed, Targets]],
+    *,
+    locate: Callable[[Sequence[Listed]], Callable[[Listed], str | None]] | None = None,
 ) -> tuple[tuple[Video, ...], tuple[Listed, ...]]:
     """(videos on the disk, rows whose file is missing) of one split. ValueError for a video listed twice.
 
     A symbolic link that leads nowhere is a missing file.
 
-    Keys are made from all rows, so that a file that turns up later changes no other video's key. With ``elsewhere``
-    nothing below the source is missing: what is not on the disk will be fetched.
+    Keys are made from all rows, so that a file that turns up later changes no other video's key.
+
+    ``locate`` is given where videos can be fetched. It takes the rows whose file is not on the disk, and returns a
+    function from such a row to its path below the URL, or None.
     """
     _refuse_twice_listed(row for row, _ in rows)
     exists, name_of = _Existing(), RelativePath(source)
+    found = [next((path for path in (row.path, *row.other_paths) if exists(path)), None) for row, _ in rows]
+    names = [None if path is None else name_of(path) for path in found]
+    if locate is not None and None in names:
+        path_of = locate([row for (row, _), name in zip(rows, names) if name is None])
+        names = [path_of(row) if name is None else name for (row, _), name in zip(rows, names)]
     present, missing = [], []
-    for key, (row, targets) in zip(video_keys([row.name for row, _ in rows]), rows):
-        fetched = row.path if elsewhere and row.path.is_relative_to(source) else None
-        path = next((path for path in (row.path, *row.other_paths) if exists(path)), fetched)
-        if path is None:
+    for key, (row, targets), name in zip(video_keys([row.name for row, _ in rows]), rows, names):
+        if name is None:
             missing.append(row)
         else:
-            present.append(_video(key, row, name_of(path), targets))
+            present.append(_video(key, row, name, targets))
     return tuple(present), tuple(missing)
 
 

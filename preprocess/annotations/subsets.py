@@ -1,6 +1,7 @@
 """From a listing to a data set: sub-sets with classes of their own, mirror images, and what is on the disk."""
 
 import difflib
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from preprocess.annotations.dataset import (
     find_on_disk,
 )
 from preprocess.annotations.lists import numbered_lines
+from preprocess.annotations.remote import RemoteFolders
 
 OUTSIDE = -1  # timm leaves a sample with this label out of the split
 
@@ -58,11 +60,11 @@ def build_dataset(
     subsets: Mapping[str, Subset],
     only: str | None = None,
     flip_labels: Mapping[str, str] | None = None,
-    elsewhere: bool = False,
+    remote: RemoteFolders | None = None,
 ) -> Dataset:
     """The videos of ``listing`` that are on the disk. ``only`` names the sub-set that is kept, with its own classes.
 
-    With ``elsewhere``, those that are not there are kept too.
+    ``remote``: where videos that are not on the disk can be fetched from; then they are kept too.
 
     ``flip_labels``: what a class becomes when its video is mirrored, {name: name}, either way round. Raises ValueError
     for a class, a sub-set or a list of one that is not there.
@@ -75,7 +77,9 @@ def build_dataset(
     for split, rows in listing.splits.items():
         targets = [(row, _targets(split, row, members, only, mirror)) for row in rows]
         kept = [(row, target) for row, target in targets if target.target.labels[0] != OUTSIDE]
-        present[split], missing[split] = find_on_disk(source, kept, elsewhere=elsewhere)
+        present[split], missing[split] = find_on_disk(
+            source, kept, locate=functools.partial(remote.locate, split) if remote else None
+        )
         gone = frozenset(map(id, missing[split]))
         _refuse_one_file_twice([row for row, _ in kept if id(row) not in gone], present[split])
         outside = [row for row, target in targets if target.target.labels[0] == OUTSIDE]
