@@ -9,6 +9,7 @@ Small kernels see a tile at a time; one of 21 x 21 sees the whole 3x3 super imag
 from collections.abc import Sequence
 
 import torch
+from timm.layers import get_device_dtype
 from timm.models import ResNet, build_model_with_cfg, generate_default_cfgs, get_pretrained_cfg, register_model
 from timm.models.resnet import Bottleneck
 from timm.models.resnetv2 import resnetv2_152x2_bit
@@ -17,17 +18,19 @@ from torch import nn
 from models.weights import check_fit, unwrap, without_other_head
 
 
-def kernel_block(channels: int, kernel: int, *, depthwise: bool = False) -> Bottleneck:
+def kernel_block(channels: int, kernel: int, *, depthwise: bool = False, device=None, dtype=None) -> Bottleneck:
     """``2048 -> 512 -> 512 (kernel x kernel, stride 1) -> 2048``, the input added. It begins as the identity.
 
     Dense as in the paper, where the k x k convolution of C21 alone has 115.6 M weights; or depthwise, with 0.2 M.
+    ``device`` and ``dtype`` are torch's, of the parameters.
     """
     if kernel < 1 or kernel % 2 == 0:
         raise ValueError(f"extra kernel {kernel}: an odd number is needed, so that the map keeps its size")
-    block = Bottleneck(channels, channels // Bottleneck.expansion)
+    factory = {"device": device, "dtype": dtype}
+    block = Bottleneck(channels, channels // Bottleneck.expansion, **factory)
     width = block.conv2.in_channels
     groups = width if depthwise else 1
-    block.conv2 = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=groups, bias=False)
+    block.conv2 = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=groups, bias=False, **factory)
     for module in block.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -39,8 +42,9 @@ def add_kernel_blocks(model: nn.Module, kernels: Sequence[int], *, depthwise: bo
     """A timm ResNet with a block for each kernel at the end of its last stage. ValueError for another network."""
     if not isinstance(model, ResNet):
         raise ValueError(f"extra kernels {list(kernels)}: for a timm ResNet, and this is {type(model).__name__}")
+    factory = get_device_dtype(model)
     for kernel in kernels:
-        model.layer4.append(kernel_block(model.num_features, kernel, depthwise=depthwise))
+        model.layer4.append(kernel_block(model.num_features, kernel, depthwise=depthwise, **factory))
     return model
 
 

@@ -50,15 +50,19 @@ def divisors(number: int) -> list[int]:
     return [size for size in range(1, number + 1) if number % size == 0]
 
 
-def halving_stages(image_size: Size, patch: int = 4, num_stages: int = 4) -> list[Size]:
+def halving_stages(image_size: Size, patch: int | Size = 4, num_stages: int = 4) -> list[Size]:
     """Tokens of each stage of a network that halves its sides: ``(672, 672) -> [(168, 168), (84, 84), ...]``.
 
     ValueError for a side that cannot be halved so often: the last rows would be padding.
     """
-    unit = patch * 2 ** (num_stages - 1)
-    if image_size[0] % unit or image_size[1] % unit:
-        raise ValueError(f"an image of {image_size[0]}x{image_size[1]} px: both sides must be multiples of {unit} px")
-    return [tuple(side // (patch * 2**index) for side in image_size) for index in range(num_stages)]
+    patches = (patch, patch) if isinstance(patch, int) else tuple(patch)
+    units = [patch * 2 ** (num_stages - 1) for patch in patches]
+    if any(side % unit for side, unit in zip(image_size, units)):
+        rule = f"both sides must be multiples of {units[0]} px"
+        if units[0] != units[1]:
+            rule = f"the height must be a multiple of {units[0]} px and the width of {units[1]} px"
+        raise ValueError(f"an image of {image_size[0]}x{image_size[1]} px: {rule}")
+    return [tuple(side // (unit * 2**index) for side, unit in zip(image_size, patches)) for index in range(num_stages)]
 
 
 def built_stages(model: nn.Module) -> list[tuple[Size, set[Size]]]:
