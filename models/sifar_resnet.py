@@ -6,6 +6,7 @@ Small kernels see a tile at a time; one of 21 x 21 sees the whole 3x3 super imag
 21 x 21.
 """
 
+import re
 from collections.abc import Sequence
 
 import torch
@@ -71,9 +72,30 @@ def keep_extra_blocks(state_dict: dict, model: SifarResNet) -> dict[str, torch.T
     """
     own = model.state_dict()
     kept = {name: own[name] for name in extra_names(model, model.num_extra)}
-    adapted = without_other_head({**kept, **unwrap(state_dict)}, own, ("fc.",))
+    return adapt_resnet({**kept, **timm_names(unwrap(state_dict))}, model)
+
+
+def adapt_resnet(state_dict: dict, model: ResNet) -> dict[str, torch.Tensor]:
+    """The weights of a ResNet, timm's or SIFAR's, for a timm ResNet; a head of other classes is left out.
+
+    ValueError for the weights of another network.
+    """
+    own = model.state_dict()
+    adapted = without_other_head(timm_names(unwrap(state_dict)), own, ("fc.",))
     check_fit(adapted, own, ("fc.",))
     return adapted
+
+
+def timm_names(state_dict: dict) -> dict[str, torch.Tensor]:
+    """timm's names of SIFAR's CNN, which keeps timm's ResNet in ``backbone`` and its own classifier in ``head``.
+
+    ``backbone.layer1.0.conv1.weight -> layer1.0.conv1.weight``, ``head.weight -> fc.weight``; the classifier of the
+    backbone itself, which SIFAR's code never calls, is dropped. Other weights pass unchanged.
+    """
+    if not any(name.startswith("backbone.") for name in state_dict):
+        return dict(state_dict)
+    used = {name: tensor for name, tensor in state_dict.items() if not name.startswith("backbone.fc.")}
+    return {re.sub("^head", "fc", name.removeprefix("backbone.")): tensor for name, tensor in used.items()}
 
 
 DEPTHS = {"sifar_resnet50": (3, 4, 6, 3), "sifar_resnet101": (3, 4, 23, 3)}

@@ -129,7 +129,8 @@ class SifarSwin(SwinTransformer):
         return super().no_weight_decay() | {"patch_embed.frame_pos_embed"}
 
 
-# Widths, depths and heads: Swin, section 3.3. The last is the timm model whose ImageNet-21K weights SIFAR starts from.
+# Widths, depths and heads: Swin, section 3.3. The last is the timm model whose ImageNet-21K weights SIFAR starts from,
+# but for tiles of 384 px: see _starts_from.
 SIZES = {
     "tiny": ({"embed_dim": 96, "depths": (2, 2, 6, 2), "num_heads": (3, 6, 12, 24)}, "swin_tiny_patch4_window7_224"),
     "small": ({"embed_dim": 96, "depths": (2, 2, 18, 2), "num_heads": (3, 6, 12, 24)}, "swin_small_patch4_window7_224"),
@@ -170,8 +171,15 @@ def _preset(size: str, window: int, last: Window, grid: tuple[int, int], tile: i
 PRESETS = dict(_preset(*shape, ape) for shape in SHAPES for ape in (False, True))
 
 
+def _starts_from(name: str) -> str:
+    """The published model whose weights a preset starts from, as in SIFAR's code: at 384 px, that of window 12."""
+    size, tile = name.split("_")[2], PRESETS[name]["img_size"][0] // PRESETS[name]["grid"][0]
+    published = SIZES[size][1]
+    return published.replace("window7_224", "window12_384") if tile == 384 else published
+
+
 def _cfg(name: str) -> dict:
-    published = get_pretrained_cfg(f"{SIZES[name.split('_')[2]][1]}.ms_in22k")
+    published = get_pretrained_cfg(f"{_starts_from(name)}.ms_in22k")
     height, width = PRESETS[name]["img_size"]
     return {
         "url": published.url,
