@@ -12,6 +12,7 @@ from preprocess.config import load_config
 from preprocess.dry_run import describe
 from preprocess.estimate import estimate
 from preprocess.inspect_video import inspect_video
+from preprocess.job import num_broken
 from preprocess.output import holds_conversion
 from preprocess.presets import PRESETS
 from preprocess.progress import tell
@@ -138,7 +139,7 @@ def _tell_failures(summary: Summary) -> None:
 
 def _not_complete(summary: Summary) -> str:
     return (
-        f"preprocess: not complete: {len(summary.failures)} of {summary.num_videos} videos failed, "
+        f"preprocess: not complete: {num_broken(summary.failures)} of {summary.num_videos} videos failed, "
         f"{summary.allowed_failures} may; look at the reasons above, then mend the files and add --retry-failed, or "
         "allow more with --set max_failures=SHARE, and run the same command again"
     )

@@ -57,7 +57,8 @@ class Config:
     """A whole conversion. ``max_failures`` is the share of videos that may fail before the job reports failure.
 
     A video is left out when it needs more than ``timeout_seconds`` or ``memory_limit_mb`` (MiB beside the decoder's own
-    libraries), or when its frames have more than ``max_pixels``.
+    libraries), or when its frames have more than ``max_pixels``. So is one of fewer than ``min_frames`` frames, which
+    is no failure: SIFAR's code leaves out videos of fewer than 30 frames of Kinetics and 3 of Something-Something.
 
     ``subsets``, ``only`` and ``flip_labels`` are as in ``annotations.subsets``. ``notes`` are what the person at the
     terminal should know of this configuration.
@@ -77,6 +78,7 @@ class Config:
     timeout_seconds: float = 120.0
     memory_limit_mb: int = 2048
     max_pixels: int = MAX_PIXELS
+    min_frames: int = 1
     max_failures: float = 0.01
     notes: tuple[str, ...] = ()
 
@@ -95,6 +97,8 @@ class Config:
             "seed": self.seed,
             "samples_per_shard": self.samples_per_shard,
             "decoder": self.decoder,
+            # Absent by default, so that conversions made before this option keep their digest.
+            **({"min_frames": self.min_frames} if self.min_frames > 1 else {}),
         }
 
 
@@ -247,12 +251,13 @@ class _Scalars:
     timeout_seconds: float = 120.0
     memory_limit_mb: int = 2048
     max_pixels: int = MAX_PIXELS
+    min_frames: int = 1
     max_failures: float = 0.01
 
     def __post_init__(self):
         if self.decoder not in DECODERS:
             raise ValueError(f"decoder={self.decoder!r}: must be one of {', '.join(DECODERS)}")
-        for name in ("samples_per_shard", "timeout_seconds", "memory_limit_mb", "max_pixels"):
+        for name in ("samples_per_shard", "timeout_seconds", "memory_limit_mb", "max_pixels", "min_frames"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}={getattr(self, name)}: must be positive")
         if not 0 <= self.max_failures <= 1:

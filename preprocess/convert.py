@@ -13,7 +13,7 @@ from preprocess.config import SplitConfig
 from preprocess.crops import Crop
 from preprocess.decode import decoders_to_try, open_video
 from preprocess.fetch import local_file
-from preprocess.job import HUNG, Converted, Facts, Job, RenderedSample
+from preprocess.job import HUNG, TOO_FEW_FRAMES, Converted, Facts, Job, RenderedSample
 from preprocess.render import SuperImage, encode, render, stores_ycbcr
 from preprocess.video import DecodeError, VideoInfo, VideoSource
 from preprocess.views import crop_of_view, plan_views
@@ -57,7 +57,7 @@ def _by_first_decoder(job: Job, split: str, video: Video, path: str, deadline: f
         except DecodeError as error:
             _raise_lack_of_memory(error)
             errors.append(error)
-            if error.reason == HUNG:
+            if error.reason in (HUNG, TOO_FEW_FRAMES):
                 break
         else:
             concealed = errors[0].reason if errors else None
@@ -76,6 +76,9 @@ def _failed(video: Video, errors: Sequence[DecodeError], path: str) -> Converted
 def _convert_source(
     source: VideoSource, job: Job, split: SplitConfig, video: Video
 ) -> tuple[tuple[RenderedSample, ...], Facts]:
+    if source.info.num_frames < job.config.min_frames:
+        detail = f"{source.info.num_frames} frames, fewer than min_frames={job.config.min_frames}"
+        raise DecodeError(TOO_FEW_FRAMES, detail)
     sizes: list[tuple[int, int]] = []
 
     def crop_of(number: int, size: tuple[int, int]) -> Crop:

@@ -1,6 +1,6 @@
 """What the processes of a conversion say to each other: the job, what becomes of a video, what became of a shard."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from preprocess.config import Config
@@ -13,6 +13,7 @@ CRASHED = "decoder crashed"
 HUNG = "time limit"
 MEMORY_LIMIT = "memory limit"
 UNEXPECTED = "unexpected error"
+TOO_FEW_FRAMES = "fewer than min_frames"
 
 
 class UnfitMachineError(OSError):
@@ -37,6 +38,11 @@ class Job:
     versions: Mapping[str, str] = field(default_factory=shaping_versions)
     subsets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     multi_label: bool = False
+
+
+def num_broken(failures: Iterable[Failure]) -> int:
+    """How many of the videos that were left out count against ``max_failures``: a short one was left out on request."""
+    return sum(failure.reason != TOO_FEW_FRAMES for failure in failures)
 
 
 @dataclass(frozen=True, kw_only=True)

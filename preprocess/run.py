@@ -16,7 +16,7 @@ from preprocess.annotations.subsets import build_dataset
 from preprocess.cluster import Workers, convert_on_ray
 from preprocess.config import Config
 from preprocess.identity import Identity, identity_of
-from preprocess.job import Job
+from preprocess.job import Job, num_broken
 from preprocess.lock import locked
 from preprocess.output import begin, complete, finished_records, forget
 from preprocess.plan import PlannedShard, plan_split
@@ -111,13 +111,13 @@ def run(prepared: Prepared, *, workers: Workers, progress: str = "none", retry_f
         table = missing_table(prepared.dataset, job.config.splits)
         write_whole(output / MISSING_NAME, table.encode("utf-8", "surrogateescape"))
         if retry_failed:
-            forget(job, [shard for shard in prepared.shards if _failures_of(finished_records(job, shard))])
+            forget(job, [shard for shard in prepared.shards if num_broken(_failures_of(finished_records(job, shard)))])
         counter = Progress(total=prepared.num_videos, sinks=sinks_for(progress, output))
         try:
             records, failures = _convert_pending(prepared, workers, counter)
         finally:
             counter.finish()
-        is_complete = None not in records and len(failures) <= prepared.allowed_failures
+        is_complete = None not in records and num_broken(failures) <= prepared.allowed_failures
         if is_complete:
             complete(job, {layout: [by_layout[layout] for by_layout in records] for layout in job.config.layouts})
     return Summary(
@@ -144,7 +144,7 @@ def _convert_pending(
         if found is not None:
             progress.found(name, videos=len(shards[name].videos), failures=len(failures[name]))
     pending = [shard for name, shard in shards.items() if records[name] is None]
-    too_many = sum(map(len, failures.values())) > prepared.allowed_failures
+    too_many = sum(map(num_broken, failures.values())) > prepared.allowed_failures
     if pending and not too_many:
         with contextlib.closing(convert_on_ray(prepared.job, pending, workers)) as states:
             for shard, state in states:
@@ -152,7 +152,7 @@ def _convert_pending(
                 failures[name] = state.failures
                 records[name] = state.records or None
                 progress.reached(name, videos=state.videos, failures=len(state.failures))
-                if sum(map(len, failures.values())) > prepared.allowed_failures:
+                if sum(map(num_broken, failures.values())) > prepared.allowed_failures:
                     break
     return list(records.values()), [failure for failed in failures.values() for failure in failed]
 
