@@ -37,7 +37,7 @@ def read_checkpoint(path: str | Path, told: str) -> dict:
         content = _load(path)
     # torch's unpickler meets bytes of any kind here, and raises errors of any kind.
     except Exception as error:
-        raise ValueError(f"{told}: not a checkpoint ({first_line(error)})") from error
+        raise ValueError(f"{told}: not a checkpoint ({first_line(error).split('. ')[0]})") from error
     if not isinstance(content, dict):
         raise ValueError(f"{told}: not a checkpoint (it holds a {type(content).__name__}, not weights by name)")
     return content
@@ -46,6 +46,9 @@ def read_checkpoint(path: str | Path, told: str) -> dict:
 def _load(path: Path):
     if zipfile.is_zipfile(path):
         return load_checkpoint_metadata(str(path))
+    with open(path, "rb") as file:
+        if file.read(2) == b"PK":  # the beginning of a zip file, whose directory stands at its end
+            raise ValueError("the file is cut off")
     with torch.serialization.safe_globals([argparse.Namespace]):  # torch's format before 1.6 cannot be mapped
         return torch.load(path, map_location="cpu", weights_only=True)
 

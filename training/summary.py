@@ -16,7 +16,8 @@ def read_rows(path: Path) -> list[list[str]]:
     if not path.is_file():
         return []
     text = path.read_text(errors="replace").replace("\0", "")  # zeros are what a power cut leaves
-    rows = list(csv.reader(io.StringIO(text, newline="")))
+    whole = text[: text.rfind("\n") + 1]
+    rows = list(csv.reader(io.StringIO(whole, newline="")))
     return [row for row in rows if len(row) == len(rows[0]) and (row is rows[0] or row[0].isdigit())]
 
 
