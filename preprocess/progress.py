@@ -110,8 +110,9 @@ class Progress:
 
 def waiting_for(free: int, cores: int) -> str:
     """``waiting for a free core (0 of 2)``; with a free one, what takes time is the start of a worker."""
-    what = "workers to start" if free else "a free core"
-    return f"waiting for {what} ({free} of {cores} free)" if free else f"waiting for {what} ({free} of {cores})"
+    if free:
+        return f"waiting for workers to start ({free} of {cores} cores free)"
+    return f"waiting for a free core (0 of {cores})"
 
 
 def sinks_for(kind: str, output: Path) -> list[Sink]:
