@@ -101,17 +101,25 @@ def workers_of(args: argparse.Namespace) -> dict[str, Any]:
     """The fields of ``cluster.Workers``; ValueError for flags that cannot be met."""
     if args.workers is not None and args.workers < 1:
         raise ValueError(f"--workers {args.workers}: must be at least 1")
-    if args.ray_address and args.ray_address.startswith("ray://"):
-        raise ValueError(
-            f"--ray-address {args.ray_address}: Ray's client does not carry streams of results; start the command on a "
-            "machine of the cluster with --ray-address auto, or give the address of its head, HOST:6379"
-        )
+    _refuse_client_address(args.ray_address)
     if args.runtime_env and not args.ray_address:
         raise ValueError(
             "--runtime-env means nothing without --ray-address: workers on this machine run as this command"
         )
     count = args.workers if args.workers or args.ray_address else available_cores()
     return {"count": count, "address": args.ray_address, "runtime_env": _runtime_env(args.runtime_env)}
+
+
+def _refuse_client_address(address: str | None) -> None:
+    shown = f"--ray-address {address}"
+    if address == "auto" and os.environ.get("RAY_ADDRESS"):  # which Ray reads in that case
+        address = os.environ["RAY_ADDRESS"]
+        shown = f"RAY_ADDRESS={address}"
+    if address and address.startswith("ray://"):
+        raise ValueError(
+            f"{shown}: Ray's client does not carry streams of results; start the command on a machine of the cluster "
+            "with --ray-address auto and without RAY_ADDRESS, or give the address of its head, --ray-address HOST:6379"
+        )
 
 
 def _runtime_env(path: str | None) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def inspect_one(args: argparse.Namespace) -> int:
 def convert(args: argparse.Namespace) -> int:
     workers = Workers(**workers_of(args))
     prepared = _prepare(args)
-    summary = run(prepared, workers=workers, progress=args.progress, retry_failed=args.retry_failed)
+    summary = run(prepared, workers=workers, progress=args.progress, retry_failed=args.retry_failed, again=args.again)
     page = _try_to_write_report(prepared)
     _tell_failures(summary)
     if args.progress == "json":
@@ -98,10 +98,14 @@ def dry_run(args: argparse.Namespace) -> int:
 def rebuild(args: argparse.Namespace) -> int:
     workers = Workers(**workers_of(args))
     differing = 0
+    results = sys.stdout  # while shards are converted it is another: what Ray prints there is no result
     for name, differences in rebuild_shards(_prepare(args), args.rebuild, workers=workers):
-        print(f"{name}: " + ("the same bytes; put in place" if not differences else "other bytes; left as it was"))
+        print(
+            f"{name}: " + ("the same bytes; put in place" if not differences else "other bytes; left as it was"),
+            file=results,
+        )
         for difference in differences:
-            print(f"  {difference}")
+            print(f"  {difference}", file=results)
         differing += bool(differences)
     if differing:
         print(

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from preprocess.annotations.dataset import Video
 from preprocess.facts import ShardFacts, VideoFacts, facts_of
-from preprocess.job import UNEXPECTED, Converted, Job, RenderedSample, UnfitMachineError
+from preprocess.job import UNEXPECTED, Converted, Job, RenderedSample
+from preprocess.machine import refuse_unfit_directories, refuse_unseen_videos
 from preprocess.plan import PlannedShard
 from preprocess.sandbox import Sandbox
-from shards.format import RECORDS_DIR, shard_name
+from shards.format import shard_name
 from shards.records import Failure, Record, Tar
 from shards.storage import remove_partial_files
 from shards.write import Member, ShardWriter, members_of, open_shard
@@ -31,17 +32,23 @@ class ShardState:
     records: Mapping[str, Record] = field(default_factory=dict)
 
 
-def convert_shard(job: Job, shard: PlannedShard) -> Iterator[ShardState]:
+def convert_shard(job: Job, shard: PlannedShard, gone: frozenset[str] = frozenset()) -> Iterator[ShardState]:
     """Write the tars of all layouts and views, the facts, then a record in each layout's directory.
 
-    A video that fails is in none of the tars, so that every view has the same videos in the same order. OSError (a full
-    disk, a source or an output that this machine does not see) leaves no tar half-written and no record behind.
+    A video that fails is in none of the tars, so that every view has the same videos in the same order. ``gone`` names
+    the files that even the driver no longer sees: they count as failed videos. OSError (a full disk) and
+    UnfitMachineError (this machine does not see the output, the source or a video that the driver saw) leave no tar
+    half-written and no record behind.
     """
-    _refuse_unseen_directories(job)
+    refuse_unfit_directories(job)
+    refuse_unseen_videos(job, shard.videos, gone)
     began = last_told = time.monotonic()
     with _OpenShard(job, shard) as tars, Sandbox(job) as sandbox:
         for number, video in enumerate(shard.videos, 1):
-            tars.add(video, sandbox.convert(shard.split, video))
+            converted = sandbox.convert(shard.split, video)
+            if converted.failure:  # perhaps because the disk with the videos was lost since the shard began
+                refuse_unseen_videos(job, [video], gone)
+            tars.add(video, converted)
             if time.monotonic() - last_told > _SECONDS_BETWEEN_STATES:
                 last_told = time.monotonic()
                 yield ShardState(videos=number, failures=tuple(tars.failures))
@@ -144,15 +151,3 @@ class _OpenShard:
 
     def _name(self, view: int) -> str:
         return shard_name(self._shard.split, view, self._shard.number)
-
-
-def _refuse_unseen_directories(job: Job) -> None:
-    """A machine without the shared disk would otherwise call every video missing, or write where nobody looks."""
-    for layout in job.config.layouts:
-        if not (Path(job.output) / layout / RECORDS_DIR).is_dir():
-            raise UnfitMachineError(f"{job.output}/{layout}: not there on {platform.node()}; {_SHARED}")
-    if job.videos_url is None and not Path(job.source).is_dir():
-        raise UnfitMachineError(f"{job.source}: not there on {platform.node()}; {_SHARED}")
-
-
-_SHARED = "it was removed, or it is not on a disk that all machines share"

@@ -1,6 +1,6 @@
 """What the processes of a conversion say to each other: the job, what becomes of a video, what became of a shard."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from preprocess.config import Config
@@ -17,7 +17,16 @@ TOO_FEW_FRAMES = "fewer than min_frames"
 
 
 class UnfitMachineError(OSError):
-    """A machine that cannot do its part; another one may."""
+    """A machine that cannot do its part; another one may.
+
+    ``unseen``: the files that it does not see although the driver saw them when it planned. ``node``: its id in Ray,
+    which is known only once the error has left the machine's worker.
+    """
+
+    def __init__(self, message: str, *, unseen: Sequence[str] = ()):
+        super().__init__(message)
+        self.unseen = tuple(unseen)
+        self.node: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

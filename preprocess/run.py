@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from preprocess.annotations import read_listing
@@ -13,14 +14,15 @@ from preprocess.annotations.dataset import Dataset, missing_table
 from preprocess.annotations.missing import why_missing
 from preprocess.annotations.remote import RemoteFolders
 from preprocess.annotations.subsets import build_dataset
-from preprocess.cluster import Workers, convert_on_ray
+from preprocess.cluster import Observer, Workers, convert_on_ray
 from preprocess.config import Config
 from preprocess.identity import Identity, identity_of
+from preprocess.interruption import TO_GO_ON
 from preprocess.job import Job, num_broken
 from preprocess.lock import locked
 from preprocess.output import begin, complete, finished_records, forget
 from preprocess.plan import PlannedShard, plan_split
-from preprocess.progress import Progress, sinks_for
+from preprocess.progress import Progress, sinks_for, tell
 from preprocess.what_is_there import MISSING_NAME, what_is_there
 from shards.records import Failure, Record
 from shards.storage import exists, join, write_whole
@@ -98,11 +100,19 @@ def prepare(
     return Prepared(dataset=dataset, shards=shards, identity=identity, job=job)
 
 
-def run(prepared: Prepared, *, workers: Workers, progress: str = "none", retry_failed: bool = False) -> Summary:
+def run(
+    prepared: Prepared,
+    *,
+    workers: Workers,
+    progress: str = "none",
+    retry_failed: bool = False,
+    again: str = "the same command again",
+) -> Summary:
     """Convert a data set, or go on with a conversion that was interrupted.
 
-    ``progress``: as ``--progress``. ``retry_failed`` makes the shards with failures again. Raises ValueError
-    for an output that is not ours or that another run is writing to, OSError for a disk that is full or fails.
+    ``progress``: as ``--progress``. ``retry_failed`` makes the shards with failures again. ``again``: the command that
+    goes on, which is printed when the cluster is lost; the process ends then. Raises ValueError for an output that is
+    not ours or that another run is writing to, OSError for a disk that is full or fails.
     """
     job = prepared.job
     output = Path(job.output)
@@ -113,8 +123,11 @@ def run(prepared: Prepared, *, workers: Workers, progress: str = "none", retry_f
         if retry_failed:
             forget(job, [shard for shard in prepared.shards if num_broken(_failures_of(finished_records(job, shard)))])
         counter = Progress(total=prepared.num_videos, sinks=sinks_for(progress, output))
+        observer = Observer(
+            works=counter.works, waits=counter.waits, lost=partial(_tell_loss, counter, progress, again)
+        )
         try:
-            records, failures = _convert_pending(prepared, workers, counter)
+            records, failures = _convert_pending(prepared, workers, counter, observer)
         finally:
             counter.finish()
         is_complete = None not in records and num_broken(failures) <= prepared.allowed_failures
@@ -130,8 +143,15 @@ def run(prepared: Prepared, *, workers: Workers, progress: str = "none", retry_f
     )
 
 
+def _tell_loss(counter: Progress, progress: str, again: str, reason: str) -> None:
+    counter.finish()
+    if progress == "json":
+        tell("end", complete=False, error=reason)
+    print(f"preprocess: {reason}; {TO_GO_ON}, when Ray is there again:\n  {again}", file=sys.stderr)
+
+
 def _convert_pending(
-    prepared: Prepared, workers: Workers, progress: Progress
+    prepared: Prepared, workers: Workers, progress: Progress, observer: Observer
 ) -> tuple[list[Records | None], list[Failure]]:
     """Convert what is not yet there, up to the allowed failures; (records of each shard or None, all failures).
 
@@ -146,7 +166,7 @@ def _convert_pending(
     pending = [shard for name, shard in shards.items() if records[name] is None]
     too_many = sum(map(num_broken, failures.values())) > prepared.allowed_failures
     if pending and not too_many:
-        with contextlib.closing(convert_on_ray(prepared.job, pending, workers)) as states:
+        with contextlib.closing(convert_on_ray(prepared.job, pending, workers, observer)) as states:
             for shard, state in states:
                 name = shard.split, shard.number
                 failures[name] = state.failures

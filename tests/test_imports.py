@@ -19,7 +19,7 @@ ALLOWED = {
     "eval_video": {"training", "evaluation", "shards", "models"},
 }
 DOORS = {
-    "ray": {"preprocess/cluster.py"},
+    "ray": {"preprocess/ray_session.py"},
     "av": {"preprocess/decode_pyav.py", "preprocess/decode_picture.py"},
     "ffmpeg": {"preprocess/decode_ffmpeg.py"},
     "simplejpeg": {"preprocess/render.py"},
