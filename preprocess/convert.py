@@ -13,9 +13,9 @@ from preprocess.config import SplitConfig
 from preprocess.crops import Crop
 from preprocess.decode import decoders_to_try, open_video
 from preprocess.fetch import local_file
-from preprocess.job import HUNG, Converted, Facts, Job, RenderedSample
+from preprocess.job import MOSTLY_DAMAGED, UNEXPECTED, Converted, Facts, Job, RenderedSample, unexpected_detail
 from preprocess.render import SuperImage, encode, render, stores_ycbcr
-from preprocess.video import DecodeError, VideoInfo, VideoSource
+from preprocess.video import FINAL_REASONS, DecodeError, VideoInfo, VideoSource
 from preprocess.views import crop_of_view, plan_views
 from shards.format import sample_key, subset_field
 from shards.records import Failure
@@ -52,13 +52,19 @@ def _by_first_decoder(job: Job, split: str, video: Video, path: str, deadline: f
                 timeout_seconds=limit,
                 frame_rate=video.frame_rate,
                 max_pixels=job.config.max_pixels,
+                square_pixels=job.config.square_pixels,
             ) as source:
                 samples, facts = _convert_source(source, job, job.config.splits[split], video)
         except DecodeError as error:
             _raise_lack_of_memory(error)
             errors.append(error)
-            if error.reason == HUNG:
+            if error.reason in FINAL_REASONS:
                 break
+        except MemoryError:
+            raise
+        except Exception as error:
+            # The next decoder may know how to read it; only where none does is it told as our mistake.
+            errors.append(DecodeError(UNEXPECTED, f"{path}: {unexpected_detail(error)}"))
         else:
             concealed = errors[0].reason if errors else None
             return Converted(samples=samples, facts=dataclasses.replace(facts, concealed=concealed))
@@ -83,6 +89,7 @@ def _convert_source(
         return crop_of_view(video, number, size, job.config, split)
 
     info = source.info
+    _refuse_mostly_damaged(info, video, job.config.min_decoded_share)
     is_ycbcr = partial(stores_ycbcr, job.config.encoding)
     images = render(source, plan_views(video, info, job.config, split), crop_of, is_ycbcr=is_ycbcr)
     samples = tuple(_rendered_sample(image, job, video, info, split.num_views) for image in images)
@@ -93,8 +100,18 @@ def _convert_source(
         height=sizes[0][1],
         num_frames=info.num_frames,
         duration_seconds=round(info.num_frames / info.fps, 3) if info.fps else None,
+        decoded_share=round(info.decoded_share, 4),
     )
     return samples, facts
+
+
+def _refuse_mostly_damaged(info: VideoInfo, video: Video, min_decoded_share: float) -> None:
+    if info.decoded_share < min_decoded_share:
+        raise DecodeError(
+            MOSTLY_DAMAGED,
+            f"{video.path}: {info.decoded_share:.1%} of its frames decode without damage, and min_decoded_share is "
+            f"{min_decoded_share:g}",
+        )
 
 
 def _raise_lack_of_memory(error: DecodeError) -> None:
@@ -149,4 +166,5 @@ def _metadata(image: SuperImage, video: Video, info: VideoInfo, num_views: int, 
         "num_frames": info.num_frames,
         "codec": info.codec,
         "decoder": info.decoder,
+        "stream": info.stream,
     }

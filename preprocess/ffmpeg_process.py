@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections import deque
 from dataclasses import dataclass
 
 import ffmpeg
@@ -18,10 +19,13 @@ from preprocess.video import DecodeError
 
 _SET_PIPE_SIZE = 1031  # fcntl's F_SETPIPE_SZ on Linux
 _PIPE_BYTES = 1 << 20
-_DETAIL_CHARACTERS = 500
+_COMPLAINTS_KEPT = 3  # of the first ones, which tell the cause, and of the last ones
+_LINE_CHARACTERS = 160
+_NO_MEMORY = "Cannot allocate memory"
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
 _SEVERE = re.compile(r"\[(error|fatal|panic)\] ")
-_ADVICE = "To ignore this, add a trailing"  # speaks to who typed the command
+# Advice to who typed the command, and what became of ffmpeg's own threads.
+_OF_NO_USE = ("To ignore this, add a trailing", "Terminating thread with", "Task finished with")
 _DAMAGED_FRAME = "corrupt decoded frame"
 _PACKETS_READ = re.compile(r"Input stream #0:\d+ \(video\): (\d+) packets read")
 _DECODE_ERRORS = re.compile(r"Input stream #0:\d+ \(video\):.* (\d+) decode errors")
@@ -31,8 +35,9 @@ _DECODE_ERRORS = re.compile(r"Input stream #0:\d+ \(video\):.* (\d+) decode erro
 class Messages:
     """What a run said on standard error.
 
-    ``complaint`` holds its errors alone, the last of them. ``damaged_frames`` counts frames that it delivered although
-    parts of them were lost, ``decode_errors`` packets that gave no frame. ``packets`` is None where it did not say.
+    ``complaint`` holds its errors alone, the first and the last of them. ``damaged_frames`` counts frames that it
+    delivered although parts of them were lost, ``decode_errors`` packets that gave no frame. ``packets`` is None where
+    it did not say.
     """
 
     complaint: str
@@ -120,15 +125,23 @@ class FfmpegRun:
 
     def _read_messages(self) -> Messages:
         self._messages.seek(0)
-        complaints, damaged, errors, packets = "", 0, 0, None
+        first: list[str] = []
+        last: deque[str] = deque(maxlen=_COMPLAINTS_KEPT)
+        damaged, errors, packets = 0, 0, None
         for line in self._messages:
-            text = line.decode("utf-8", "replace")
-            if _SEVERE.search(text) and _ADVICE not in text:
-                # Addresses in memory are others in each run, and nothing to anybody.
-                complaints = (complaints + _SEVERE.sub("", _ADDRESS.sub("", text)))[-_DETAIL_CHARACTERS:]
+            text = line.decode("utf-8", "replace").strip()
+            if _SEVERE.search(text) and not any(words in text for words in _OF_NO_USE):
+                is_kept = len(first) < _COMPLAINTS_KEPT or _NO_MEMORY in text
+                (first if is_kept else last).append(_plain(text))
             elif _DAMAGED_FRAME in text:
                 damaged += 1
             elif found := _PACKETS_READ.search(text):
                 packets = int(found[1])
                 errors = int(match[1]) if (match := _DECODE_ERRORS.search(text)) else 0
-        return Messages(complaint=complaints.strip(), damaged_frames=damaged, decode_errors=errors, packets=packets)
+        complaint = "\n".join(dict.fromkeys([*first, *last]))
+        return Messages(complaint=complaint, damaged_frames=damaged, decode_errors=errors, packets=packets)
+
+
+def _plain(text: str) -> str:
+    """Without the addresses in memory, which are others in each run, and nothing to anybody."""
+    return _SEVERE.sub("", _ADDRESS.sub("", text))[:_LINE_CHARACTERS]
