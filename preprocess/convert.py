@@ -4,12 +4,13 @@ import dataclasses
 import os
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from preprocess.annotations.dataset import Video
 from preprocess.annotations.subsets import OUTSIDE
-from preprocess.config import SplitConfig
+from preprocess.config import Config, SplitConfig
 from preprocess.crops import Crop
 from preprocess.decode import decoders_to_try, open_video
 from preprocess.fetch import local_file
@@ -20,6 +21,8 @@ from preprocess.views import crop_of_view, plan_views
 from shards.format import sample_key, subset_field
 from shards.records import Failure
 from shards.write import Sample
+
+_Result = TypeVar("_Result")
 
 
 def convert_video(job: Job, split: str, video: Video) -> Converted:
@@ -42,19 +45,37 @@ def convert_video(job: Job, split: str, video: Video) -> Converted:
 
 
 def _by_first_decoder(job: Job, split: str, video: Video, path: str, deadline: float) -> Converted:
+    def use(source: VideoSource) -> tuple[tuple[RenderedSample, ...], Facts]:
+        return _convert_source(source, job, job.config.splits[split], video)
+
+    result, errors = use_first_decoder(job.config, video, path, deadline=deadline, use=use)
+    if result is None:
+        return _failed(video, errors, path)
+    samples, facts = result
+    concealed = errors[0].reason if errors else None
+    return Converted(samples=samples, facts=dataclasses.replace(facts, concealed=concealed))
+
+
+def use_first_decoder(
+    config: Config, video: Video, path: str, *, deadline: float, use: Callable[[VideoSource], _Result]
+) -> tuple[_Result | None, list[DecodeError]]:
+    """(what ``use`` gives of the video by the first decoder that succeeds, or None; why those before it failed).
+
+    ``path`` is where the file lies now. MemoryError where memory runs out.
+    """
     errors: list[DecodeError] = []
-    for decoder in decoders_to_try(job.config.decoder, path):
-        limit = deadline - time.monotonic()
+    for decoder in decoders_to_try(config.decoder, path):
         try:
             with open_video(
                 path,
                 decoder=decoder,
-                timeout_seconds=limit,
+                timeout_seconds=deadline - time.monotonic(),
                 frame_rate=video.frame_rate,
-                max_pixels=job.config.max_pixels,
-                square_pixels=job.config.square_pixels,
+                max_pixels=config.max_pixels,
+                square_pixels=config.square_pixels,
             ) as source:
-                samples, facts = _convert_source(source, job, job.config.splits[split], video)
+                _refuse_mostly_damaged(source.info, path, config.min_decoded_share)
+                return use(source), errors
         except DecodeError as error:
             _raise_lack_of_memory(error)
             errors.append(error)
@@ -65,10 +86,7 @@ def _by_first_decoder(job: Job, split: str, video: Video, path: str, deadline: f
         except Exception as error:
             # The next decoder may know how to read it; only where none does is it told as our mistake.
             errors.append(DecodeError(UNEXPECTED, f"{path}: {unexpected_detail(error)}"))
-        else:
-            concealed = errors[0].reason if errors else None
-            return Converted(samples=samples, facts=dataclasses.replace(facts, concealed=concealed))
-    return _failed(video, errors, path)
+    return None, errors
 
 
 def _failed(video: Video, errors: Sequence[DecodeError], path: str) -> Converted:
@@ -89,7 +107,6 @@ def _convert_source(
         return crop_of_view(video, number, size, job.config, split)
 
     info = source.info
-    _refuse_mostly_damaged(info, video, job.config.min_decoded_share)
     is_ycbcr = partial(stores_ycbcr, job.config.encoding)
     images = render(source, plan_views(video, info, job.config, split), crop_of, is_ycbcr=is_ycbcr)
     samples = tuple(_rendered_sample(image, job, video, info, split.num_views) for image in images)
@@ -105,11 +122,11 @@ def _convert_source(
     return samples, facts
 
 
-def _refuse_mostly_damaged(info: VideoInfo, video: Video, min_decoded_share: float) -> None:
+def _refuse_mostly_damaged(info: VideoInfo, path: str, min_decoded_share: float) -> None:
     if info.decoded_share < min_decoded_share:
         raise DecodeError(
             MOSTLY_DAMAGED,
-            f"{video.path}: {info.decoded_share:.1%} of its frames decode without damage, and min_decoded_share is "
+            f"{path}: {info.decoded_share:.1%} of its frames decode without damage, and min_decoded_share is "
             f"{min_decoded_share:g}",
         )
 

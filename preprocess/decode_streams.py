@@ -16,7 +16,6 @@ _DEFAULT_PIXELS = 5_000_000
 _PROBED_BYTES = 5_000_000  # libavformat's probesize
 # Containers that mark encrypted packets, and in which all packets are found in no time.
 _ENCRYPTING_CONTAINERS = ("mov", "matroska")
-_INDEXED_CONTAINERS = ("mov", "avi")  # that know of every packet, be it in the file or cut off
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +62,20 @@ def probe(path: str, *, max_pixels: int, deadline: float) -> Probed:
 def expected_packets(stream: av.VideoStream) -> int:
     """The packets that the container lists, whether the file still holds them or not; 0 where it has no list.
 
-    Read after the packets, since a fragmented mp4 lists those of the fragments read so far.
+    Empty ones, which repeat a frame, are not counted. Read after the packets, since a fragmented mp4 lists those of the
+    fragments read so far.
     """
-    if stream.container.format.name.split(",")[0] not in _INDEXED_CONTAINERS:
-        return 0
-    # An empty packet repeats a frame. The index of an avi stands at its end: a cut one has but the header's number.
-    return sum(entry.size > 0 for entry in stream.index_entries) or stream.frames
+    name = stream.container.format.name.split(",")[0]
+    if name == "mov":
+        return sum(entry.size > 0 for entry in stream.index_entries)
+    # The index of an avi stands at its end, so that a cut one has none; the number in its header stays.
+    return stream.frames - sum(entry.size == 0 for entry in stream.index_entries) if name == "avi" else 0
 
 
 def lost_packets(stream: av.VideoStream, num_packets: int) -> int:
     """How many more packets than ``num_packets``, which were read and not empty, the container lists."""
-    if len(stream.index_entries) == num_packets:  # nearly always; to count those that are not empty takes longer
+    # Nearly always all are there, and to count those that are not empty takes longer.
+    if max(len(stream.index_entries), stream.frames) <= num_packets:
         return 0
     return max(expected_packets(stream) - num_packets, 0)
 
@@ -86,10 +88,9 @@ def refuse_encrypted(side_data: PacketSideData, path: str) -> None:
         )
 
 
-def describe_streams(path: str, *, max_pixels: int) -> Sequence[str]:
+def describe_streams(path: str, *, taken: int, max_pixels: int) -> list[str]:
     """``stream 0: video, h264, 320x240, default: taken``, a line for each stream of a file."""
     with open_container(path, max_pixels) as container:
-        taken = chosen_stream(container, path, max_pixels).index
         return [_description(stream, stream.index == taken) for stream in container.streams]
 
 
