@@ -1,6 +1,7 @@
 """The flags of ``python -m preprocess``, and what they mean together."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,10 @@ def _add_instead(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("instead of converting")
     group.add_argument("--list", action="store_true", help="print the data sets and the presets, a line each")
     group.add_argument(
-        "--inspect", metavar="VIDEO", help="write one video's super images as PNG, with frame numbers and crop boxes"
+        "--inspect",
+        metavar="VIDEO",
+        help="write one video's super images as PNG, with frame numbers and crop boxes; with --source, those of its "
+        "segments in the lists",
     )
     group.add_argument(
         "--dry-run", action="store_true", help="estimate the work and print how to train; writes nothing"

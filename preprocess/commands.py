@@ -39,7 +39,8 @@ def inspect_one(args: argparse.Namespace) -> int:
     config = load_config(args.config, args.overrides)
     for note in config.notes:
         print(f"note: {note}", file=sys.stderr)
-    for line in inspect_video(config, local_path(args.inspect), local_path(args.output or "inspect")):
+    source = local_path(args.source) if args.source else None
+    for line in inspect_video(config, local_path(args.inspect), local_path(args.output or "inspect"), source=source):
         print(line)
     return 0
 

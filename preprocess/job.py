@@ -1,19 +1,23 @@
 """What the processes of a conversion say to each other: the job, what becomes of a video, what became of a shard."""
 
+import os
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from preprocess.config import Config
 from preprocess.versions import shaping_versions
+from preprocess.video import TIME_LIMIT
 from shards.records import Failure
 from shards.write import Sample
 
 # Reasons that a video is left out for, beside those that its decoder gives.
 CRASHED = "decoder crashed"
-HUNG = "time limit"
+HUNG = TIME_LIMIT
 MEMORY_LIMIT = "memory limit"
 UNEXPECTED = "unexpected error"
 TOO_FEW_FRAMES = "fewer than min_frames"
+MOSTLY_DAMAGED = "too few frames decode"
 
 
 class UnfitMachineError(OSError):
@@ -27,6 +31,12 @@ class UnfitMachineError(OSError):
         super().__init__(message)
         self.unseen = tuple(unseen)
         self.node: str | None = None
+
+
+def unexpected_detail(error: Exception) -> str:
+    """``ValueError: its words, at file.py:12``: where an exception that no one foresaw came from."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error}, at {os.path.basename(place.filename)}:{place.lineno}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +79,8 @@ class Facts:
     """What a conversion learnt of one video, for the report alone; no shard depends on it.
 
     ``bytes`` is the file's size. ``cpu_seconds`` counts decoding, rendering and encoding, child processes included.
-    ``concealed`` is why the stricter decoder gave up, where the other went over the errors.
+    ``concealed`` is why the stricter decoder gave up, where the other went over the errors. ``decoded_share`` is as in
+    ``VideoInfo``.
     """
 
     bytes: int | None = None
@@ -82,6 +93,7 @@ class Facts:
     cpu_seconds: float | None = None
     wall_seconds: float | None = None
     concealed: str | None = None
+    decoded_share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

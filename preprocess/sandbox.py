@@ -132,11 +132,12 @@ class _Child:
         self._patience_seconds = timeout + max(_LEAST_GRACE_SECONDS, timeout / 10)
         read_commands, write_commands = os.pipe()
         read_replies, write_replies = os.pipe()
-        descriptors = (read_commands, write_replies)
-        arguments = [*map(str, descriptors), str(os.getpid())]
+        # Nothing is ever written: the decoder dies when its other end is closed, which this process alone holds.
+        lifeline, self._lifeline = os.pipe()
+        descriptors = (read_commands, write_replies, lifeline)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "preprocess.decoder_process", *arguments],
+                [sys.executable, "-m", "preprocess.decoder_process", *map(str, descriptors)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=descriptors,
@@ -196,6 +197,7 @@ class _Child:
         status = self._process.wait()
         self._commands.close()
         self._replies.close()
+        os.close(self._lifeline)
         return signal.Signals(-status).name if status < 0 else f"exit status {status}"
 
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -29,6 +30,7 @@ CONFIG = {
     "splits": {"train": {"mode": "train", "views": 2}},
     "timeout_seconds": 120,
     "memory_limit_mb": 200,
+    "decoder": "pyav",
 }
 
 
@@ -111,6 +113,15 @@ BLAMED = {
 }
 
 
+def test_a_decoder_that_fails_as_nobody_foresaw_leaves_the_video_to_the_next(job):
+    job = job_in(job.source, decoder="auto")
+    with Sandbox(job) as sandbox:
+        converted = sandbox.convert("train", video("bug"))
+    assert converted.failure is None
+    assert len(converted.samples) == 2
+    assert (converted.facts.decoder, converted.facts.concealed) == ("ffmpeg", "unexpected error")
+
+
 @pytest.mark.parametrize("name", BLAMED)
 def test_a_video_that_ends_its_decoder_is_blamed_and_the_next_ones_are_not(name, job):
     reason, detail = BLAMED[name]
@@ -180,6 +191,47 @@ def test_the_decoder_dies_with_its_worker(job, tmp_path):
     (child,) = children_of(worker.pid)
     worker.send_signal(signal.SIGKILL)
     worker.wait()
+    wait_for(lambda: not is_running(child))
+
+
+def test_the_decoder_outlives_the_thread_that_started_it(job):
+    """A worker may convert each video in another thread."""
+    with Sandbox(job) as sandbox:
+        children = []
+        for name in ("one", "two", "one"):
+            thread = threading.Thread(target=lambda name=name: sandbox.convert("train", video(name)))
+            thread.start()
+            thread.join()
+            wait_for(lambda number=thread.native_id: not Path(f"/proc/self/task/{number}").exists())
+            children.append(sandbox._child._process.pid)
+        assert len(set(children)) == 1
+        assert is_running(children[0])
+
+
+def test_the_children_of_a_decoder_die_with_its_worker_too(tmp_path):
+    """Such as the ffmpeg command, which no signal to the decoder alone would reach."""
+    code = (
+        "import os, subprocess, sys, time\n"
+        "from preprocess.decoder_process import _die_with_the_writer_of\n"
+        "_die_with_the_writer_of(int(sys.argv[1]))\n"
+        "child = subprocess.Popen(['sleep', '1000'])\n"
+        "print(child.pid, flush=True)\n"
+        "child.wait()\n"
+    )
+    lifeline, held = os.pipe()
+    decoder = subprocess.Popen(
+        [sys.executable, "-c", code, str(lifeline)],
+        pass_fds=[lifeline],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        cwd=Path(__file__).parents[1],
+    )
+    os.close(lifeline)
+    with decoder.stdout as output:
+        child = int(output.readline())
+    assert is_running(child)
+    os.close(held)
+    assert decoder.wait(60) == -signal.SIGKILL
     wait_for(lambda: not is_running(child))
 
 
