@@ -76,7 +76,8 @@ class Sheet:
         try:
             return forward_on_meta(model, size, batch_size=min(self.args.batch_size, 2), in_chans=self.in_chans)
         except ValueError as error:
-            told = f"--model {self.args.model} takes no images of {size[0]}x{size[1]} px ({shorten(str(error), _WORDS, placeholder=' ...')})"
+            words = shorten(str(error), _WORDS, placeholder=" ...")
+            told = f"--model {self.args.model} takes no images of {size[0]}x{size[1]} px ({words})"
             raise ValueError(f"{told}; {self.way_out(size)}") from error
 
     def way_out(self, size: Size, seen: Seen | None = None) -> str:
