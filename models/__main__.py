@@ -3,7 +3,7 @@
 python -m models [list] [PATTERN ...]                          parameters, GMACs, input and windows
 python -m models convert FILE --model NAME --output FILE       published weights, for one of these
 python -m models papers                                        the papers' costs beside ours
-python -m models families [--all]                              timm's families on a super image
+python -m models families [FAMILY ...]                         timm's families on super images of two shapes
 python -m models docs docs/models.md                           the same tables, into the document
 """
 
