@@ -97,14 +97,23 @@ class Run:
         """To the driver; to its whole group as Ctrl-C on a terminal does."""
         (os.killpg if group else os.kill)(self.process.pid, number)
 
+    def processes(self) -> list[int]:
+        """Its process ids: the driver's, and those of the Ray that it started for itself, workers and decoders."""
+        return [int(path.name) for path in Path("/proc").glob("[0-9]*") if self._is_ours(path)]
+
     def decoders(self) -> list[int]:
         """The process ids of its decoders; the parent of one is a Ray worker."""
         return [int(path.name) for path in Path("/proc").glob("[0-9]*") if self._is_decoder(path)]
 
     def _is_decoder(self, process: Path) -> bool:
         try:
-            named = b"preprocess.decoder_process" in (process / "cmdline").read_bytes()
-            return named and f"{_MARK}={self._mark}".encode() in (process / "environ").read_bytes()
+            return b"preprocess.decoder_process" in (process / "cmdline").read_bytes() and self._is_ours(process)
+        except OSError:  # it has just ended
+            return False
+
+    def _is_ours(self, process: Path) -> bool:
+        try:
+            return f"{_MARK}={self._mark}".encode() in (process / "environ").read_bytes()
         except OSError:  # it has just ended
             return False
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from conversion import wait_for
 
@@ -33,3 +34,9 @@ def node_of(cluster, *, wrapper: Sequence[str] = (), num_cpus: int = 1, **enviro
 def node_ids(cluster) -> set[str]:
     """Ray's ids of the nodes that are alive."""
     return {node["NodeID"] for node in cluster.global_state.node_table() if node["Alive"]}
+
+
+def seeing(script: str, *paths: Path) -> list[str]:
+    """A wrapper for a process that sees the disks otherwise: ``script`` mounts over ``paths``, $1, $2, ..."""
+    mounts = f'{script} && shift {len(paths)} && exec "$@"'
+    return ["unshare", "--map-root-user", "--mount", "sh", "-c", mounts, "sh", *map(str, paths)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conversion import Run, command, hashes, needs_mount
 from ray.cluster_utils import Cluster
-from ray_nodes import node_of
+from ray_nodes import node_of, seeing
 
 from preprocess.__main__ import main
 from preprocess.cluster import Workers
@@ -29,12 +29,6 @@ def undisturbed(video_folder, tmp_path_factory, local_ray):
     folder = tmp_path_factory.mktemp("undisturbed")
     assert main(command(folder, video_folder, folder / "out", workers=1)) == 0
     return hashes(folder / "out")
-
-
-def seeing(script: str, *paths: Path) -> list[str]:
-    """A wrapper for a process that sees the disks otherwise: ``script`` mounts over ``paths``, $1, $2, ..."""
-    mounts = f'{script} && shift {len(paths)} && exec "$@"'
-    return ["unshare", "--map-root-user", "--mount", "sh", "-c", mounts, "sh", *map(str, paths)]
 
 
 def in_cluster(cluster, folder, source):
