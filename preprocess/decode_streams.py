@@ -60,22 +60,21 @@ def probe(path: str, *, max_pixels: int, deadline: float) -> Probed:
 
 
 def expected_packets(stream: av.VideoStream) -> int:
-    """The packets that the container lists, whether the file still holds them or not; 0 where it has no list.
+    """The packets that an mp4 or mov lists, whether the file still holds them or not; 0 for other containers.
 
-    Empty ones, which repeat a frame, are not counted. Read after the packets, since a fragmented mp4 lists those of the
-    fragments read so far.
+    Those keep no list that is there when the end of the file is not: the number in an avi's header counts ticks of any
+    length. Empty packets, which repeat a frame, are left out. Read after the packets, since a fragmented mp4 lists
+    those of the fragments read so far.
     """
-    name = stream.container.format.name.split(",")[0]
-    if name == "mov":
-        return sum(entry.size > 0 for entry in stream.index_entries)
-    # The index of an avi stands at its end, so that a cut one has none; the number in its header stays.
-    return stream.frames - sum(entry.size == 0 for entry in stream.index_entries) if name == "avi" else 0
+    if stream.container.format.name.split(",")[0] != "mov":
+        return 0
+    return sum(entry.size > 0 for entry in stream.index_entries)
 
 
 def lost_packets(stream: av.VideoStream, num_packets: int) -> int:
     """How many more packets than ``num_packets``, which were read and not empty, the container lists."""
     # Nearly always all are there, and to count those that are not empty takes longer.
-    if max(len(stream.index_entries), stream.frames) <= num_packets:
+    if len(stream.index_entries) <= num_packets:
         return 0
     return max(expected_packets(stream) - num_packets, 0)
 

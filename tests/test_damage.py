@@ -98,10 +98,9 @@ def test_the_floor_can_be_moved(tmp_path):
     assert convert(path, min_decoded_share=0.8).failure.reason == "too few frames decode"
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "avi"])
-def test_frames_that_were_cut_off_count_as_lost(suffix, tmp_path):
-    options = {"vcodec": "mpeg4", "g": 1, "qscale": 2, **({"movflags": "faststart"} if suffix == "mp4" else {})}
-    path = write_video(tmp_path / f"a.{suffix}", numbered_frames(100), **options)
+def test_frames_that_were_cut_off_count_as_lost(tmp_path):
+    options = {"vcodec": "mpeg4", "g": 1, "qscale": 2, "movflags": "faststart"}
+    path = write_video(tmp_path / "a.mp4", numbered_frames(100), **options)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 5])
     assert convert(path).failure.reason == "too few frames decode"
@@ -171,8 +170,8 @@ def test_square_pixels(aspect, degrees, size, decoder, tmp_path):
 
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_square_pixels_of_an_absurd_width(decoder, tmp_path):
-    path = h264(tmp_path / "a.mp4", 4, filters="setsar=100")
-    failure = convert(path, decoder=decoder, square_pixels=True, max_pixels=50 * 96 * 64).failure
+    path = h264(tmp_path / "a.mp4", 4, filters="setsar=10")
+    failure = convert(path, decoder=decoder, square_pixels=True, max_pixels=5 * 96 * 64).failure
     assert failure.reason == "picture too large"
 
 
