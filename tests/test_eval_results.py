@@ -1,4 +1,4 @@
-"""Results that are never lost to a picture, names of any characters, results of other code, and mistakes in one line."""
+"""Results survive a failing picture, names of any characters and results of other code; mistakes end in one line."""
 
 import csv
 import io

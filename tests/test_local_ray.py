@@ -48,7 +48,7 @@ def test_the_local_ray_is_private_while_it_runs_and_leaves_nothing(video_folder,
     assert mode == 0o700
     assert not list(short.glob("superimage-ray-*"))
     assert not list(home.rglob("*token*"))
-    assert [line.split(":")[0] for line in out.splitlines()][0] == "18 of 18 videos"
+    assert out.splitlines()[0].split(":")[0] == "18 of 18 videos"
     assert len(out.splitlines()) == 4  # the count, two layouts, the report: Ray prints none of its lines there
 
 
