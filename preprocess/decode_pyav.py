@@ -7,21 +7,37 @@ from fractions import Fraction
 import av
 import av.error
 import numpy as np
+from av.format import Flags
 from av.stream import Discard, Disposition
 
-from preprocess.decode_packets import NOTHING, Glance, PacketTable, Run, glance_for, packet_table, runs, shown_places
+from preprocess.decode_glance import NOTHING, Glance, Reader, glance_for
+from preprocess.decode_packets import (
+    PacketTable,
+    Run,
+    counted_table,
+    frames_are_told,
+    order_by_bytes,
+    order_by_stamps,
+    runs,
+    told_table,
+)
 from preprocess.decode_picture import Scalers, picture_of
+from preprocess.decode_timeline import LONGEST_PAUSE_SECONDS, as_ticks, parts, times_of_frames
 from preprocess.picture import Picture
 from preprocess.video import CONTAINERS, MAX_PIXELS, DecodeError, VideoInfo, check_indices, check_size
 
-# Containers that keep the time of each frame (avi, for one, has the order of decoding only), and those of them whose
-# seeks lead where they should.
-_STAMPING_CONTAINERS = ("mov", "matroska", "mpegts")
-_SEEKING_CONTAINERS = ("mov", "matroska")
-# Codecs whose frames carry the time of the packet they came in; those of others are counted.
-_STAMPING_CODECS = ("h264", "hevc", "vp8", "vp9", "av1")
+# Containers that keep the time of each frame (avi, for one, has the order of decoding only), and those whose seeks lead
+# where they should, or it is seen that they did not.
+_STAMPING_CONTAINERS = ("mov", "matroska", "mpegts", "flv")
+_SEEKING_CONTAINERS = ("mov", "matroska", "mpegts", "avi")
+# Codecs that decode frames in another order than they are shown in, as far as their packets are read.
+_REORDERING_CODECS = ("h264", "hevc", "mpeg4")
 # Packets of a clip are kept from the first look; those of longer videos are read again.
 _KEPT_BYTES = 1 << 24
+_COUNTING_HINT = (
+    "the frames of this codec or container can only be counted by decoding them all: raise timeout_seconds, cut the "
+    "video, or encode it as progressive H.264 in mp4"
+)
 # Codecs that mark, in its own header, a frame that no other refers to; HEVC only says so within one temporal layer.
 _MARKING_CODECS = ("h264", "hevc", "mpeg4")
 
@@ -35,6 +51,9 @@ class PyavVideo:
         self._max_pixels = max_pixels
         self._scalers = Scalers()
         self._kept: list[av.Packet] = []
+        self._identities: list[tuple[int | None, int]] = []  # position in the file, bytes
+        self._seek_stamps: list[int | None] = []
+        self._counts_by_decoding = False
         self._container = _open(path, max_pixels)
         try:
             self._stream = _video_stream(self._container, path, max_pixels)
@@ -76,53 +95,104 @@ class PyavVideo:
 
     def _look_at_packets(self) -> tuple[PacketTable, np.ndarray]:
         """The table, and when each frame is shown in seconds from the first."""
-        glance = glance_for(self._codec, self._stream.codec_context.extradata)
-        stamps, shown, glances, num_bytes = [], [], [], 0
+        glance = self._glance(read_order=self._format not in _STAMPING_CONTAINERS)
+        stamps, decoding, discarded, glances, num_bytes = [], [], [], [], 0
         for packet in self._demux():
             if packet.is_corrupt:
                 raise DecodeError("truncated or damaged file", f"{self._path}: packet {len(stamps)} is not whole")
             glances.append(glance(memoryview(packet)) if glance else NOTHING)
             stamps.append(packet.pts)
-            shown.append(not packet.is_discard and not glances[-1].hidden)
+            decoding.append(packet.dts)
+            self._identities.append((packet.pos, packet.size))
+            discarded.append(packet.is_discard)
             # Nearly no packet has any; to ask for one kind costs four times as much.
             if any(data.data_type == "new_extradata" for data in packet.iter_sidedata()):
                 glance = None  # other headers from here on: what is seen now tells nothing of later packets
             num_bytes += packet.size
             if num_bytes <= _KEPT_BYTES:
                 self._kept.append(packet)
-        if not any(shown):
+        if all(discarded):
             raise DecodeError("no frames", f"{self._path}: its video stream holds no packets")
         if len(self._kept) < len(stamps):
             self._kept.clear()
-        table = packet_table(self._names(stamps, glances), shown, glances if glance else [])
-        return table, self._times_seconds([stamp for stamp, is_shown in zip(stamps, shown) if is_shown])
+        self._seek_stamps = decoding if self._format == "avi" else stamps
+        ticks, decoding_ticks = as_ticks(stamps), as_ticks(decoding)
+        part_of = parts(decoding_ticks, self._longest_pause_ticks())
+        glances = glances if glance else [NOTHING] * len(stamps)
+        order = self._order(ticks, decoding_ticks, part_of, glances, discarded)
+        for number, packet in enumerate(self._kept):
+            packet.pts = number  # the decoder hands it on to the frame
+        table, numbers = self._table_of(order, glances, discarded)
+        if table.num_frames == 0:
+            raise DecodeError("no frames", f"{self._path}: {len(stamps)} packets, none of which shows a frame")
+        return table, self._times_seconds(numbers, ticks, decoding_ticks, part_of)
 
-    def _names(self, stamps: list[int | None], glances: list[Glance]) -> list[int] | None:
-        """What packets and their frames are known by: mostly their times. None where frames can but be counted."""
-        if self._codec == "mpeg4" and self._kept:
-            places = shown_places(glances)
-            for packet, place in zip(self._kept, places or ()):
-                packet.pts = place
-            return places
-        if self._format not in _STAMPING_CONTAINERS or self._codec not in _STAMPING_CODECS:
+    def _glance(self, *, read_order: bool) -> Reader | None:
+        return glance_for(self._codec, self._stream.codec_context.extradata, read_order=read_order)
+
+    def _longest_pause_ticks(self) -> float | None:
+        """Of containers whose clock may begin anew; in others a pause is a pause, however long."""
+        if not self._container.format.flags & Flags.ts_discont.value or not self._stream.time_base:
             return None
-        # Frames that are decoded in another order than shown have times in another order: else those times are made up.
-        reorders = self._stream.codec_context.has_b_frames and len(stamps) > 1
-        return None if None in stamps or (reorders and stamps == sorted(stamps)) else stamps
+        return LONGEST_PAUSE_SECONDS / float(self._stream.time_base)
 
-    def _times_seconds(self, stamps: list[int | None]) -> np.ndarray:
-        if None in stamps:
-            # A container that keeps no times (MPEG-4 in avi with B-frames) has a rate.
-            return np.arange(len(stamps)) / float(self._stream.average_rate or 25)
+    def _order(
+        self,
+        ticks: np.ndarray,
+        decoding_ticks: np.ndarray,
+        part_of: np.ndarray,
+        glances: list[Glance],
+        discarded: list[bool],
+    ) -> np.ndarray | None:
+        """The packets in the order shown; None where only decoding tells it, or tells what is shown at all."""
+        if not frames_are_told(glances, discarded):
+            return None
+        if self._codec not in _REORDERING_CODECS:
+            return np.arange(len(glances))
+        if not glances[0].restart:
+            return None  # what its first packets refer to was cut off
+        if self._codec == "mpeg4":
+            return order_by_bytes(glances)
+        reorders = self._stream.codec_context.has_b_frames > 0
+        if self._format in _STAMPING_CONTAINERS:
+            order = order_by_stamps(ticks, decoding_ticks, part_of, glances, reorders=reorders)
+            if order is not None:
+                return order
+            # The stamps are made up, or no frame is bidirectional though the header allows for it.
+            glance = self._glance(read_order=True)
+            glances = [glance(memoryview(packet)) for packet in self._kept] or glances
+        return order_by_bytes(glances)
+
+    def _table_of(
+        self, order: np.ndarray | None, glances: list[Glance], discarded: list[bool]
+    ) -> tuple[PacketTable, list[int | None]]:
+        """The table, and the packet of each frame in the order shown."""
+        if order is not None:
+            table = told_table(order, glances, discarded)
+            return table, table.packets.tolist()
+        self._counts_by_decoding = True
+        numbers = [frame.pts for packet in self._all_packets() for frame in self._decode(packet)]
+        return counted_table(numbers, glances), numbers
+
+    def _times_seconds(
+        self, numbers: list[int | None], ticks: np.ndarray, decoding_ticks: np.ndarray, part_of: np.ndarray
+    ) -> np.ndarray:
+        """When the frames are shown that come from these packets."""
+        packets = np.array([-1 if number is None else number for number in numbers], np.int64)
+        if np.isnan(ticks[packets]).any() and not np.isnan(decoding_ticks[packets]).any():
+            # A container that keeps the times of decoding alone (avi): they are those of showing, in another order.
+            ticks = decoding_ticks
+        frame_ticks = np.where(packets < 0, np.nan, ticks[packets])
+        frame_parts = np.maximum.accumulate(np.where(packets < 0, 0, part_of[packets]))
         unit = self._stream.time_base or Fraction(1, 25)
-        seconds = np.sort(np.array(stamps, np.int64)) * unit.numerator / unit.denominator
-        return seconds - seconds[0]
+        return times_of_frames(frame_ticks, frame_parts, float(unit), float(self._stream.average_rate or 25))
 
     def _decode_least(self, indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """What is exact and cheap, and as many of the frames as it gives."""
-        if self._table.stamps is None or not (self._kept or self._format in _SEEKING_CONTAINERS):
+        if self._table.packets is None or not (self._kept or self._format in _SEEKING_CONTAINERS):
             return
-        may_skip = self._codec in _MARKING_CODECS and not (self._codec == "hevc" and self._table.layered)
+        may_skip = self._table.one_each and self._codec in _MARKING_CODECS
+        may_skip = may_skip and not (self._codec == "hevc" and self._table.layered)
         for run in runs(self._table, indices):
             yield from self._decode_run(run, may_skip)
 
@@ -143,40 +213,56 @@ class PyavVideo:
             yield from self._kept[run.first : run.last + 1]
             yield None
             return
-        stamps = self._table.stamps
-        self._container.seek(int(stamps[run.first]), stream=self._stream)
+        self._seek(run.first)
         number = None
         for packet in self._demux():
-            number = self._table.number_of(packet.pts) if number is None else number + 1
-            if number is None or number > run.last or packet.pts != stamps[number]:
+            identity = packet.pos, packet.size
+            number = self._number_of(identity, run.first) if number is None else number + 1
+            if number is None or number > run.last or identity != self._identities[number]:
                 return
             if number >= run.first:
+                packet.pts = number
                 yield packet
             if number == run.last:
                 yield None
                 return
 
+    def _seek(self, number: int) -> None:
+        """To a packet, or before it."""
+        if self._format == "mpegts":
+            # By place and not by time: joined streams have times twice.
+            self._container.seek(self._identities[number][0] or 0, stream=self._stream, unsupported_byte_offset=True)
+        else:
+            self._container.seek(int(self._seek_stamps[number] or 0), stream=self._stream)
+
+    def _number_of(self, identity: tuple[int | None, int], last: int) -> int | None:
+        """The place of the packet with this position and size, up to packet ``last``; or None."""
+        return next((number for number in range(last, -1, -1) if self._identities[number] == identity), None)
+
     def _decode_in_order(self, indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """Everything from the start to the last wanted frame."""
         if not indices:
             return
-        stamps = self._table.frame_stamps
-        wanted = dict(zip(indices if stamps is None else stamps[indices].tolist(), indices))
+        packets = self._table.packets
+        wanted = dict(zip(indices if packets is None else packets[indices].tolist(), indices))
         frames = (frame for packet in self._all_packets() for frame in self._decode(packet))
         for number, frame in enumerate(frames):
-            name = number if stamps is None else frame.pts
+            name = number if packets is None else frame.pts
             if name in wanted:
                 yield wanted.pop(name), frame
             if not wanted:
                 return
 
     def _all_packets(self) -> Iterator[av.Packet | None]:
+        self._stream.codec_context.skip_frame = "DEFAULT"
         if self._kept:
             self._stream.codec_context.flush_buffers()
             yield from self._kept
         else:
             self._reopen()
-            yield from self._demux()
+            for number, packet in enumerate(self._demux()):
+                packet.pts = number
+                yield packet
         yield None
 
     def _demux(self) -> Iterator[av.Packet]:
@@ -198,7 +284,8 @@ class PyavVideo:
 
     def _check_deadline(self) -> None:
         if time.monotonic() > self._deadline:
-            raise DecodeError("time limit", f"{self._path}: decoding took longer than timeout_seconds allows")
+            hint = f"; {_COUNTING_HINT}" if self._counts_by_decoding else ""
+            raise DecodeError("time limit", f"{self._path}: decoding took longer than timeout_seconds allows{hint}")
 
     def _reopen(self) -> None:
         """A fresh container rather than a seek: not every format finds its own beginning again."""
