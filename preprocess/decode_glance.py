@@ -103,7 +103,8 @@ class _HevcReader:
     """ITU-T H.265, 7.3.1.2 and table 7-1: 16..21 are slices of pictures to begin at, 8 and 9 are RASL pictures.
 
     A RASL picture refers to what stands before the picture to begin at: after the first one of a stream, and after a
-    BLA picture (16..18), it is not shown (8.1.3). So too after the end of a sequence (36, 37), which we leave to decoding.
+    BLA picture (16..18), it is not shown (8.1.3). The same holds after the end of a sequence (36, 37), where we decode
+    to count.
     """
 
     def __init__(self, extradata: bytes):

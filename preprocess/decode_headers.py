@@ -41,7 +41,7 @@ _BYTES = tuple(f"{byte:08b}" for byte in range(256))
 
 @dataclass(frozen=True, kw_only=True)
 class _Sequence:
-    """Out of a sequence parameter set of H.264. ``order_bits``: of pic_order_cnt_lsb; None for another kind of order."""
+    """A sequence parameter set of H.264. ``order_bits``: length of pic_order_cnt_lsb; None for other kinds of order."""
 
     frame_number_bits: int
     frames_only: bool
