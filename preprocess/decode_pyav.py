@@ -23,7 +23,7 @@ from preprocess.decode_packets import (
 )
 from preprocess.decode_picture import Scalers, orient, picture_of, upright_aspect
 from preprocess.decode_streams import chosen_stream, lost_packets, open_container, refuse_encrypted
-from preprocess.decode_timeline import LONGEST_PAUSE_SECONDS, as_ticks, parts, times_of_frames
+from preprocess.decode_timeline import LONGEST_PAUSE_SECONDS, as_ticks, parts, ticks_of_avi, times_of_frames
 from preprocess.orientation import UPRIGHT
 from preprocess.picture import Picture, square_size, with_square_pixels
 from preprocess.video import MAX_PIXELS, DecodeError, VideoInfo, check_indices, check_size
@@ -201,9 +201,11 @@ class PyavVideo:
         """When the frames are shown that come from these packets."""
         packets = np.array([-1 if number is None else number for number in numbers], np.int64)
         if np.isnan(ticks[packets]).any() and not np.isnan(decoding_ticks[packets]).any():
-            # A container that keeps the times of decoding alone (avi): they are those of showing, in another order.
+            # A container that keeps the times of decoding alone: they are those of showing, in another order.
             ticks = decoding_ticks
         frame_ticks = np.where(packets < 0, np.nan, ticks[packets])
+        if self._format == "avi" and len(frame_ticks) == len(ticks):
+            frame_ticks = ticks_of_avi(ticks, decoding_ticks)
         frame_parts = np.maximum.accumulate(np.where(packets < 0, 0, part_of[packets]))
         unit = self._stream.time_base or Fraction(1, 25)
         return times_of_frames(frame_ticks, frame_parts, float(unit), float(self._stream.average_rate or 25))

@@ -32,6 +32,18 @@ def parts(decoding_ticks: np.ndarray, longest_pause_ticks: float | None) -> np.n
     return np.cumsum(numbers)
 
 
+def ticks_of_avi(ticks: np.ndarray, decoding_ticks: np.ndarray) -> np.ndarray:
+    """float (F,) of the frames in the order shown, one for each packet, of a container that stores times of decoding.
+
+    libavformat works out the times of showing: with reordered frames each is the next one's time of decoding, and the
+    last one is a guess, which becomes the usual step: ``decoded 0 24 48, shown 24 48 49 -> 24 48 72``.
+    """
+    shown, decoded = np.sort(ticks), np.sort(decoding_ticks)
+    if len(shown) < 3 or np.isnan(decoded).any() or not shown[0] > decoded[0]:
+        return shown
+    return np.append(decoded[1:], 2 * decoded[-1] - decoded[-2])
+
+
 def times_of_frames(ticks: np.ndarray, part_of: np.ndarray, tick_seconds: float, rate: float) -> np.ndarray:
     """float64 (F,): seconds from the first frame, ascending.
 
@@ -42,12 +54,19 @@ def times_of_frames(ticks: np.ndarray, part_of: np.ndarray, tick_seconds: float,
     times, begin = np.empty(len(ticks)), 0.0
     for part in np.unique(part_of):
         places = np.flatnonzero(part_of == part)
-        seconds = _filled(ticks[places] * tick_seconds, 1 / rate)
+        seconds = _filled(_without_strays(ticks[places]) * tick_seconds, 1 / rate)
         # What is decoded in another order than its stamps has the stamps made up; the decoder's order holds.
         seconds = np.sort(seconds)
         times[places] = seconds - seconds[0] + begin
         begin = times[places[-1]] + _usual_step(seconds, 1 / rate)
     return times
+
+
+def _without_strays(ticks: np.ndarray) -> np.ndarray:
+    """Stamps that go backward are mistakes of the writer if some stand twice: ``0 1 2 1 4 -> 0 1 2 nan 4``."""
+    values, counts = np.unique(ticks[~np.isnan(ticks)], return_counts=True)
+    is_stray = ticks < np.fmax.accumulate(np.concatenate(([-np.inf], ticks[:-1])))
+    return np.where(is_stray, np.nan, ticks) if np.isin(ticks[is_stray], values[counts > 1]).any() else ticks
 
 
 def _filled(seconds: np.ndarray, step: float) -> np.ndarray:
