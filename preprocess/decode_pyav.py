@@ -34,6 +34,9 @@ _STAMPING_CONTAINERS = ("mov", "matroska", "mpegts", "flv")
 _SEEKING_CONTAINERS = ("mov", "matroska", "mpegts", "avi")
 # Codecs that decode frames in another order than they are shown in, as far as their packets are read.
 _REORDERING_CODECS = ("h264", "hevc", "mpeg4")
+# What comes with one packet and holds for those behind it, so that they cannot be decoded without it: other headers, or
+# the colours of a palette.
+_BINDING_SIDE_DATA = ("new_extradata", "palette")
 # Packets of a clip are kept from the first look; those of longer videos are read again.
 _KEPT_BYTES = 1 << 24
 _COUNTING_HINT = (
@@ -127,8 +130,8 @@ class PyavVideo:
             # Nearly no packet has any; to ask for one kind costs four times as much.
             for data in packet.iter_sidedata():
                 refuse_encrypted(data, self._path)
-                if data.data_type == "new_extradata":
-                    glance = None  # other headers from here on: what is seen now tells nothing of later packets
+                if data.data_type in _BINDING_SIDE_DATA:
+                    glance = None
             num_bytes += packet.size
             if num_bytes <= _KEPT_BYTES:
                 self._kept.append(packet)
