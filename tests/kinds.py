@@ -268,13 +268,19 @@ def _times() -> dict[str, Maker]:
 
 def _groups() -> dict[str, Maker]:
     """What a packet shows: fields, hidden frames, pictures whose references are cut off."""
-    split = {"bsf:v": "vp9_superframe_split"}
     kinds = {f"fields in {x}": field_coded(f"a.{x}") for x in ("ts", "mkv", "mp4", "avi")}
     kinds |= {f"fields, reordered, in {x}": field_coded(f"b.{x}", reordered=True) for x in ("ts", "mkv", "mp4")}
     kinds |= {f"fields in a frame, {x}": h264(f"a.{x}", "tff=1", **_FIELDS) for x in ("mp4", "ts", "mkv")}
     kinds |= {f"hevc fields in {x}": hevc(f"a.{x}", "keyint=12:interlace=tff") for x in ("mkv", "ts")}
     kinds |= {
         f"mpeg-2 fields in {x}": encoded(f"a.{x}", "mpeg2video", bf=2, **_FIELDS, **_Q) for x in ("ts", "vob", "mxf")
+    }
+    # Matroska and mp4 put them back together.
+    kinds |= {
+        f"vp9 hidden frames in packets of their own, {x}": remuxed(
+            two_passes("a.webm", "libvpx-vp9"), f"split.{x}", **{"bsf:v": "vp9_superframe_split"}
+        )
+        for x in ("nut", "avi", "asf")
     }
     kinds |= {f"hevc open groups in {x}": hevc(f"a.{x}", _OPEN) for x in ("mp4", "mkv")}
     kinds |= {
@@ -289,9 +295,6 @@ def _groups() -> dict[str, Maker]:
         "hevc temporal layers": hevc("a.mp4", "keyint=12:temporal-layers=3:b-adapt=0:bframes=3"),
         "vp8 hidden frames": two_passes("a.webm", "libvpx"),
         "vp9 hidden frames": two_passes("a.webm", "libvpx-vp9"),
-        "vp9 hidden frames in packets of their own": remuxed(
-            remuxed(two_passes("a.webm", "libvpx-vp9"), "split.ivf", **split), "b.mkv"
-        ),
         "av1 hidden frames": encoded("a.mkv", "libaom-av1", **{"cpu-used": 8, "g": 30, "lag-in-frames": 19}),
     }
 
