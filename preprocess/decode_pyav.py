@@ -1,5 +1,6 @@
 """PyAV behind ``decode.py``: the packets are looked at first, then only what the wanted frames need is decoded."""
 
+import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -10,30 +11,18 @@ import numpy as np
 from av.format import Flags
 from av.stream import Discard
 
-from preprocess.decode_glance import NOTHING, Glance, Reader, glance_for
-from preprocess.decode_packets import (
-    PacketTable,
-    Run,
-    counted_table,
-    frames_are_told,
-    order_by_bytes,
-    order_by_stamps,
-    runs,
-    told_table,
-)
+from preprocess.decode_glance import NOTHING, Reader, glance_for
+from preprocess.decode_order import STAMPING_CONTAINERS, StreamNotes, order_shown, times_seconds
+from preprocess.decode_packets import PacketTable, Run, counted_table, frames_are_told, runs, told_table
 from preprocess.decode_picture import Scalers, orient, picture_of, upright_aspect
 from preprocess.decode_streams import chosen_stream, lost_packets, open_container, refuse_encrypted
-from preprocess.decode_timeline import LONGEST_PAUSE_SECONDS, as_ticks, parts, ticks_of_avi, times_of_frames
+from preprocess.decode_timeline import LONGEST_PAUSE_SECONDS
 from preprocess.orientation import UPRIGHT
 from preprocess.picture import Picture, square_size, with_square_pixels
 from preprocess.video import MAX_PIXELS, DecodeError, VideoInfo, check_indices, check_size
 
-# Containers that keep the time of each frame (avi, for one, has the order of decoding only), and those whose seeks lead
-# where they should, or it is seen that they did not.
-_STAMPING_CONTAINERS = ("mov", "matroska", "mpegts", "flv")
+# Containers whose seeks lead where they should, or it is seen that they did not.
 _SEEKING_CONTAINERS = ("mov", "matroska", "mpegts", "avi")
-# Codecs that decode frames in another order than they are shown in, as far as their packets are read.
-_REORDERING_CODECS = ("h264", "hevc", "mpeg4")
 # What comes with one packet and holds for those behind it, so that they cannot be decoded without it: other headers, or
 # the colours of a palette.
 _BINDING_SIDE_DATA = ("new_extradata", "palette")
@@ -57,21 +46,21 @@ class PyavVideo:
         self._square_pixels = square_pixels
         self._scalers = Scalers(path)
         self._kept: list[av.Packet] = []
-        self._identities: list[tuple[int | None, int]] = []  # position in the file, bytes
-        self._seek_stamps: list[int | None] = []
         self._counts_by_decoding = False
         self._orientation = UPRIGHT  # of the frame that was decoded last
         self._container = open_container(path, max_pixels)
         try:
             self._stream = _video_stream(self._container, path, max_pixels)
-            self._format = self._container.format.name.split(",")[0]
-            self._codec = self._stream.codec_context.codec.canonical_name
-            self._table, times_seconds = self._look_at_packets()
-            num_frames = len(times_seconds)
+            self._notes = StreamNotes(
+                codec=self._stream.codec_context.codec.canonical_name,
+                container=self._container.format.name.split(",")[0],
+            )
+            self._table, times = self._look_at_packets()
+            num_frames = len(times)
             self.info = VideoInfo(
                 decoder="pyav",
-                codec=self._codec,
-                times_seconds=times_seconds,
+                codec=self._notes.codec,
+                times_seconds=times,
                 stream=self._stream.index,
                 decoded_share=num_frames / (num_frames + lost_packets(self._stream, len(self._table.restarts))),
             )
@@ -117,16 +106,32 @@ class PyavVideo:
 
     def _look_at_packets(self) -> tuple[PacketTable, np.ndarray]:
         """The table, and when each frame is shown in seconds from the first."""
-        glance = self._glance(read_order=self._format not in _STAMPING_CONTAINERS)
-        stamps, decoding, discarded, glances, num_bytes = [], [], [], [], 0
+        notes = self._notes
+        self._note_packets()
+        if all(notes.discarded):
+            raise DecodeError("no frames", f"{self._path}: its video stream holds no packets")
+        part_of = notes.parts(self._longest_pause_ticks())
+        order = self._order(part_of)
+        for number, packet in enumerate(self._kept):
+            packet.pts = number  # the decoder hands it on to the frame
+        table, numbers = self._table_of(order)
+        if table.num_frames == 0:
+            raise DecodeError("no frames", f"{self._path}: {len(notes.stamps)} packets, none of which shows a frame")
+        tick_seconds = float(self._stream.time_base or Fraction(1, 25))
+        rate = float(self._stream.average_rate or 25)
+        return table, times_seconds(notes, numbers, part_of, tick_seconds=tick_seconds, rate=rate)
+
+    def _note_packets(self) -> None:
+        notes, num_bytes = self._notes, 0
+        glance = self._glance(read_order=notes.container not in STAMPING_CONTAINERS)
         for packet in self._demux():
             if packet.is_corrupt:
-                raise DecodeError("truncated or damaged file", f"{self._path}: packet {len(stamps)} is not whole")
-            glances.append(glance(memoryview(packet)) if glance else NOTHING)
-            stamps.append(packet.pts)
-            decoding.append(packet.dts)
-            self._identities.append((packet.pos, packet.size))
-            discarded.append(packet.is_discard)
+                raise DecodeError("truncated or damaged file", f"{self._path}: packet {len(notes.stamps)} is not whole")
+            notes.glances.append(glance(memoryview(packet)) if glance else NOTHING)
+            notes.stamps.append(packet.pts)
+            notes.decoding.append(packet.dts)
+            notes.places.append((packet.pos, packet.size))
+            notes.discarded.append(packet.is_discard)
             # Nearly no packet has any; to ask for one kind costs four times as much.
             for data in packet.iter_sidedata():
                 refuse_encrypted(data, self._path)
@@ -135,24 +140,13 @@ class PyavVideo:
             num_bytes += packet.size
             if num_bytes <= _KEPT_BYTES:
                 self._kept.append(packet)
-        if all(discarded):
-            raise DecodeError("no frames", f"{self._path}: its video stream holds no packets")
-        if len(self._kept) < len(stamps):
+        if glance is None:
+            notes.glances = [NOTHING] * len(notes.stamps)
+        if len(self._kept) < len(notes.stamps):
             self._kept.clear()
-        self._seek_stamps = decoding if self._format == "avi" else stamps
-        ticks, decoding_ticks = as_ticks(stamps), as_ticks(decoding)
-        part_of = parts(decoding_ticks, self._longest_pause_ticks())
-        glances = glances if glance else [NOTHING] * len(stamps)
-        order = self._order(ticks, decoding_ticks, part_of, glances, discarded)
-        for number, packet in enumerate(self._kept):
-            packet.pts = number  # the decoder hands it on to the frame
-        table, numbers = self._table_of(order, glances, discarded)
-        if table.num_frames == 0:
-            raise DecodeError("no frames", f"{self._path}: {len(stamps)} packets, none of which shows a frame")
-        return table, self._times_seconds(numbers, ticks, decoding_ticks, part_of)
 
     def _glance(self, *, read_order: bool) -> Reader | None:
-        return glance_for(self._codec, self._stream.codec_context.extradata, read_order=read_order)
+        return glance_for(self._notes.codec, self._stream.codec_context.extradata, read_order=read_order)
 
     def _longest_pause_ticks(self) -> float | None:
         """Of containers whose clock may begin anew; in others a pause is a pause, however long."""
@@ -160,65 +154,32 @@ class PyavVideo:
             return None
         return LONGEST_PAUSE_SECONDS / float(self._stream.time_base)
 
-    def _order(
-        self,
-        ticks: np.ndarray,
-        decoding_ticks: np.ndarray,
-        part_of: np.ndarray,
-        glances: list[Glance],
-        discarded: list[bool],
-    ) -> np.ndarray | None:
-        """The packets in the order shown; None where only decoding tells it, or tells what is shown at all."""
-        if not frames_are_told(glances, discarded):
-            return None
-        if self._codec not in _REORDERING_CODECS:
-            return np.arange(len(glances))
-        if not glances[0].restart:
-            return None  # what its first packets refer to was cut off
-        if self._codec == "mpeg4":
-            return order_by_bytes(glances)
-        reorders = self._stream.codec_context.has_b_frames > 0
-        if self._format in _STAMPING_CONTAINERS:
-            order = order_by_stamps(ticks, decoding_ticks, part_of, glances, reorders=reorders)
-            if order is not None:
-                return order
-            # The stamps are made up, or no frame is bidirectional though the header allows for it.
-            glance = self._glance(read_order=True)
-            glances = [glance(memoryview(packet)) for packet in self._kept] or glances
-        return order_by_bytes(glances)
+    def _order(self, part_of: np.ndarray) -> np.ndarray | None:
+        """The packets in the order shown; None where only decoding tells it."""
+        notes, reorders = self._notes, self._stream.codec_context.has_b_frames > 0
+        order = order_shown(notes, part_of, reorders=reorders)
+        if order is not None or notes.codec != "h264" or not frames_are_told(notes.glances, notes.discarded):
+            return order
+        # The stamps are made up, or no frame is bidirectional though the header allows for it: the bytes are read on.
+        glance = self._glance(read_order=True)
+        reread = [glance(memoryview(packet)) for packet in self._kept] or notes.glances
+        return order_shown(dataclasses.replace(notes, glances=reread), part_of, reorders=reorders)
 
-    def _table_of(
-        self, order: np.ndarray | None, glances: list[Glance], discarded: list[bool]
-    ) -> tuple[PacketTable, list[int | None]]:
+    def _table_of(self, order: np.ndarray | None) -> tuple[PacketTable, list[int | None]]:
         """The table, and the packet of each frame in the order shown."""
         if order is not None:
-            table = told_table(order, glances, discarded)
+            table = told_table(order, self._notes.glances, self._notes.discarded)
             return table, table.packets.tolist()
         self._counts_by_decoding = True
         numbers = [frame.pts for packet in self._all_packets() for frame in self._decode(packet)]
-        return counted_table(numbers, glances), numbers
-
-    def _times_seconds(
-        self, numbers: list[int | None], ticks: np.ndarray, decoding_ticks: np.ndarray, part_of: np.ndarray
-    ) -> np.ndarray:
-        """When the frames are shown that come from these packets."""
-        packets = np.array([-1 if number is None else number for number in numbers], np.int64)
-        if np.isnan(ticks[packets]).any() and not np.isnan(decoding_ticks[packets]).any():
-            # A container that keeps the times of decoding alone: they are those of showing, in another order.
-            ticks = decoding_ticks
-        frame_ticks = np.where(packets < 0, np.nan, ticks[packets])
-        if self._format == "avi" and len(frame_ticks) == len(ticks):
-            frame_ticks = ticks_of_avi(ticks, decoding_ticks)
-        frame_parts = np.maximum.accumulate(np.where(packets < 0, 0, part_of[packets]))
-        unit = self._stream.time_base or Fraction(1, 25)
-        return times_of_frames(frame_ticks, frame_parts, float(unit), float(self._stream.average_rate or 25))
+        return counted_table(numbers, self._notes.glances), numbers
 
     def _decode_least(self, indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """What is exact and cheap, and as many of the frames as it gives."""
-        if self._table.packets is None or not (self._kept or self._format in _SEEKING_CONTAINERS):
+        if self._table.packets is None or not (self._kept or self._notes.container in _SEEKING_CONTAINERS):
             return
-        may_skip = self._table.one_each and self._codec in _MARKING_CODECS
-        may_skip = may_skip and not (self._codec == "hevc" and self._table.layered)
+        may_skip = self._table.one_each and self._notes.codec in _MARKING_CODECS
+        may_skip = may_skip and not (self._notes.codec == "hevc" and self._table.layered)
         for run in runs(self._table, indices):
             yield from self._decode_run(run, may_skip)
 
@@ -243,8 +204,8 @@ class PyavVideo:
         number = None
         for packet in self._demux():
             identity = packet.pos, packet.size
-            number = self._number_of(identity, run.first) if number is None else number + 1
-            if number is None or number > run.last or identity != self._identities[number]:
+            number = self._notes.number_of(identity, run.first) if number is None else number + 1
+            if number is None or number > run.last or identity != self._notes.places[number]:
                 return
             if number >= run.first:
                 packet.pts = number
@@ -255,15 +216,12 @@ class PyavVideo:
 
     def _seek(self, number: int) -> None:
         """To a packet, or before it."""
-        if self._format == "mpegts":
+        if self._notes.container == "mpegts":
             # By place and not by time: joined streams have times twice.
-            self._container.seek(self._identities[number][0] or 0, stream=self._stream, unsupported_byte_offset=True)
+            self._container.seek(self._notes.places[number][0] or 0, stream=self._stream, unsupported_byte_offset=True)
         else:
-            self._container.seek(int(self._seek_stamps[number] or 0), stream=self._stream)
-
-    def _number_of(self, identity: tuple[int | None, int], last: int) -> int | None:
-        """The place of the packet with this position and size, up to packet ``last``; or None."""
-        return next((number for number in range(last, -1, -1) if self._identities[number] == identity), None)
+            stamps = self._notes.decoding if self._notes.container == "avi" else self._notes.stamps
+            self._container.seek(int(stamps[number] or 0), stream=self._stream)
 
     def _decode_in_order(self, indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """Everything from the start to the last wanted frame."""
