@@ -59,11 +59,17 @@ def order_shown(notes: StreamNotes, part_of: np.ndarray, *, reorders: bool) -> n
 
 
 def times_seconds(
-    notes: StreamNotes, numbers: list[int | None], part_of: np.ndarray, *, tick_seconds: float, rate: float
+    notes: StreamNotes,
+    numbers: list[int | None],
+    part_of: np.ndarray,
+    *,
+    tick_seconds: float,
+    rate: float,
+    reorders: bool,
 ) -> np.ndarray:
     """float64 (F,): when the frames are shown that come from these packets, in seconds from the first.
 
-    ``rate`` (frames a second) is for frames without a stamp.
+    ``rate`` (frames a second) is for frames without a stamp; ``reorders`` as in ``order_shown``.
     """
     packets = np.array([-1 if number is None else number for number in numbers], np.int64)
     ticks, decoding_ticks = as_ticks(notes.stamps), as_ticks(notes.decoding)
@@ -71,7 +77,9 @@ def times_seconds(
         # A container that keeps the times of decoding alone: they are those of showing, in another order.
         ticks = decoding_ticks
     frame_ticks = np.where(packets < 0, np.nan, ticks[packets])
-    if notes.container == "avi" and len(frame_ticks) == len(ticks):
-        frame_ticks = ticks_of_avi(ticks, decoding_ticks)
+    if notes.container == "avi" and len(frame_ticks) == len(ticks) and not np.isnan(decoding_ticks).any():
+        # The frames that a decoder holds back: the fewest with which each is decoded before it is shown.
+        delay_frames = max(int((packets - np.arange(len(packets))).max()), int(reorders))
+        frame_ticks = ticks_of_avi(decoding_ticks, delay_frames)
     frame_parts = np.maximum.accumulate(np.where(packets < 0, 0, part_of[packets]))
     return times_of_frames(frame_ticks, frame_parts, tick_seconds, rate)

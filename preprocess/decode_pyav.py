@@ -119,7 +119,9 @@ class PyavVideo:
             raise DecodeError("no frames", f"{self._path}: {len(notes.stamps)} packets, none of which shows a frame")
         tick_seconds = float(self._stream.time_base or Fraction(1, 25))
         rate = float(self._stream.average_rate or 25)
-        return table, times_seconds(notes, numbers, part_of, tick_seconds=tick_seconds, rate=rate)
+        return table, times_seconds(
+            notes, numbers, part_of, tick_seconds=tick_seconds, rate=rate, reorders=self._reorders
+        )
 
     def _note_packets(self) -> None:
         notes, num_bytes = self._notes, 0
@@ -154,9 +156,14 @@ class PyavVideo:
             return None
         return LONGEST_PAUSE_SECONDS / float(self._stream.time_base)
 
+    @property
+    def _reorders(self) -> bool:
+        """Whether the codec's header allows for frames that are shown before one that is decoded before them."""
+        return bool(self._stream.codec_context.has_b_frames)
+
     def _order(self, part_of: np.ndarray) -> np.ndarray | None:
         """The packets in the order shown; None where only decoding tells it."""
-        notes, reorders = self._notes, self._stream.codec_context.has_b_frames > 0
+        notes, reorders = self._notes, self._reorders
         order = order_shown(notes, part_of, reorders=reorders)
         if order is not None or notes.codec != "h264" or not frames_are_told(notes.glances, notes.discarded):
             return order

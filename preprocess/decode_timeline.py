@@ -32,16 +32,16 @@ def parts(decoding_ticks: np.ndarray, longest_pause_ticks: float | None) -> np.n
     return np.cumsum(numbers)
 
 
-def ticks_of_avi(ticks: np.ndarray, decoding_ticks: np.ndarray) -> np.ndarray:
+def ticks_of_avi(decoding_ticks: np.ndarray, delay_frames: int) -> np.ndarray:
     """float (F,) of the frames in the order shown, one for each packet, of a container that stores times of decoding.
 
-    libavformat works out the times of showing: with reordered frames each is the next one's time of decoding, and the
-    last one is a guess, which becomes the usual step: ``decoded 0 24 48, shown 24 48 49 -> 24 48 72``.
+    The decoder gives a frame out when it has ``delay_frames`` more packets, and the frame is shown then; the last ones
+    come a usual step apart: ``decoded 0 24 48 72, delay 2 -> 48 72 96 120``.
     """
-    shown, decoded = np.sort(ticks), np.sort(decoding_ticks)
-    if len(shown) < 3 or np.isnan(decoded).any() or not shown[0] > decoded[0]:
-        return shown
-    return np.append(decoded[1:], 2 * decoded[-1] - decoded[-2])
+    decoded = np.sort(decoding_ticks)
+    delay = min(delay_frames, len(decoded) - 1)
+    step = _usual_step(decoded, 1)
+    return np.concatenate((decoded[delay:], decoded[-1] + step * np.arange(1, delay + 1)))
 
 
 def times_of_frames(ticks: np.ndarray, part_of: np.ndarray, tick_seconds: float, rate: float) -> np.ndarray:

@@ -114,6 +114,17 @@ def joined(
     return make
 
 
+def _three_parts(folder: Path) -> Path:
+    """The clock goes back, and then far ahead."""
+    starts = {0: {"output_ts_offset": 50}, 13: _ALT, 26: {"output_ts_offset": 1000, **_ALT}}
+    parts = [
+        h264(f"{at}.ts", part=slice(at, at + 14 if at == 26 else at + 13), **o)(folder) for at, o in starts.items()
+    ]
+    path = folder / "j.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
 def _turned(name: str, degrees: int, mirrored: bool) -> Maker:
     options = {"display_rotation": degrees, **({"display_hflip": None} if mirrored else {})}
     return remuxed(h264(f"upright.{name.rpartition('.')[2]}"), name, input_options=options)
@@ -143,6 +154,8 @@ _AV1 = {"cpu-used": 8, "usage": "realtime", "g": 12, "keyint_min": 12, "b:v": "5
 _Q = {"qscale": 2, "g": 12}
 _FIELDS = {"flags": "+ildct+ilme"}
 _OPEN = "keyint=12:min-keyint=12:open-gop=1:bframes=3:scenecut=0"
+_PALETTE = "format=rgb24,split[a][b];[a]palettegen[c];[b][c]paletteuse"
+_VARIABLE = {"filters": "setpts='round((N+3*floor(N/4))/25/TB)'", "fps_mode": "passthrough"}
 _PAL, _CIF = (720, 576), (352, 288)
 
 
@@ -209,6 +222,8 @@ def _pixels() -> dict[str, Maker]:
         "rgb in h264": encoded("a.mkv", "libx264rgb", pix_fmt="rgb24", crf=10),
         "png with alpha": encoded("a.mov", "png", pix_fmt="rgba"),
         "animation": encoded("a.mov", "qtrle", pix_fmt="argb"),
+        "eight bits with a palette in avi": encoded("a.avi", "rawvideo", pix_fmt="pal8", filters=_PALETTE),
+        "eight bits with a palette in mov": encoded("a.mov", "smc", pix_fmt="pal8", filters=_PALETTE),
         "gif": encoded("a.gif", "gif", pix_fmt="rgb8"),
     }
     return kinds
@@ -256,7 +271,10 @@ def _times() -> dict[str, Maker]:
         "no edit list": h264("a.mp4", **late),
         "a negative start": h264("a.mp4", output_ts_offset=-1, avoid_negative_ts="disabled"),
         "fragments": h264("a.mp4", movflags="frag_keyframe+empty_moov+default_base_moof"),
-        "variable rate": h264("a.mp4", filters="setpts='round((N+3*floor(N/4))/25/TB)'", fps_mode="passthrough"),
+        **{f"variable rate in {x}": h264(f"a.{x}", **_VARIABLE) for x in ("mp4", "mkv", "ts", "flv", "avi")},
+        "variable rate, mpeg-4 in avi": encoded("a.avi", "mpeg4", bf=2, **_Q, **_VARIABLE),
+        "variable rate, motion jpeg in avi": encoded("a.avi", "mjpeg", pix_fmt="yuvj420p", **_VARIABLE),
+        "variable rate, vp9": encoded("a.webm", "libvpx-vp9", **_REALTIME, **_VARIABLE),
         "times doubled": h264("a.mkv", filters="setpts='floor(N/2)/25/TB'", fps_mode="passthrough", bf=0),
         "the clock wraps": h264("a.ts", output_ts_offset=95442.9),
         "mpeg-2 copied from mpg to mp4": remuxed(encoded("a.mpg", "mpeg2video", bf=2, **_Q), "b.mp4"),
@@ -290,6 +308,8 @@ def _groups() -> dict[str, Maker]:
     return kinds | {
         "h264 open groups": h264("a.mkv", "open-gop=1"),
         "h264 cut at an open group": remuxed(h264("a.mkv", "open-gop=1"), "cut.mkv", input_options={"ss": 0.7}),
+        "h264 slices": h264("a.ts", "slices=4:aud=1"),
+        "hevc slices": hevc("a.mp4", "keyint=12:slices=2:aud=1:repeat-headers=1"),
         "h264 intra refresh": h264("a.mkv", "intra-refresh=1:bframes=0"),
         "h264 pyramid": h264("a.mp4", "b-pyramid=normal:bframes=6:b-adapt=0"),
         "hevc temporal layers": hevc("a.mp4", "keyint=12:temporal-layers=3:b-adapt=0:bframes=3"),
@@ -311,6 +331,7 @@ def _joins() -> dict[str, Maker]:
         "joined, other range": joined("j.ts", None, {"color_range": "pc", **_ALT}),
         "joined, other size": joined("j.ts", None, _ALT, second_size=(192, 128)),
         "joined, other pixels": joined("j.ts", None, {"pix_fmt": "yuv444p", **_ALT}),
+        "joined, three parts": _three_parts,
         "joined mpeg-2 ts": joined("j.ts", None, _ALT, vcodec="mpeg2video"),
         "joined mpg": joined("j.mpg", vcodec="mpeg2video"),
         "joined h264": joined("j.h264"),

@@ -72,6 +72,8 @@ QUICK = (
     "wmv2 in asf",
     "theora in ogg",
     "raw gray",
+    "variable rate in avi",
+    "joined, three parts",
     *REFUSED,
 )
 # Of 0..255, on the average: what another way to halve the chroma may change, and no other frame or matrix does.
