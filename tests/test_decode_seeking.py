@@ -4,7 +4,8 @@ import itertools
 import time
 
 import pytest
-from kinds import KINDS, h264
+from kind_makers import h264
+from kinds import KINDS
 from media import frame_number
 
 from preprocess import decode_pyav

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from kinds import KINDS, full_decode
+from kind_makers import full_decode
+from kinds import KINDS
 from PIL import Image
 
 from preprocess.annotations.dataset import Video
