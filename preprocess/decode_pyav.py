@@ -1,5 +1,6 @@
 """PyAV behind ``decode.py``: the packets are looked at first, then only what the wanted frames need is decoded."""
 
+import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -7,23 +8,30 @@ from fractions import Fraction
 import av
 import av.error
 import numpy as np
+from av.format import Flags
 from av.stream import Discard
 
-from preprocess.decode_packets import NOTHING, Glance, PacketTable, Run, glance_for, packet_table, runs, shown_places
+from preprocess.decode_glance import NOTHING, Reader, glance_for
+from preprocess.decode_order import STAMPING_CONTAINERS, StreamNotes, order_shown, times_seconds
+from preprocess.decode_packets import PacketTable, Run, counted_table, frames_are_told, runs, told_table
 from preprocess.decode_picture import Scalers, orient, picture_of, upright_aspect
 from preprocess.decode_streams import chosen_stream, lost_packets, open_container, refuse_encrypted
+from preprocess.decode_timeline import LONGEST_PAUSE_SECONDS
 from preprocess.orientation import UPRIGHT
 from preprocess.picture import Picture, square_size, with_square_pixels
 from preprocess.video import MAX_PIXELS, DecodeError, VideoInfo, check_indices, check_size
 
-# Containers that keep the time of each frame (avi, for one, has the order of decoding only), and those of them whose
-# seeks lead where they should.
-_STAMPING_CONTAINERS = ("mov", "matroska", "mpegts")
-_SEEKING_CONTAINERS = ("mov", "matroska")
-# Codecs whose frames carry the time of the packet they came in; those of others are counted.
-_STAMPING_CODECS = ("h264", "hevc", "vp8", "vp9", "av1")
+# Containers whose seeks lead where they should, or it is seen that they did not.
+_SEEKING_CONTAINERS = ("mov", "matroska", "mpegts", "avi")
+# What comes with one packet and holds for those behind it, so that they cannot be decoded without it: other headers, or
+# the colours of a palette.
+_BINDING_SIDE_DATA = ("new_extradata", "palette")
 # Packets of a clip are kept from the first look; those of longer videos are read again.
 _KEPT_BYTES = 1 << 24
+_COUNTING_HINT = (
+    "the frames of this codec or container can only be counted by decoding them all: raise timeout_seconds, cut the "
+    "video, or encode it as progressive H.264 in mp4"
+)
 # Codecs that mark, in its own header, a frame that no other refers to; HEVC only says so within one temporal layer.
 _MARKING_CODECS = ("h264", "hevc", "mpeg4")
 
@@ -38,20 +46,23 @@ class PyavVideo:
         self._square_pixels = square_pixels
         self._scalers = Scalers(path)
         self._kept: list[av.Packet] = []
+        self._counts_by_decoding = False
         self._orientation = UPRIGHT  # of the frame that was decoded last
         self._container = open_container(path, max_pixels)
         try:
             self._stream = _video_stream(self._container, path, max_pixels)
-            self._format = self._container.format.name.split(",")[0]
-            self._codec = self._stream.codec_context.codec.canonical_name
-            self._table, times_seconds = self._look_at_packets()
-            num_frames = len(times_seconds)
+            self._notes = StreamNotes(
+                codec=self._stream.codec_context.codec.canonical_name,
+                container=self._container.format.name.split(",")[0],
+            )
+            self._table, times = self._look_at_packets()
+            num_frames = len(times)
             self.info = VideoInfo(
                 decoder="pyav",
-                codec=self._codec,
-                times_seconds=times_seconds,
+                codec=self._notes.codec,
+                times_seconds=times,
                 stream=self._stream.index,
-                decoded_share=num_frames / (num_frames + lost_packets(self._stream, len(self._table.shown))),
+                decoded_share=num_frames / (num_frames + lost_packets(self._stream, len(self._table.restarts))),
             )
         except BaseException:
             self._container.close()
@@ -95,55 +106,87 @@ class PyavVideo:
 
     def _look_at_packets(self) -> tuple[PacketTable, np.ndarray]:
         """The table, and when each frame is shown in seconds from the first."""
-        glance = glance_for(self._codec, self._stream.codec_context.extradata)
-        stamps, shown, glances, num_bytes = [], [], [], 0
+        notes = self._notes
+        self._note_packets()
+        if all(notes.discarded):
+            raise DecodeError("no frames", f"{self._path}: its video stream holds no packets")
+        part_of = notes.parts(self._longest_pause_ticks())
+        order = self._order(part_of)
+        for number, packet in enumerate(self._kept):
+            packet.pts = number  # the decoder hands it on to the frame
+        table, numbers = self._table_of(order)
+        if table.num_frames == 0:
+            raise DecodeError("no frames", f"{self._path}: {len(notes.stamps)} packets, none of which shows a frame")
+        tick_seconds = float(self._stream.time_base or Fraction(1, 25))
+        rate = float(self._stream.average_rate or 25)
+        return table, times_seconds(
+            notes, numbers, part_of, tick_seconds=tick_seconds, rate=rate, reorders=self._reorders
+        )
+
+    def _note_packets(self) -> None:
+        notes, num_bytes = self._notes, 0
+        glance = self._glance(read_order=notes.container not in STAMPING_CONTAINERS)
         for packet in self._demux():
             if packet.is_corrupt:
-                raise DecodeError("truncated or damaged file", f"{self._path}: packet {len(stamps)} is not whole")
-            glances.append(glance(memoryview(packet)) if glance else NOTHING)
-            stamps.append(packet.pts)
-            shown.append(not packet.is_discard and not glances[-1].hidden)
+                raise DecodeError("truncated or damaged file", f"{self._path}: packet {len(notes.stamps)} is not whole")
+            notes.glances.append(glance(memoryview(packet)) if glance else NOTHING)
+            notes.stamps.append(packet.pts)
+            notes.decoding.append(packet.dts)
+            notes.places.append((packet.pos, packet.size))
+            notes.discarded.append(packet.is_discard)
             # Nearly no packet has any; to ask for one kind costs four times as much.
             for data in packet.iter_sidedata():
                 refuse_encrypted(data, self._path)
-                if data.data_type == "new_extradata":
-                    glance = None  # other headers from here on: what is seen now tells nothing of later packets
+                if data.data_type in _BINDING_SIDE_DATA:
+                    glance = None
             num_bytes += packet.size
             if num_bytes <= _KEPT_BYTES:
                 self._kept.append(packet)
-        if not any(shown):
-            raise DecodeError("no frames", f"{self._path}: its video stream holds no packets")
-        if len(self._kept) < len(stamps):
+        if glance is None:
+            notes.glances = [NOTHING] * len(notes.stamps)
+        if len(self._kept) < len(notes.stamps):
             self._kept.clear()
-        table = packet_table(self._names(stamps, glances), shown, glances if glance else [])
-        return table, self._times_seconds([stamp for stamp, is_shown in zip(stamps, shown) if is_shown])
 
-    def _names(self, stamps: list[int | None], glances: list[Glance]) -> list[int] | None:
-        """What packets and their frames are known by: mostly their times. None where frames can but be counted."""
-        if self._codec == "mpeg4" and self._kept:
-            places = shown_places(glances)
-            for packet, place in zip(self._kept, places or ()):
-                packet.pts = place
-            return places
-        if self._format not in _STAMPING_CONTAINERS or self._codec not in _STAMPING_CODECS:
+    def _glance(self, *, read_order: bool) -> Reader | None:
+        return glance_for(self._notes.codec, self._stream.codec_context.extradata, read_order=read_order)
+
+    def _longest_pause_ticks(self) -> float | None:
+        """Of containers whose clock may begin anew; in others a pause is a pause, however long."""
+        if not self._container.format.flags & Flags.ts_discont.value or not self._stream.time_base:
             return None
-        # Frames that are decoded in another order than shown have times in another order: else those times are made up.
-        reorders = self._stream.codec_context.has_b_frames and len(stamps) > 1
-        return None if None in stamps or (reorders and stamps == sorted(stamps)) else stamps
+        return LONGEST_PAUSE_SECONDS / float(self._stream.time_base)
 
-    def _times_seconds(self, stamps: list[int | None]) -> np.ndarray:
-        if None in stamps:
-            # A container that keeps no times (MPEG-4 in avi with B-frames) has a rate.
-            return np.arange(len(stamps)) / float(self._stream.average_rate or 25)
-        unit = self._stream.time_base or Fraction(1, 25)
-        seconds = np.sort(np.array(stamps, np.int64)) * unit.numerator / unit.denominator
-        return seconds - seconds[0]
+    @property
+    def _reorders(self) -> bool:
+        """Whether the codec's header allows for frames that are shown before one that is decoded before them."""
+        return bool(self._stream.codec_context.has_b_frames)
+
+    def _order(self, part_of: np.ndarray) -> np.ndarray | None:
+        """The packets in the order shown; None where only decoding tells it."""
+        notes, reorders = self._notes, self._reorders
+        order = order_shown(notes, part_of, reorders=reorders)
+        if order is not None or notes.codec != "h264" or not frames_are_told(notes.glances, notes.discarded):
+            return order
+        # The stamps are made up, or no frame is bidirectional though the header allows for it: the bytes are read on.
+        glance = self._glance(read_order=True)
+        reread = [glance(memoryview(packet)) for packet in self._kept] or notes.glances
+        return order_shown(dataclasses.replace(notes, glances=reread), part_of, reorders=reorders)
+
+    def _table_of(self, order: np.ndarray | None) -> tuple[PacketTable, list[int | None]]:
+        """The table, and the packet of each frame in the order shown."""
+        if order is not None:
+            table = told_table(order, self._notes.glances, self._notes.discarded)
+            return table, table.packets.tolist()
+        self._counts_by_decoding = True
+        numbers = [frame.pts for packet in self._all_packets() for frame in self._decode(packet)]
+        return counted_table(numbers, self._notes.glances), numbers
 
     def _decode_least(self, indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """What is exact and cheap, and as many of the frames as it gives."""
-        if self._table.stamps is None or not (self._kept or self._format in _SEEKING_CONTAINERS):
+        if self._table.packets is None or not (self._kept or self._notes.container in _SEEKING_CONTAINERS):
             return
-        may_skip = self._codec in _MARKING_CODECS and not (self._codec == "hevc" and self._table.layered)
+        may_skip = self._table.one_each and self._notes.codec in _MARKING_CODECS
+        may_skip = may_skip and not (self._notes.codec == "hevc" and self._table.layered)
         for run in runs(self._table, indices):
             yield from self._decode_run(run, may_skip)
 
@@ -164,40 +207,53 @@ class PyavVideo:
             yield from self._kept[run.first : run.last + 1]
             yield None
             return
-        stamps = self._table.stamps
-        self._container.seek(int(stamps[run.first]), stream=self._stream)
+        self._seek(run.first)
         number = None
         for packet in self._demux():
-            number = self._table.number_of(packet.pts) if number is None else number + 1
-            if number is None or number > run.last or packet.pts != stamps[number]:
+            identity = packet.pos, packet.size
+            number = self._notes.number_of(identity, run.first) if number is None else number + 1
+            if number is None or number > run.last or identity != self._notes.places[number]:
                 return
             if number >= run.first:
+                packet.pts = number
                 yield packet
             if number == run.last:
                 yield None
                 return
 
+    def _seek(self, number: int) -> None:
+        """To a packet, or before it."""
+        if self._notes.container == "mpegts":
+            # By place and not by time: joined streams have times twice.
+            self._container.seek(self._notes.places[number][0] or 0, stream=self._stream, unsupported_byte_offset=True)
+        else:
+            stamps = self._notes.decoding if self._notes.container == "avi" else self._notes.stamps
+            self._container.seek(int(stamps[number] or 0), stream=self._stream)
+
     def _decode_in_order(self, indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """Everything from the start to the last wanted frame."""
         if not indices:
             return
-        stamps = self._table.frame_stamps
-        wanted = dict(zip(indices if stamps is None else stamps[indices].tolist(), indices))
+        packets = self._table.packets
+        wanted = dict(zip(indices if packets is None else packets[indices].tolist(), indices))
         frames = (frame for packet in self._all_packets() for frame in self._decode(packet))
         for number, frame in enumerate(frames):
-            name = number if stamps is None else frame.pts
+            name = number if packets is None else frame.pts
             if name in wanted:
                 yield wanted.pop(name), frame
             if not wanted:
                 return
 
     def _all_packets(self) -> Iterator[av.Packet | None]:
+        self._stream.codec_context.skip_frame = "DEFAULT"
         if self._kept:
             self._stream.codec_context.flush_buffers()
             yield from self._kept
         else:
             self._reopen()
-            yield from self._demux()
+            for number, packet in enumerate(self._demux()):
+                packet.pts = number
+                yield packet
         yield None
 
     def _demux(self) -> Iterator[av.Packet]:
@@ -222,7 +278,8 @@ class PyavVideo:
 
     def _check_deadline(self) -> None:
         if time.monotonic() > self._deadline:
-            raise DecodeError("time limit", f"{self._path}: decoding took longer than timeout_seconds allows")
+            hint = f"; {_COUNTING_HINT}" if self._counts_by_decoding else ""
+            raise DecodeError("time limit", f"{self._path}: decoding took longer than timeout_seconds allows{hint}")
 
     def _reopen(self) -> None:
         """A fresh container rather than a seek: not every format finds its own beginning again."""

@@ -6,7 +6,8 @@ import pytest
 from av.video.frame import PictureType
 from media import h264, numbered_frames, write_video
 
-from preprocess.decode_packets import Glance, glance_for, packet_table, runs, shown_places
+from preprocess.decode_glance import Glance, glance_for
+from preprocess.decode_packets import counted_table, order_by_bytes, order_by_stamps, runs, told_table
 
 KEY, PLAIN = Glance(restart=True), Glance()
 
@@ -15,13 +16,17 @@ def table(stamps, keys, **changes):
     glances = [KEY if number in keys else PLAIN for number in range(len(stamps))]
     for number, glance in changes.get("glances", {}).items():
         glances[number] = glance
-    return packet_table(stamps, changes.get("shown", [True] * len(stamps)), glances)
+    stamps = np.array(stamps, float)
+    decoding, part_of = np.full(len(stamps), np.nan), np.zeros(len(stamps), int)
+    reorders = bool((np.diff(stamps) < 0).any())
+    order = order_by_stamps(stamps, decoding, part_of, glances, reorders=reorders)
+    return told_table(order, glances, changes.get("discarded", [False] * len(stamps)))
 
 
 def test_bidirectional_frames_are_shown_before_the_one_they_follow():
     glances = [Glance(bidirectional=letter == "B") for letter in "IPBBPBP"]
-    assert shown_places(glances) == [0, 3, 1, 2, 5, 4, 6]
-    assert shown_places([*glances, Glance()]) is None
+    assert order_by_bytes(glances).tolist() == [0, 2, 3, 1, 5, 4, 6]
+    assert order_by_bytes([*glances, Glance()]) is None
 
 
 def test_only_what_parts_before_from_after_is_a_restart():
@@ -40,17 +45,52 @@ def test_runs_reach_from_the_restart_before_to_the_last_wanted_packet():
     #  decoded: I0 P3 B1 B2 | I4 P6 B5 | I7
     runs_found = runs(table([0, 3, 1, 2, 4, 6, 5, 7], {0, 4, 7}), [1, 3, 6])
     assert [(run.first, run.last) for run in runs_found] == [(0, 2), (4, 5)]
-    assert [run.wanted for run in runs_found] == [{1: 1, 3: 3}, {6: 6}]
+    assert [run.wanted for run in runs_found] == [{2: 1, 1: 3}, {5: 6}]
 
 
 def test_what_is_not_shown_has_no_index():
-    hidden = table([-2, -1, 0, 1, 2], {0}, shown=[False, False, True, True, True])
+    hidden = table([-2, -1, 0, 1, 2], {0}, discarded=[True, True, False, False, False])
     assert hidden.num_frames == 3
-    assert hidden.packets_of_frames().tolist() == [2, 3, 4]
+    assert hidden.packets.tolist() == [2, 3, 4]
+    assert table(range(4), {0}, glances={1: Glance(frames=0)}).packets.tolist() == [0, 2, 3]
 
 
-def test_times_that_stand_twice_are_no_names():
-    assert table([0, 1, 1], {0}).stamps is None
+def test_a_packet_that_no_frame_came_from_may_complete_the_frame_before():
+    #  fields: I p | P p | B b | I p
+    glances = [KEY, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, KEY, PLAIN]
+    fields = counted_table([0, 4, 2, 6], glances)
+    assert fields.restarts.tolist() == [True, False, False, False, False, False, True, False]
+    assert [(run.first, run.last) for run in runs(fields, [0])] == [(0, 1)]
+    assert [(run.first, run.last) for run in runs(fields, [2, 3])] == [(0, 3), (6, 7)]
+
+
+def test_frames_that_share_a_packet_can_only_be_counted():
+    assert counted_table([0, 1, 1], [KEY, PLAIN]).packets is None
+    assert counted_table([0, None], [KEY, PLAIN]).num_frames == 2
+
+
+@pytest.mark.parametrize(
+    ("stamps", "decoding", "parts", "keys", "reorders"),
+    [
+        ([0, 2, 2, 3], [0, 1, 2, 3], [0, 0, 0, 0], {0}, True),  # a time that stands twice
+        ([0, 2, np.nan, 3], [0, 1, 2, 3], [0, 0, 0, 0], {0}, True),
+        ([0, 4, 1, 2], [0, 1, 2, 3], [0, 0, 0, 0], {0}, True),  # shown before it is decoded
+        ([0, 1, 2, 3], [0, 1, 2, 3], [0, 0, 0, 0], {0}, True),  # the decoder reorders, its times do not
+        ([0, 3, 2, 4], [0, 1, 2, 3], [0, 0, 0, 0], {0}, False),
+        ([0, 2, 1, 0, 2, 1], [-1, 0, 1, -1, 0, 1], [0, 0, 0, 1, 1, 1], {0}, True),  # joined in the middle of a group
+    ],
+)
+def test_times_that_cannot_be_right_give_no_order(stamps, decoding, parts, keys, reorders):
+    glances = [KEY if number in keys else PLAIN for number in range(len(stamps))]
+    arrays = np.array(stamps, float), np.array(decoding, float), np.array(parts)
+    assert order_by_stamps(*arrays, glances, reorders=reorders) is None
+
+
+def test_the_parts_of_a_joined_stream_are_shown_one_after_the_other():
+    glances = [KEY if number in (0, 3) else PLAIN for number in range(6)]
+    stamps, decoding = np.array([0, 2, 1, 0, 2, 1], float), np.array([-1, 0, 1, -1, 0, 1], float)
+    order = order_by_stamps(stamps, decoding, np.array([0, 0, 0, 1, 1, 1]), glances, reorders=True)
+    assert order.tolist() == [0, 2, 1, 3, 5, 4]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from pathlib import Path
 from shards.format import video_keys
 
 VIDEO_SUFFIXES = frozenset(
-    (".3gp", ".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts")
-    + (".webm", ".wmv")
+    (".3gp", ".asf", ".avi", ".dv", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts")
+    + (".mxf", ".ogg", ".ogv", ".ts", ".vob", ".webm", ".wmv")
 )
 FRAME_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))  # of a video that is a folder of images
 
