@@ -38,7 +38,12 @@ FLAGS = (
     Flag("--model-kwargs", str, {}, "KEY=VALUE ... passed to the model", {"nargs": "*", "action": ParseKwargs}),
     # ours: what super images ask of a Swin and of a ResNet
     Flag(
-        "--window", str, None, "a Swin's windows in tokens: one, or one for each stage; global: the whole stage", MANY
+        "--window",
+        str,
+        None,
+        "a Swin's windows in tokens: one, or one for each stage; global: the whole stage; square: its shorter side, "
+        "not shifted, as in SIFAR's code",
+        MANY,
     ),
     Flag("--extra-kernels", int, None, "residual blocks at the end of a ResNet, each with a kernel of this size", MANY),
     Flag("--extra-depthwise", bool, False, "a depthwise convolution in those blocks"),
