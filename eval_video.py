@@ -40,7 +40,7 @@ from shards.read import decode_array, iter_samples, multi_hot
 from shards.storage import join, local_path, write_whole
 from training.checkpoint import Trained, load_trained
 from training.command_line import Flag, one_line, parse_flags
-from training.flags import MANY
+from training.flags import MANY, check_mean_std
 from training.interruption import INTERRUPTED, workers_ignore_interrupts
 from training.machine import pick_device
 from training.stored import first_line
@@ -122,6 +122,7 @@ def check_numbers(args: argparse.Namespace) -> None:
     for name, least in (("batch_size", 1), ("workers", 0)):
         if getattr(args, name) < least:
             raise ValueError(f"--{name.replace('_', '-')} {getattr(args, name)}: must be at least {least}")
+    check_mean_std(args, channels=3)
 
 
 def check_output(output: Path) -> None:

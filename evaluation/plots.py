@@ -28,7 +28,8 @@ def _confusion(confusion: np.ndarray, labels: Sequence[str], title: str) -> Figu
     num_classes = len(labels)
     share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     side = float(np.clip(2 + 0.35 * num_classes, 5, 24))
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    room = _room(labels) if num_classes <= _MOST_NAMED_CLASSES else 0.0
+    figure = Figure(figsize=(side + 1 + room, side + room), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     figure.colorbar(image, ax=axes, label="part of the class")
@@ -55,7 +56,10 @@ def average_precision_png(average_precisions: np.ndarray, class_names: Sequence[
 def _bars(average_precisions: np.ndarray, labels: Sequence[str], title: str) -> Figure:
     order = np.argsort(-average_precisions, kind="stable")[: np.isfinite(average_precisions).sum()]
     named = len(order) <= _MOST_NAMED_BARS
-    figure = Figure(figsize=(9, float(np.clip(1.5 + 0.2 * len(order), 4, 66))), layout="constrained")
+    figure = Figure(
+        figsize=(9 + (_room(labels) if named else 0), float(np.clip(1.5 + 0.2 * len(order), 4, 66))),
+        layout="constrained",
+    )
     axes = figure.add_subplot()
     axes.barh(range(len(order)), average_precisions[order])
     axes.axvline(average_precisions[order].mean(), color="black", linestyle="--", label="mean")
@@ -63,6 +67,11 @@ def _bars(average_precisions: np.ndarray, labels: Sequence[str], title: str) -> 
     axes.set_yticks(range(len(order)) if named else [], [labels[index] for index in order] if named else [])
     axes.legend(loc="lower right")
     return figure
+
+
+def _room(labels: Sequence[str]) -> float:
+    """Inches that the longest label needs beside what a short one does: long names leave the picture its size."""
+    return 0.1 * max(0, max(map(len, labels), default=0) - 20)
 
 
 def _png(figure: Figure) -> bytes:

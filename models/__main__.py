@@ -55,7 +55,9 @@ def _add_convert(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", required=True, help="model that the weights are for")
     command.add_argument("--output", required=True, type=Path, help="file to write")
     command.add_argument("--img-size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="size of its input in px")
-    command.add_argument("--window", nargs="+", default=(), help="its windows: one, or one a stage; global: the whole")
+    command.add_argument(
+        "--window", nargs="+", default=(), help="its windows: one, or one a stage; also global, square"
+    )
     command.add_argument("--keep-head", action="store_true", help="keep the classifier; dropped by default")
     command.set_defaults(run=run_convert)
 

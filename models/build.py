@@ -9,7 +9,7 @@ from timm.models import create_model, get_pretrained_cfg, load_checkpoint, load_
 from torch import nn
 
 from models.sifar_resnet import add_kernel_blocks, extra_names
-from models.windows import Size, Window, built_stages, stage_windows, verify_windows
+from models.windows import Size, Window, built_stages, stage_windows, unshift_squares, verify_windows
 
 _WEIGHTS = ("pretrained", "pretrained_cfg_overlay")
 
@@ -38,6 +38,7 @@ def build_model(
     if windows:
         kwargs["window_size"] = fit_windows(name, windows, **kwargs)
     model = create_model(name, checkpoint_path="" if extra_kernels else str(checkpoint_path), **kwargs)
+    unshift_squares(model, windows)
     if extra_kernels:
         add_kernel_blocks(model, extra_kernels, depthwise=extra_depthwise)
         load_blocks(model, len(extra_kernels), pretrained_path)

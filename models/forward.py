@@ -19,7 +19,8 @@ from models.windows import Size
 class Seen:
     """``patch``: (height, width) in px of the patches that the image is cut into first, None where it is not.
 
-    ``dropped``: rows and columns of px, at the bottom and on the right, that are part of no patch of any stage.
+    ``dropped``: rows and columns of px, at the bottom and on the right, that are part of no such patch. What a later
+    stage leaves out of its map is not counted: its neighbours have seen it by then.
     """
 
     patch: Size | None
@@ -27,7 +28,7 @@ class Seen:
 
 
 class _Patches:
-    """Hooks on the convolutions whose kernel is their stride: those cut a map into patches, and drop what is left."""
+    """Hooks that look at the first convolution: with a stride as long as its kernel, it cuts the image into patches."""
 
     def __init__(self, model: nn.Module, image_size: Size):
         self.image_size, self.first, self.dropped = image_size, None, (0, 0)
@@ -41,13 +42,8 @@ class _Patches:
         cuts = conv.stride != (1, 1) and conv.kernel_size == conv.stride and conv.padding in ((0, 0), 0)
         if cuts and not self.seen_any and size == self.image_size:
             self.first = tuple(conv.stride)
+            self.dropped = tuple(side % stride for side, stride in zip(size, conv.stride))
         self.seen_any = True
-        if cuts:
-            # A row of this map is as many of the image as the map is smaller.
-            lost = tuple(
-                side % stride * (whole // side) for side, stride, whole in zip(size, conv.stride, self.image_size)
-            )
-            self.dropped = tuple(map(max, self.dropped, lost))
 
 
 def forward_on_meta(model: nn.Module, image_size: Size, *, batch_size: int = 2, in_chans: int = 3) -> Seen:

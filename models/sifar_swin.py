@@ -16,7 +16,7 @@ from timm.models.swin_transformer import calc_stage_window_sizes, resolve_window
 from torch import nn
 
 from models.swin_weights import adapt_swin
-from models.windows import GLOBAL, Size, Window, halving_stages, stage_windows, verify_windows
+from models.windows import GLOBAL, Size, Window, halving_stages, stage_windows, unshift_squares, verify_windows
 
 
 class TilePatchEmbed(PatchEmbed):
@@ -95,6 +95,7 @@ class SifarSwin(SwinTransformer):
             check_tiles(stages[0], grid)
             kwargs["embed_layer"] = partial(TilePatchEmbed, grid=grid)
         super().__init__(img_size=img_size, window_size=windows, depths=depths, **kwargs)
+        unshift_squares(self, window_size)
         verify_windows(self, windows)
 
     @torch.jit.ignore
@@ -114,6 +115,7 @@ class SifarSwin(SwinTransformer):
         size = self.patch_embed.img_size if img_size is None else to_2tuple(img_size)
         patch = self.patch_embed.patch_size if patch_size is None else to_2tuple(patch_size)
         stages = halving_stages(size, patch, len(self.layers))
+        asked = window_size or ()
         if window_size is not None:
             window_size = stage_windows(window_size, stages)
         given, ratios = resolve_window_args(window_size, window_ratio, len(self.layers))
@@ -122,6 +124,7 @@ class SifarSwin(SwinTransformer):
         if isinstance(self.patch_embed, TilePatchEmbed):
             check_tiles(stages[0], self.patch_embed.grid)
         super().set_input_size(size, patch_size, window_size, window_ratio, always_partition)
+        unshift_squares(self, asked)
         verify_windows(self, windows)
 
     @torch.jit.ignore

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from timm.models import SwinTransformer, SwinTransformerV2, SwinTransformerV2Cr
 from torch import nn
 
-GLOBAL = "global"
+GLOBAL, SQUARE = "global", "square"
 Size = tuple[int, int]
 Window = int | str | Size
 
@@ -19,6 +19,7 @@ def stage_windows(windows: Window | Sequence[Window], stages: Sequence[Size]) ->
     """One (height, width) for each stage, in tokens; ``global`` is the whole stage, attended to at once.
 
     ``(14, 14, 14, "global")``, stages 168, 84, 42 and 21 square -> ``((14, 14), (14, 14), (14, 14), (21, 21))``.
+    ``square`` has the shorter side of the stage, see :func:`unshift_squares`: 7x56 tokens -> (7, 7).
     One window stands for all stages, and so does a pair of numbers, as in timm. ValueError for a window that does not
     divide its stage. SIFAR 3.2.
     """
@@ -30,13 +31,32 @@ def stage_windows(windows: Window | Sequence[Window], stages: Sequence[Size]) ->
     return tuple(_window(window, index, stage) for index, (window, stage) in enumerate(zip(given, stages)))
 
 
+def unshift_squares(model: nn.Module, windows: Window | Sequence[Window]) -> None:
+    """Shift no window in the stages of a built Swin (V1) that are asked for as ``square``.
+
+    SIFAR's code takes this window where the shorter side of a stage is no longer than the window that is set, and then
+    shifts no block of the stage. timm still shifts along the longer side. On a square map ``square`` is ``global``.
+    ValueError for another network, for which SIFAR has no code.
+    """
+    words = [windows] if isinstance(windows, int | str) else list(windows)
+    if SQUARE not in words:
+        return
+    if not isinstance(model, SwinTransformer):
+        raise ValueError(f"window {SQUARE}: for a timm Swin (V1), and this is {type(model).__name__}")
+    for word, stage in zip(words * len(model.layers) if len(words) == 1 else words, model.layers):
+        for block in stage.blocks if word == SQUARE else ():
+            block.target_shift_size = block.shift_size = (0, 0)
+            block.register_buffer("attn_mask", None, persistent=False)
+
+
 def _window(window: Window, index: int, stage: Size) -> Size:
     if window == GLOBAL:
         return tuple(stage)
+    given = min(stage) if window == SQUARE else window
     try:
-        height, width = (int(window),) * 2 if isinstance(window, int | str) else map(int, window)
+        height, width = (int(given),) * 2 if isinstance(given, int | str) else map(int, given)
     except ValueError:
-        raise ValueError(f"window {window} of stage {index + 1}: a number of tokens, or {GLOBAL}") from None
+        raise ValueError(f"window {window} of stage {index + 1}: a number of tokens, {GLOBAL} or {SQUARE}") from None
     if min(height, width) < 1 or stage[0] % height or stage[1] % width:
         fitting = ", ".join(str(size) for size in divisors(math.gcd(*stage)))
         raise ValueError(

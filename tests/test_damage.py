@@ -15,7 +15,7 @@ from preprocess.convert import convert_video
 from preprocess.decode import open_video
 from preprocess.decode_ffmpeg import _FrameList
 from preprocess.ffmpeg_process import FfmpegRun
-from preprocess.job import Job
+from preprocess.job import TOO_FEW_FRAMES, Job, num_broken
 from preprocess.picture import square_size
 from preprocess.video import DecodeError
 
@@ -178,3 +178,15 @@ def test_square_pixels_of_an_absurd_width(decoder, tmp_path):
 def test_the_size_of_a_dvd():
     assert square_size((720, 576), Fraction(64, 45)) == (1024, 576)
     assert square_size((720, 480), Fraction(8, 9)) == (640, 480)
+
+
+@pytest.mark.parametrize("decoder", [*DECODERS, "auto"])
+def test_a_video_of_fewer_frames_than_asked_for_is_left_out_and_is_no_failure(decoder, tmp_path):
+    """SIFAR's code leaves out videos of fewer than 30 frames of Kinetics, and 3 of Something-Something."""
+    path = h264(tmp_path / "a.mp4", 29)
+    assert convert(path, decoder=decoder).failure is None
+    assert convert(path, decoder=decoder, min_frames=29).failure is None
+    failure = convert(path, decoder=decoder, min_frames=30).failure
+    assert failure.reason == TOO_FEW_FRAMES
+    assert "29" in failure.detail
+    assert num_broken([failure]) == 0

@@ -182,8 +182,8 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(content, tmp_path, 
 
 
 def test_a_target_that_no_one_converts_to_is_refused(swin_tiny, tmp_path):
-    with pytest.raises(ValueError, match="timm itself adapts ResNet's"):
-        convert(swin_tiny, tmp_path / "out.pth", "resnet18")
+    with pytest.raises(ValueError, match="timm itself adapts ConvNeXt's"):
+        convert(swin_tiny, tmp_path / "out.pth", "test_convnext")
 
 
 @pytest.mark.parametrize("name", ["resnet26", "sifar_resnet50"])

@@ -58,6 +58,55 @@ def test_a_global_window_joins_tiles_that_small_windows_keep_apart():
     assert reached == {1: False, GLOBAL: True}
 
 
+STRIP = {"img_size": (96, 384), "grid": (1, 4)}  # stages of 24x96, 12x48, 6x24 and 3x12 tokens
+
+
+def test_square_windows_are_those_of_sifars_code_on_a_strip():
+    """Its rule, written out: where the window is no shorter than the shorter side, that side, and no shift."""
+    window, expected = 6, []
+    for tokens in halving_stages(STRIP["img_size"]):
+        alone = min(tokens) <= window
+        side = min(tokens) if alone else window
+        expected.append([((side, side), (0, 0)), ((side, side), (0, 0) if alone else (side // 2, side // 2))])
+    strip = tiny_swin(**STRIP, window_size=(6, 6, "square", "square"))
+    resized = tiny_swin(img_size=(192, 768), grid=(1, 4), window_size=(6, 6, 6, 6))
+    resized.set_input_size(STRIP["img_size"], window_size=(6, 6, "square", "square"))
+    timms = models.build_model(
+        "swin_tiny_patch4_window7_224", img_size=STRIP["img_size"], windows=(6, 6, "square", "square")
+    )
+    for model in (strip, resized, timms):
+        shifts = [[(block.window_size, block.shift_size) for block in stage.blocks[:2]] for stage in model.layers]
+        assert shifts == expected
+        assert [stage.blocks[1].attn_mask is None for stage in model.layers] == [False, False, True, True]
+
+
+def test_the_last_stage_of_square_windows_joins_no_tiles_on_a_strip():
+    """timm's own windows of the same size do, since it shifts them along the longer side."""
+    joined = {}
+    for last in ("square", 3, GLOBAL):
+        stage = tiny_swin(**STRIP, window_size=(6, 6, 6, last)).layers[3]
+        tokens = torch.randn(1, 3, 12, 192, requires_grad=True)
+        stage.blocks(tokens)[:, :, :3].square().sum().backward()
+        joined[last] = bool(tokens.grad[:, :, 3:].any())
+    assert joined == {"square": False, 3: True, GLOBAL: True}
+
+
+def test_square_is_global_on_a_square_map():
+    torch.manual_seed(0)
+    ours = tiny_swin(img_size=96, window_size=(4, 4, 2, GLOBAL))
+    square = tiny_swin(img_size=96, window_size=(4, 4, 2, "square"))
+    square.load_state_dict(ours.state_dict())
+    image = torch.randn(1, 3, 96, 96)
+    assert torch.equal(ours(image), square(image))
+
+
+def test_square_windows_are_for_sifars_network():
+    with pytest.raises(ValueError, match="window square: for a timm Swin"):
+        models.build_model("swinv2_tiny_window8_256", img_size=(128, 256), windows=(4, 4, 4, "square"))
+    with pytest.raises(ValueError, match="window square of stage 4 does not divide its 6x9 tokens"):
+        tiny_swin(img_size=(192, 288), grid=(2, 3), window_size=(6, 6, 6, "square"))
+
+
 @pytest.mark.parametrize(
     "window", [(14, 14, 14, 14), (24, 24, 24, 24), 5, (12, 12, 12), (12, 12, 12, "gobal"), (0, 1, 1, 1)]
 )

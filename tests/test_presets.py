@@ -21,6 +21,7 @@ PAPERS = {
     "sifar-4x4": (16, 4, 4, 224),
     "sifar-1x8": (8, 1, 8, 192),
     "sifar-2x4": (8, 2, 4, 192),
+    "sifar-2x4-columns": (8, 2, 4, 192),
     "flatten-row-4x4": (16, 4, 4, 160),
     "flatten-nested-4x4": (16, 4, 4, 160),
     "flatten-random-4x4": (16, 4, 4, 160),
@@ -40,9 +41,11 @@ def test_presets_are_the_papers(all_presets):
         name: (layout.frames, layout.rows, layout.columns, layout.tile) for name, layout in all_presets.layouts.items()
     } == PAPERS
     assert {name: layout.order for name, layout in all_presets.layouts.items() if layout.order != "row_major"} == {
+        "sifar-2x4-columns": "column_major",
         "flatten-nested-4x4": "nested",
         "flatten-random-4x4": "random",
     }
+    assert clip_order(all_presets.layouts["sifar-2x4-columns"]).tolist() == [0, 2, 4, 6, 1, 3, 5, 7]
     assert clip_order(all_presets.layouts["flatten-nested-4x4"])[:8].tolist() == [0, 1, 4, 5, 2, 3, 6, 7]
 
 

@@ -254,7 +254,7 @@ def test_ctrl_c_is_one_line_and_the_command_that_goes_on(data, tmp_path, workers
             break
     os.killpg(begun.pid, signal.SIGINT)  # a terminal sends it to the loader's workers too
     told = [line for line in begun.stderr.read().splitlines() if line and not line.startswith("epoch ")]
-    assert begun.wait() == 130
+    assert begun.wait() == 130, told
     assert told[0] == "train_image: interrupted; finished epochs are kept. To go on:"
     assert told[1].split()[:2] == ["python", "train_image.py"]
     assert len(told) == 2, told

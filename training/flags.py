@@ -38,7 +38,12 @@ FLAGS = (
     Flag("--model-kwargs", str, {}, "KEY=VALUE ... passed to the model", {"nargs": "*", "action": ParseKwargs}),
     # ours: what super images ask of a Swin and of a ResNet
     Flag(
-        "--window", str, None, "a Swin's windows in tokens: one, or one for each stage; global: the whole stage", MANY
+        "--window",
+        str,
+        None,
+        "a Swin's windows in tokens: one, or one for each stage; global: the whole stage; square: its shorter side, "
+        "not shifted, as in SIFAR's code",
+        MANY,
     ),
     Flag("--extra-kernels", int, None, "residual blocks at the end of a ResNet, each with a kernel of this size", MANY),
     Flag("--extra-depthwise", bool, False, "a depthwise convolution in those blocks"),
@@ -136,6 +141,16 @@ FLAGS = (
 DEFAULTS = {flag.dest: flag.default for flag in FLAGS}
 
 
+def check_mean_std(args: argparse.Namespace, *, channels: int) -> None:
+    """ValueError for a ``--mean`` or ``--std`` that no images of so many channels have."""
+    for name in ("mean", "std"):
+        values = getattr(args, name)
+        if values is not None and len(values) not in (1, channels):
+            raise ValueError(f"--{name} {values}: one number or {channels}, one for each channel")
+    if args.std is not None and min(args.std) <= 0:
+        raise ValueError(f"--std {args.std}: must be above 0")
+
+
 def check_values(args: argparse.Namespace) -> None:
     """ValueError for numbers that no run can have."""
     least = {"batch_size": 1, "grad_accum_steps": 1, "log_interval": 1, "checkpoint_hist": 1, "shuffle_size": 1}
@@ -148,6 +163,7 @@ def check_values(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and len(value) != 2:
             raise ValueError(f"--{name.replace('_', '-')} {value}: two numbers are needed")
+    check_mean_std(args, channels=args.input_size[0] if args.input_size else 3)
     if args.pretrained_path and not args.pretrained:
         raise ValueError(f"--pretrained-path {args.pretrained_path} is read with --pretrained alone: give both")
     # A resumed run does not read them: they may be gone.
