@@ -8,10 +8,12 @@ import errno
 from collections import defaultdict
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import count
 from numbers import Rational
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from preprocess.crops import Crop
@@ -138,9 +140,12 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
 
 
 def _told_orientation(frame: av.VideoFrame) -> Orientation | None:
-    # By its name: to iterate gives the data up to PyAV 18, and their types from 19 on.
-    data = frame.side_data.get("DISPLAYMATRIX")
-    return None if data is None else orientation_of_matrix(np.frombuffer(data, np.int32).tolist())
+    entries = frame.side_data
+    if "DISPLAYMATRIX" not in entries:
+        return None
+    # By number: a name stands for the last of a kind, and to iterate gives the types alone from PyAV 19 on.
+    first = next(data for number in count() if (data := entries[number]).type == SideDataType.DISPLAYMATRIX)
+    return orientation_of_matrix(np.frombuffer(first, np.int32).tolist())
 
 
 def upright_aspect(frame: av.VideoFrame, sample_aspect: Rational | None) -> Fraction:
