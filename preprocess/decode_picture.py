@@ -8,6 +8,8 @@ import errno
 from collections import defaultdict
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import count
+from numbers import Rational
 
 import av
 import numpy as np
@@ -138,17 +140,23 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
 
 
 def _told_orientation(frame: av.VideoFrame) -> Orientation | None:
-    for data in frame.side_data:
-        if data.type == SideDataType.DISPLAYMATRIX:
-            return orientation_of_matrix(np.frombuffer(data, np.int32).tolist())
-    return None
+    entries = frame.side_data
+    if "DISPLAYMATRIX" not in entries:
+        return None
+    # By number: a name stands for the last of a kind, and to iterate gives the types alone from PyAV 19 on.
+    first = next(data for number in count() if (data := entries[number]).type == SideDataType.DISPLAYMATRIX)
+    return orientation_of_matrix(np.frombuffer(first, np.int32).tolist())
 
 
-def upright_aspect(frame: av.VideoFrame, sample_aspect: Fraction | None) -> Fraction:
-    """Width by height of a pixel of the frame as shown; ``sample_aspect`` is that of the frame as stored, or None."""
+def upright_aspect(frame: av.VideoFrame, sample_aspect: Rational | None) -> Fraction:
+    """Width by height of a pixel of the frame as shown.
+
+    ``sample_aspect`` is the ratio of the frame as stored; None, or 0 from PyAV 19 on, where the file does not give it.
+    """
     if not sample_aspect:
         return Fraction(1)
-    return 1 / sample_aspect if orientation_of(frame).transposes else sample_aspect
+    stored = Fraction(sample_aspect.numerator, sample_aspect.denominator)
+    return 1 / stored if orientation_of(frame).transposes else stored
 
 
 def _cut(frame: av.VideoFrame, crop: Crop) -> av.VideoFrame:

@@ -14,6 +14,8 @@ from preprocess.video import CONTAINERS, ENCRYPTED, DecodeError, check_size
 # As in ffmpeg's map_auto_video(): a stream of which packets were seen, then the default one counts as 5 million pixels.
 _DEFAULT_PIXELS = 5_000_000
 _PROBED_BYTES = 5_000_000  # libavformat's probesize
+# Names and titles may be of any encoding, and nothing depends on them. From 19 on PyAV takes them as they are.
+_ANY_TITLE = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 # Containers that mark encrypted packets, and in which all packets are found in no time.
 _ENCRYPTING_CONTAINERS = ("mov", "matroska")
 
@@ -30,8 +32,7 @@ def open_container(path: str, max_pixels: int) -> av.container.InputContainer:
     """DecodeError for what is no video. No playlist inside a file can make us open another file or a URL."""
     options = {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS), "max_pixels": str(max_pixels)}
     try:
-        # Names and titles may be of any encoding; nothing depends on them.
-        return av.open(f"file:{path}", options=options, metadata_errors="replace")
+        return av.open(f"file:{path}", options=options, **_ANY_TITLE)
     except (av.error.FFmpegError, OSError) as error:
         raise DecodeError("not a video", f"{path}: {error}") from error
 
