@@ -2,8 +2,9 @@
 
     python eval_video.py --checkpoint FILE --data-dir DIR --output DIR [--split validation] [--order normal]
 
-Writes results.json, predictions.csv and confusion.png, and prints a table. ``--order reverse`` and ``random`` lay the
-tiles out in another order, to see what the classifier owes to time. Run again with the same inputs, it finds them done.
+Writes results.json, predictions.csv and then confusion.png, and prints a table. ``--order reverse`` and ``random`` lay
+the tiles out in another order, to see what the classifier owes to time. Run again with the same inputs and the same
+code, it finds them done.
 
 Where videos have several labels, the score of a class is the sigmoid of its logit, in place of the softmax: ``--average
 logits`` takes that of the mean logits of a video's views, ``probabilities`` the mean of the views' own sigmoids. The
@@ -13,6 +14,7 @@ metric is mAP, and average_precision.png takes the place of confusion.png.
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +30,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from tqdm import tqdm
 
 from evaluation.orders import ORDERS, other_order
-from evaluation.report import file_names, report_one_label, report_several_labels, table
+from evaluation.report import PREDICTIONS, draw, picture_name, report_one_label, report_several_labels, table
+from evaluation.versions import code_versions
 from evaluation.views import AVERAGES, average_views, check_views, sigmoid, softmax
 from shards.allocator import keep_freed_memory
 from shards.format import Manifest, read_manifest, view_split
@@ -37,7 +40,10 @@ from shards.read import decode_array, iter_samples, multi_hot
 from shards.storage import join, local_path, write_whole
 from training.checkpoint import Trained, load_trained
 from training.command_line import Flag, one_line, parse_flags
+from training.flags import MANY
+from training.interruption import INTERRUPTED, workers_ignore_interrupts
 from training.machine import pick_device
+from training.stored import first_line
 
 _log = logging.getLogger("eval_video")
 
@@ -51,6 +57,9 @@ FLAGS = (
     Flag("--output", str, None, "directory for the results"),
     Flag("--model", str, None, "model, if the checkpoint does not say"),
     Flag("--model-kwargs", str, {}, "KEY=VALUE ... for it", {"nargs": "*", "action": utils.ParseKwargs}),
+    Flag("--mean", float, None, "mean of the pixels, 0 to 1; the checkpoint's own by default", MANY),
+    Flag("--std", float, None, "standard deviation of the pixels, 0 to 1; the checkpoint's own by default", MANY),
+    Flag("--allow-other-layout", bool, False, "permit data whose tiles are laid out otherwise than in training"),
     Flag("--no-ema", bool, False, "the plain weights, even where the checkpoint has their average"),
     Flag("--batch-size", int, 32, "views a step"),
     Flag("--workers", int, 2, "loader processes; 0: load in this one"),
@@ -60,16 +69,23 @@ RESULTS = "results.json"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status 0 when every video was evaluated, 2 for a user's mistake, told in one line."""
+    """Exit status 0 when every video was evaluated, 2 for a user's mistake, told in one line, 130 after Ctrl-C."""
     try:
-        args, _ = parse_flags(FLAGS, argv, prog="eval_video")
-        keep_freed_memory()
-        utils.setup_default_logging()
-        logging.getLogger("timm").setLevel(logging.WARNING)
-        results = run(args, *build(args))
+        with workers_ignore_interrupts():
+            args, _ = parse_flags(FLAGS, argv, prog="eval_video")
+            keep_freed_memory()
+            utils.setup_default_logging()
+            logging.getLogger("timm").setLevel(logging.WARNING)
+            results = run(args, *build(args))
     except (ValueError, OSError) as error:
         print(f"eval_video: {one_line(error)}", file=sys.stderr)
         return 2
+    except torch.cuda.OutOfMemoryError as error:
+        print(f"eval_video: {first_line(error)} Lower --batch-size", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\neval_video: interrupted; no results are kept, so give the same command again", file=sys.stderr)
+        return INTERRUPTED
     print(table(results))
     return 0
 
@@ -79,32 +95,77 @@ def build(args: argparse.Namespace) -> tuple[Manifest, Trained, torch.device]:
     for name in ("checkpoint", "data_dir", "output"):
         if getattr(args, name) is None:
             raise ValueError(f"--{name.replace('_', '-')} is missing")
+    check_numbers(args)
+    check_output(local_path(args.output))
+    device = torch.device(pick_device(args.device))
     manifest = read_manifest(args.data_dir)
     if manifest is None:
         raise ValueError(f"--data-dir {args.data_dir}: no manifest of super images; give the directory of a layout")
     manifest = manifest.for_split(args.split)
     trained = load_trained(
-        Path(args.checkpoint), manifest, model=args.model, model_kwargs=args.model_kwargs, use_ema=not args.no_ema
+        Path(args.checkpoint),
+        manifest,
+        model=args.model,
+        model_kwargs=args.model_kwargs,
+        use_ema=not args.no_ema,
+        mean=args.mean,
+        std=args.std,
+        allow_other_layout=args.allow_other_layout,
     )
-    return manifest, trained, torch.device(pick_device(args.device))
+    for note in trained.notes:
+        _log.warning(note)
+    return manifest, trained, device
+
+
+def check_numbers(args: argparse.Namespace) -> None:
+    """ValueError for numbers that no evaluation can have."""
+    for name, least in (("batch_size", 1), ("workers", 0)):
+        if getattr(args, name) < least:
+            raise ValueError(f"--{name.replace('_', '-')} {getattr(args, name)}: must be at least {least}")
+
+
+def check_output(output: Path) -> None:
+    """ValueError where no results could be written, before an hour of evaluation rather than after it."""
+    there = next(path for path in (output, *output.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ValueError(f"--output {output}: {there} is no directory")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"--output {output}: no permission to write into {there}")
 
 
 def run(args: argparse.Namespace, manifest: Manifest, trained: Trained, device: torch.device) -> dict:
     """The results, computed and written unless the same ones are there."""
     output, inputs = local_path(args.output), describe_inputs(args, manifest, trained)
-    done = find_results(output, inputs, multi_label=manifest.multi_label)
+    done = find_results(output, inputs)
     if done is not None:
         _log.info(f"already evaluated: {output / RESULTS}")
+        add_picture(output, done, manifest)
         return done
-    _log.info(f"{trained.model_name}, {trained.weights} of epoch {trained.epoch}, on {device}")
+    when = "" if trained.epoch is None else f" of epoch {trained.epoch}"
+    _log.info(f"{trained.model_name}, {trained.weights}{when}, on {device}")
     views = Views(args.data_dir, manifest, args.split, trained=trained, order=args.order, seed=args.seed)
     scored = predict(views, trained.model, device, batch_size=args.batch_size, workers=args.workers)
     check_views({video: scores.logits for video, scores in scored.items()}, expected_views(manifest, args.split))
-    results, files = report(scored, manifest, args, inputs)
-    (output / RESULTS).unlink(missing_ok=True)  # written last: its presence means that the others belong to it
-    for name, content in files.items():
-        write_whole(output / name, content)
+    results, predictions = report(scored, manifest, args, inputs)
+    for name in (RESULTS, picture_name(multi_label=manifest.multi_label)):
+        (output / name).unlink(missing_ok=True)
+    write_whole(output / PREDICTIONS, predictions)
+    # After the predictions: its presence means that they belong to it.
+    write_whole(output / RESULTS, (json.dumps(results, indent=1) + "\n").encode())
+    add_picture(output, results, manifest)
     return results
+
+
+def add_picture(output: Path, results: dict, manifest: Manifest) -> None:
+    """Draw the results unless they are drawn. A picture that fails is told, and costs nothing else."""
+    path = output / picture_name(multi_label=manifest.multi_label)
+    if path.exists():
+        return
+    try:
+        write_whole(path, draw(results, (output / PREDICTIONS).read_bytes(), manifest.class_names))
+    # matplotlib and the fonts of a machine fail in ways of their own, and the results are written.
+    except Exception as error:
+        _log.warning(f"{path} is not drawn ({first_line(error)}); {RESULTS} and {PREDICTIONS} are whole")
 
 
 def describe_inputs(args: argparse.Namespace, manifest: Manifest, trained: Trained) -> dict:
@@ -122,14 +183,21 @@ def describe_inputs(args: argparse.Namespace, manifest: Manifest, trained: Train
         "order": args.order,
         "seed": args.seed if args.order == "random" else None,
         "average": args.average,
+        "mean": list(trained.args.mean),
+        "std": list(trained.args.std),
+        "versions": code_versions(Path(__file__).resolve()),
     }
 
 
-def find_results(output: Path, inputs: dict, *, multi_label: bool) -> dict | None:
-    """The results of these inputs if they are all there."""
-    if not all((output / name).exists() for name in (RESULTS, *file_names(multi_label=multi_label))):
+def find_results(output: Path, inputs: dict) -> dict | None:
+    """The results of these inputs if they are there."""
+    if not all((output / name).exists() for name in (RESULTS, PREDICTIONS)):
         return None
-    results = json.loads((output / RESULTS).read_text())
+    try:
+        results = json.loads((output / RESULTS).read_bytes())
+    except ValueError as error:
+        _log.warning(f"{output / RESULTS} is damaged ({first_line(error)}) and is replaced")
+        return None
     if {name: results.get(name) for name in inputs} == inputs:
         return results
     changed = [name for name, value in inputs.items() if results.get(name) != value]
@@ -221,16 +289,13 @@ def _add(scored: dict[str, Scores], video: str, view: int, label: int | list[flo
     scores.logits[view] = logits
 
 
-def report(
-    scored: dict[str, Scores], manifest: Manifest, args: argparse.Namespace, inputs: dict
-) -> tuple[dict, dict[str, bytes]]:
-    """(results, the content of each file by its name)."""
+def report(scored: dict[str, Scores], manifest: Manifest, args: argparse.Namespace, inputs: dict) -> tuple[dict, bytes]:
+    """(results, predictions.csv)."""
     report_labels, squash = (report_several_labels, sigmoid) if manifest.multi_label else (report_one_label, softmax)
     logits = [list(scores.logits.values()) for scores in scored.values()]
     probabilities = np.stack([average_views(views, args.average, probabilities=squash) for views in logits])
     labels = np.array([scores.label for scores in scored.values()])
-    title = f"{args.split}, order {args.order}"
-    numbers, files = report_labels(list(scored), labels, probabilities, manifest.class_names, title=title)
+    numbers, predictions = report_labels(list(scored), labels, probabilities, manifest.class_names)
     results = {
         **numbers,
         "num_videos": len(scored),
@@ -238,7 +303,7 @@ def report(
         "views_per_video": len(expected_views(manifest, args.split)),
         **inputs,
     }
-    return results, {**files, RESULTS: (json.dumps(results, indent=1) + "\n").encode()}
+    return results, predictions
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
+import torch
 from timm import utils
 from torch import distributed
 
@@ -21,8 +23,6 @@ from shards.format import Manifest
 from training.command_line import one_line, parse_flags
 from training.data import build_loaders
 from training.experiment import (
-    BEST,
-    SUMMARY,
     build_ema,
     experiment_directory,
     open_board,
@@ -32,27 +32,54 @@ from training.experiment import (
 )
 from training.flags import FLAGS, check_values
 from training.grid import find_super_images, fit_to_grid
+from training.interruption import INTERRUPTED, command_to_go_on, workers_ignore_interrupts
 from training.loop import Run, train_epoch, validate
 from training.machine import start_machine
 from training.model import build_loss, build_model, build_optimizer, build_schedule, prepare_model, replicate
 from training.multi_label import fit_to_labels
+from training.saver import Saver
+from training.stored import BEST, checkpoint_files, first_line
+from training.summary import SUMMARY, write_row
+from training.weights import check_start, describe_data, fit_mean_std, loads_weights, without_weights
 
 _log = logging.getLogger("train_image")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status 0 when the experiment is trained to its last epoch, 2 for a user's mistake, told in one line."""
+    """Exit status 0 when the last epoch is trained, 2 for a user's mistake, told in one line, 130 after Ctrl-C."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    directory = None
     try:
-        args, explicit = parse_flags(FLAGS, argv, prog="train_image")
-        keep_freed_memory()
-        start_logging()
-        check_values(args)
-        manifest = find_super_images(args, explicit)
-        run(build(adapt(args, explicit, manifest), manifest))
+        with workers_ignore_interrupts():
+            args, explicit = parse_flags(FLAGS, argv, prog="train_image")
+            keep_freed_memory()
+            start_logging()
+            check_values(args)
+            manifest = find_super_images(args, explicit)
+            directory = experiment_directory(args)
+            run(build(args, explicit, manifest, directory))
     except (ValueError, OSError) as error:
         print(f"train_image: {one_line(error)}", file=sys.stderr)
         return 2
+    except torch.cuda.OutOfMemoryError as error:
+        print(f"train_image: {first_line(error)} Lower --batch-size, or use --amp", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        tell_interrupted(argv, directory)
+        return INTERRUPTED
     return 0
+
+
+def tell_interrupted(argv: Sequence[str], directory: Path | None) -> None:
+    """One line, and the command that goes on where there is something to go on with; from rank 0 alone."""
+    _, rank, world_size = utils.world_info_from_env()
+    if rank != 0:
+        return
+    if directory is None or not checkpoint_files(directory):
+        print("\ntrain_image: interrupted before an epoch was saved; give the same command again", file=sys.stderr)
+        return
+    again = command_to_go_on(argv, experiment=directory.name, world_size=world_size)
+    print(f"\ntrain_image: interrupted; finished epochs are kept. To go on:\n  {again}", file=sys.stderr)
 
 
 def start_logging() -> None:
@@ -62,22 +89,31 @@ def start_logging() -> None:
     logging.getLogger("timm").setLevel(logging.WARNING)
 
 
-def adapt(args: argparse.Namespace, explicit: set[str], manifest: Manifest | None) -> argparse.Namespace:
+def adapt(
+    args: argparse.Namespace, explicit: set[str], manifest: Manifest | None, checkpoint: Path | None = None
+) -> argparse.Namespace:
     """The flags for super images and for several labels a sample; says what differs from timm's defaults."""
-    args, notes = (args, []) if manifest is None else fit_to_grid(args, explicit, manifest)
+    # Weights that are loaded know their mean and std, once the model is there.
+    decided = explicit | {"mean", "std"} if loads_weights(args, checkpoint) else explicit
+    args, notes = (args, []) if manifest is None else fit_to_grid(args, decided, manifest)
     args, notes_on_labels = fit_to_labels(args, explicit, manifest)
     for note in notes + notes_on_labels:
         _log.info(note)
     return args
 
 
-def build(args: argparse.Namespace, manifest: Manifest | None) -> Run:
+def build(args: argparse.Namespace, explicit: set[str], manifest: Manifest | None, directory: Path) -> Run:
     """Everything ready to train, at the first epoch or where the checkpoint left off."""
-    directory = experiment_directory(args)
     checkpoint = resume_path(args, directory, manifest)
+    args = adapt(args, explicit, manifest, checkpoint)
+    start = check_start(args, manifest, checkpoint)
     machine = start_machine(args)
     utils.random_seed(args.seed, machine.rank)
-    model = prepare_model(build_model(args, manifest), args, machine)
+    model = build_model(args if checkpoint is None else without_weights(args), manifest)
+    if manifest is not None and loads_weights(args, checkpoint):
+        for note in fit_mean_std(args, explicit, model, start):
+            _log.info(note)
+    model = prepare_model(model, args, machine)
     train_loader, validation_loader = build_loaders(args, machine, model, manifest)
     optimizer = build_optimizer(args, model, machine)
     scaler = (
@@ -90,7 +126,7 @@ def build(args: argparse.Namespace, manifest: Manifest | None) -> Run:
     scheduler, num_epochs = build_schedule(args, optimizer, start_epoch, updates_per_epoch)
     saver = None
     if machine.rank == 0:
-        saver = utils.CheckpointSaver(
+        saver = Saver(
             model,
             optimizer,
             args=args,
@@ -99,6 +135,7 @@ def build(args: argparse.Namespace, manifest: Manifest | None) -> Run:
             checkpoint_dir=str(directory),
             decreasing=args.eval_metric == "loss",
             max_history=args.checkpoint_hist,
+            extras=describe_data(args, manifest, model),
         )
         open_directory(args, directory, checkpoint, manifest, saver, start_epoch)
     return Run(
@@ -170,13 +207,14 @@ def set_epoch(experiment: Run, epoch: int) -> None:
 
 
 def record_epoch(experiment: Run, epoch: int, trained: dict, seen: dict, rate: float) -> None:
-    """The summary's row first: a row whose checkpoint was never written is dropped on resuming."""
-    utils.update_summary(epoch, trained, seen, str(experiment.directory / SUMMARY), lr=rate)
+    """The checkpoint first: it holds the summary's row, which is added on resuming where the run ended in between."""
+    row = {"epoch": epoch, "train_metrics": trained, "eval_metrics": seen, "lr": rate}
+    experiment.saver.save_epoch(epoch, seen[experiment.args.eval_metric], row)
+    write_row(experiment.directory / SUMMARY, row)
     if experiment.board is not None:
         for name, value in {**{f"train/{k}": v for k, v in trained.items()}, **seen, "lr": rate}.items():
             experiment.board.add_scalar(name, value, epoch)
         experiment.board.flush()
-    experiment.saver.save_checkpoint(epoch, metric=seen[experiment.args.eval_metric])
 
 
 if __name__ == "__main__":

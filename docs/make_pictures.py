@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from demo.make_videos import CODECS, encode
 from preprocess.annotations.dataset import Video
 from preprocess.config import config_from
-from preprocess.inspect_video import first_decoder, numbered, picture, super_images
+from preprocess.inspect_video import numbered, picture, super_images
 
 TARGET = Path(__file__).parent / "pictures"
 NUM_FRAMES, WIDTH, HEIGHT, FPS = 64, 288, 216, 25
@@ -61,10 +61,11 @@ def main() -> None:
         path = Path(folder) / "ball.mp4"
         encode(draw_clip(), FPS, path, CODECS[0])
         video = Video(key="ball", path=str(path), labels=(0,))
-        decoder, info = first_decoder(config, video)
-        for image, _ in super_images(config, config.splits["test"], video, decoder):
+        info, images = super_images(config, config.splits["test"], video, path)
+        for image, _ in images:
             _save(numbered(image, info), image.clip.layout.name)
-        for image, frame in super_images(config, config.splits["train"], video, decoder):
+        info, images = super_images(config, config.splits["train"], video, path)
+        for image, frame in images:
             if image.clip.layout.name == "row_major-3x3":
                 _save(picture(image, info, frame), "inspect")
 

@@ -1,20 +1,31 @@
 """Pictures of results. The only door to matplotlib."""
 
+import contextlib
 import io
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 
+import matplotlib
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 _MOST_NAMED_CLASSES = 60
 _MOST_NUMBERED_CLASSES = 15
 _MOST_NAMED_BARS = 320  # Charades has 157 classes, Multi-Moments in Time 313
+_LONGEST_LABEL = 60
+_FONT = "DejaVu Sans"  # matplotlib brings it along
 
 
 def confusion_png(confusion: np.ndarray, class_names: Sequence[str], title: str) -> bytes:
     """PNG of a confusion matrix int (C, C), each row scaled to its class; names and counts while they can be read."""
-    num_classes = len(class_names)
+    with _plain_text([*class_names, title]) as (*labels, title):
+        return _png(_confusion(confusion, labels, title))
+
+
+def _confusion(confusion: np.ndarray, labels: Sequence[str], title: str) -> Figure:
+    num_classes = len(labels)
     share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     side = float(np.clip(2 + 0.35 * num_classes, 5, 24))
     figure = Figure(figsize=(side + 1, side), layout="constrained")
@@ -23,13 +34,13 @@ def confusion_png(confusion: np.ndarray, class_names: Sequence[str], title: str)
     figure.colorbar(image, ax=axes, label="part of the class")
     axes.set(title=title, xlabel="predicted", ylabel="true class")
     if num_classes <= _MOST_NAMED_CLASSES:
-        axes.set_xticks(range(num_classes), class_names, rotation=90)
-        axes.set_yticks(range(num_classes), class_names)
+        axes.set_xticks(range(num_classes), labels, rotation=90)
+        axes.set_yticks(range(num_classes), labels)
     if num_classes <= _MOST_NUMBERED_CLASSES:
         for (row, column), count in np.ndenumerate(confusion):
             colour = "white" if share[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=colour)
-    return _png(figure)
+    return figure
 
 
 def average_precision_png(average_precisions: np.ndarray, class_names: Sequence[str], title: str) -> bytes:
@@ -37,6 +48,11 @@ def average_precision_png(average_precisions: np.ndarray, class_names: Sequence[
 
     NaN, of a class without positives, is left out.
     """
+    with _plain_text([*class_names, title]) as (*labels, title):
+        return _png(_bars(average_precisions, labels, title))
+
+
+def _bars(average_precisions: np.ndarray, labels: Sequence[str], title: str) -> Figure:
     order = np.argsort(-average_precisions, kind="stable")[: np.isfinite(average_precisions).sum()]
     named = len(order) <= _MOST_NAMED_BARS
     figure = Figure(figsize=(9, float(np.clip(1.5 + 0.2 * len(order), 4, 66))), layout="constrained")
@@ -44,9 +60,9 @@ def average_precision_png(average_precisions: np.ndarray, class_names: Sequence[
     axes.barh(range(len(order)), average_precisions[order])
     axes.axvline(average_precisions[order].mean(), color="black", linestyle="--", label="mean")
     axes.set(title=title, xlabel="average precision, %", xlim=(0, 100), ylim=(len(order) - 0.5, -0.5))
-    axes.set_yticks(range(len(order)) if named else [], [class_names[index] for index in order] if named else [])
+    axes.set_yticks(range(len(order)) if named else [], [labels[index] for index in order] if named else [])
     axes.legend(loc="lower right")
-    return _png(figure)
+    return figure
 
 
 def _png(figure: Figure) -> bytes:
@@ -54,3 +70,44 @@ def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
     return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def _plain_text(names: Sequence[str]) -> Iterator[list[str]]:
+    """Labels for names of any characters, while a figure is made and drawn: none is read as mathematics.
+
+    Characters that DejaVu Sans has not come from another font of this machine; those that no font has are left out.
+    """
+    spaced = [" ".join("".join(map(_spaced, name)).split()) for name in names]
+    fonts, missing = _fonts_for({character for name in spaced for character in name})
+    labels = ["".join(character for character in name if character not in missing).strip() for name in spaced]
+    labels = [label or f"#{index}" for index, label in enumerate(labels)]
+    short = [label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…" for label in labels]
+    with matplotlib.rc_context({"text.parse_math": False, "text.usetex": False, "font.family": fonts}):
+        yield short
+
+
+def _spaced(character: str) -> str:
+    """A space for tabs, line ends and all that has no width of its own to draw."""
+    return " " if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp") else character
+
+
+def _fonts_for(characters: set[str]) -> tuple[list[str], set[str]]:
+    """(families that have the characters, in the order that matplotlib tries them; the characters that none has)."""
+    families, missing = [_FONT], characters - _characters_of(_FONT)
+    names = sorted({entry.name for entry in font_manager.fontManager.ttflist} - {_FONT}) if missing else []
+    for name in names:
+        found = missing & _characters_of(name)
+        if found:
+            families, missing = [*families, name], missing - found
+        if not missing:
+            break
+    return families, missing
+
+
+def _characters_of(family: str) -> set[str]:
+    try:
+        font = font_manager.get_font(font_manager.findfont(family, fallback_to_default=False))
+    except (ValueError, RuntimeError, OSError):  # a font file that is gone, or that FreeType cannot read
+        return set()
+    return set(map(chr, font.get_charmap())) if font.scalable else set()

@@ -1,4 +1,4 @@
-"""What an evaluation tells of its videos: numbers, predictions, a picture, a table to print. Pure, but for plots."""
+"""The report of an evaluation: numbers, predictions, a table to print, and a picture of these. Pure, but for plots."""
 
 import csv
 import io
@@ -19,32 +19,27 @@ PREDICTIONS, CONFUSION, AVERAGE_PRECISION = "predictions.csv", "confusion.png", 
 _TOP_CLASSES = 5
 
 
-def file_names(*, multi_label: bool) -> tuple[str, ...]:
-    """Of the files that a report is made of."""
-    return PREDICTIONS, AVERAGE_PRECISION if multi_label else CONFUSION
+def picture_name(*, multi_label: bool) -> str:
+    return AVERAGE_PRECISION if multi_label else CONFUSION
 
 
 def report_one_label(
-    videos: Sequence[str], labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], *, title: str
-) -> tuple[dict, dict[str, bytes]]:
-    """(numbers, the content of each file by its name) of N videos; labels int (N,), probabilities (N, C)."""
+    videos: Sequence[str], labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
+) -> tuple[dict, bytes]:
+    """(numbers, predictions.csv) of N videos; labels int (N,), probabilities (N, C)."""
     confusion = confusion_matrix(labels, probabilities.argmax(1), len(class_names))
     numbers = {
         "top1": top_k_accuracy(probabilities, labels, 1),
         "top5": top_k_accuracy(probabilities, labels, 5),
         "mean_class": mean_class_accuracy(confusion),
     }
-    files = {
-        PREDICTIONS: predictions_csv(videos, labels, probabilities, class_names),
-        CONFUSION: confusion_png(confusion, class_names, f"{title}: top-1 {numbers['top1']:.1f} %"),
-    }
-    return numbers, files
+    return numbers, predictions_csv(videos, labels, probabilities, class_names)
 
 
 def report_several_labels(
-    videos: Sequence[str], targets: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], *, title: str
-) -> tuple[dict, dict[str, bytes]]:
-    """(numbers, the content of each file by its name) of N videos; targets multi-hot and probabilities (N, C).
+    videos: Sequence[str], targets: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
+) -> tuple[dict, bytes]:
+    """(numbers, predictions.csv) of N videos; targets multi-hot and probabilities (N, C).
 
     Raises ValueError where no video has a label.
     """
@@ -56,33 +51,39 @@ def report_several_labels(
             for name, count, value in zip(class_names, targets.sum(0), each)
         ],
     }
-    files = {
-        PREDICTIONS: several_predictions_csv(videos, targets, probabilities, class_names),
-        AVERAGE_PRECISION: average_precision_png(each, class_names, f"{title}: mAP {numbers['mAP']:.1f} %"),
-    }
-    return numbers, files
+    return numbers, several_predictions_csv(videos, targets, probabilities, class_names)
+
+
+def draw(results: dict, predictions: bytes, class_names: Sequence[str]) -> bytes:
+    """PNG of results.json and predictions.csv: the average precision of each class, or else the confusion matrix."""
+    title = f"{results['split']}, order {results['order']}"
+    if "mAP" in results:
+        each = np.array([entry["average_precision"] for entry in results["classes"]], float)  # None becomes NaN
+        return average_precision_png(each, class_names, f"{title}: mAP {results['mAP']:.1f} %")
+    rows = list(csv.DictReader(io.StringIO(predictions.decode(), newline="")))
+    labels, predicted = ([int(row[name]) for row in rows] for name in ("label", "predicted"))
+    confusion = confusion_matrix(np.array(labels), np.array(predicted), len(class_names))
+    return confusion_png(confusion, class_names, f"{title}: top-1 {results['top1']:.1f} %")
 
 
 def predictions_csv(
     videos: Sequence[str], labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
 ) -> bytes:
     """One row a video: key, true class, predicted class and its probability."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    text, writer = _writer(class_names)
     writer.writerow(["video", "label", "label_name", "predicted", "predicted_name", "probability", "correct"])
     for video, label, row in zip(videos, labels.tolist(), probabilities):
         best = int(row.argmax())
         names = class_names[label], class_names[best]
         writer.writerow([video, label, names[0], best, names[1], f"{row[best]:.6f}", int(best == label)])
-    return text.getvalue().encode()
+    return _encoded(text)
 
 
 def several_predictions_csv(
     videos: Sequence[str], targets: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
 ) -> bytes:
     """One row a video: key, true classes, the five of the highest probabilities; classes stand apart by ``; ``."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    text, writer = _writer(class_names)
     writer.writerow(["video", "labels", "label_names", "predicted", "predicted_names", "probabilities"])
     for video, target, row in zip(videos, targets, probabilities):
         labels, best = np.flatnonzero(target), np.argsort(-row, kind="stable")[:_TOP_CLASSES]
@@ -91,7 +92,19 @@ def several_predictions_csv(
             *(best, [class_names[label] for label in best], [f"{row[label]:.6f}" for label in best]),
         ]
         writer.writerow([video, *("; ".join(map(str, cell)) for cell in cells)])
-    return text.getvalue().encode()
+    return _encoded(text)
+
+
+def _writer(class_names: Sequence[str]):
+    """(text, writer of its rows). Python leaves a lone carriage return unquoted, which its own reader refuses."""
+    quoting = csv.QUOTE_ALL if any("\r" in name for name in class_names) else csv.QUOTE_MINIMAL
+    text = io.StringIO(newline="")
+    return text, csv.writer(text, lineterminator="\n", quoting=quoting)
+
+
+def _encoded(text: io.StringIO) -> bytes:
+    """UTF-8, whatever a folder of a class is called: a byte that is none becomes ``\\udcff``."""
+    return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def table(results: dict) -> str:

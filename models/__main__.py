@@ -1,9 +1,9 @@
 """What models there are and what they cost; published weights into theirs.
 
 python -m models [list] [PATTERN ...]                          parameters, GMACs, input and windows
-python -m models convert FILE --model NAME --output FILE       another Swin's weights, for this one
+python -m models convert FILE --model NAME --output FILE       published weights, for one of these
 python -m models papers                                        the papers' costs beside ours
-python -m models families [--all]                              timm's families on a super image
+python -m models families [FAMILY ...]                         timm's families on super images of two shapes
 python -m models docs docs/models.md                           the same tables, into the document
 """
 
@@ -35,9 +35,9 @@ def parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="parameters, GMACs, input and windows of each model")
     listing.add_argument("pattern", nargs="*", help="names, with * and ?; any model of timm; by default ours")
     listing.set_defaults(run=run_list)
-    _add_convert(commands.add_parser("convert", help="another Swin's weights, for a model here"))
+    _add_convert(commands.add_parser("convert", help="published weights, for a model here"))
     commands.add_parser("papers", help="the papers' costs beside ours").set_defaults(run=run_papers)
-    families = commands.add_parser("families", help="timm's families on a super image of 3x3 tiles of 96 px")
+    families = commands.add_parser("families", help="timm's families on a square and an oblong super image")
     families.add_argument("family", nargs="*", help="only these; by default all")
     families.set_defaults(run=run_families)
     docs = commands.add_parser("docs", help="write the tables into a document, between their markers")
@@ -47,7 +47,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_convert(command: argparse.ArgumentParser) -> None:
-    command.add_argument("checkpoint", type=Path, help="Microsoft's, timm's or SIFAR's Swin, or a published UniFormer")
+    command.add_argument(
+        "checkpoint",
+        type=Path,
+        help="Microsoft's, timm's or SIFAR's Swin, SIFAR's or timm's ResNet, or a published UniFormer",
+    )
     command.add_argument("--model", required=True, help="model that the weights are for")
     command.add_argument("--output", required=True, type=Path, help="file to write")
     command.add_argument("--img-size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="size of its input in px")

@@ -6,16 +6,22 @@ import pickle
 from pathlib import Path
 
 import torch
-from timm.models import SwinTransformer, load_state_dict
+from timm.models import ResNet, SwinTransformer, load_state_dict
 from torch import nn
 
 from models.build import build_model
+from models.sifar_resnet import SifarResNet, adapt_resnet, keep_extra_blocks
 from models.swin_weights import TABLE, adapt_swin
 from models.uniformer import UniFormer
 from models.uniformer_weights import adapt_uniformer
 from models.weights import unwrap
 
-ADAPTERS = ((SwinTransformer, adapt_swin), (UniFormer, adapt_uniformer))
+ADAPTERS = (
+    (SwinTransformer, adapt_swin),
+    (UniFormer, adapt_uniformer),
+    (SifarResNet, keep_extra_blocks),
+    (ResNet, adapt_resnet),
+)
 
 
 def convert(source: Path, target: Path, name: str, *, keep_head: bool = False, **kwargs) -> list[str]:
@@ -35,9 +41,10 @@ def convert(source: Path, target: Path, name: str, *, keep_head: bool = False, *
         raise ValueError(f"{source} does not fit {name}: {error}") from error
     write_checkpoint({"arch": name, "state_dict": adapted}, target)
     resized = {size for size in map(len, table_sizes(weights))} != {size for size in map(len, table_sizes(adapted))}
+    tables = f"tables of relative positions: {'resized bilinearly' if resized else 'as they were'}"
     return [
-        f"{len(adapted)} of {len(weights)} tensors of {source} are those of {name}; others are computed, or dropped",
-        f"tables of relative positions: {'resized bilinearly' if resized else 'as they were'}",
+        f"{len(adapted)} tensors of {name}, from {len(weights)} of {source}; others are computed, or dropped",
+        *([tables] if table_sizes(adapted) else []),
         f"classifier: {f'kept, {classes} classes' if classes else 'dropped'}",
     ]
 
@@ -57,7 +64,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 def head_classes(weights: dict) -> int:
     """Rows of the classifier: 0 where there is none."""
-    return next((len(weights[name]) for name in ("head.weight", "head.fc.weight") if name in weights), 0)
+    return next((len(weights[name]) for name in ("head.weight", "head.fc.weight", "fc.weight") if name in weights), 0)
 
 
 def table_sizes(weights: dict) -> list[torch.Tensor]:
@@ -69,7 +76,7 @@ def adapter_of(model: nn.Module):
         if isinstance(model, kind):
             return adapter
     raise ValueError(
-        f"only weights of Swin (V1) and UniFormer are converted; timm itself adapts {type(model).__name__}'s"
+        f"only weights of Swin (V1), ResNet and UniFormer are converted; timm itself adapts {type(model).__name__}'s"
     )
 
 

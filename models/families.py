@@ -1,18 +1,17 @@
 """timm's families on a super image: which take any size, which must be told it, which cannot."""
 
-import os
 import time
-import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from timm.models import create_model
 from torch import nn
 
 from models.build import build_model, needs_img_size
+from models.forward import reason
+from models.windows import Size
 
-GRID, TILE_PX, NUM_CLASSES = 3, 96, 5
-SIDE_PX = GRID * TILE_PX
+NUM_CLASSES = 5
 ANY, TOLD, CANNOT = "any size", "needs img_size", "cannot"
 
 # Of each of timm's modules the model with the fewest parameters that is a classifier.
@@ -119,64 +118,78 @@ FAMILIES = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shape:
+    """A super image of ``grid`` (rows, columns) tiles of ``tile`` px."""
+
+    grid: Size
+    tile: int
+
+    @property
+    def size(self) -> Size:
+        return self.grid[0] * self.tile, self.grid[1] * self.tile
+
+    def __str__(self) -> str:
+        return f"{self.size[0]}x{self.size[1]}"
+
+
+SQUARE, OBLONG = Shape(grid=(3, 3), tile=64), Shape(grid=(2, 4), tile=64)
+SHAPES = (SQUARE, OBLONG)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trial:
-    """How one model took a super image. ``remark``: what happens without img_size, or why it cannot."""
+    """How one model took super images. ``verdicts``: by shape. ``remark``: why it cannot, or what it leaves out."""
 
     family: str
     model: str
     params: float
-    verdict: str
+    verdicts: dict[Shape, str]
     remark: str
     seconds: float
 
 
-def try_family(family: str) -> Trial:
-    """The family's smallest model on 3x3 tiles of 96 px, built as train_image.py builds it, forward and backward."""
+def try_family(family: str, shapes: Sequence[Shape] = SHAPES) -> Trial:
+    """The family's smallest model on super images of each shape, as train_image.py builds it, forward and backward."""
     name, started = FAMILIES[family], time.perf_counter()
-    size, params, told = (SIDE_PX, SIDE_PX), 0.0, needs_img_size(name)
-    torch.manual_seed(0)
-    try:
-        model = build_model(name, img_size=size, num_classes=NUM_CLASSES)
-        params = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-        step(model)
-        verdict, remarks = (TOLD if told else ANY), []
-    except Exception as error:  # any way in which a network can fail is a finding here
-        verdict, remarks = CANNOT, [reason(error)]
-    if told:
-        remarks.append(f"without: {without_size(name)}")
+    verdicts, remarks, params = {}, [], 0.0
+    for shape in shapes:
+        torch.manual_seed(0)
+        try:
+            model = build_model(name, img_size=shape.size, num_classes=NUM_CLASSES)
+            params = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+            dropped = step(model, shape)
+            verdicts[shape] = TOLD if needs_img_size(name) else ANY
+            if any(dropped):
+                remarks.append(f"{shape}: the last {dropped[0]} rows and {dropped[1]} columns are in no patch")
+        except Exception as error:  # any way in which a network can fail is a finding here
+            verdicts[shape] = CANNOT
+            remarks.append(f"{shape}: {reason(error)}")
     seconds = time.perf_counter() - started
-    return Trial(family=family, model=name, params=params, verdict=verdict, remark="; ".join(remarks), seconds=seconds)
+    remark = "; ".join(remarks)
+    return Trial(family=family, model=name, params=params, verdicts=verdicts, remark=remark, seconds=seconds)
 
 
-def step(model: nn.Module) -> None:
-    """Logits of two super images and their gradient; AssertionError unless every tile has a part in them."""
+def step(model: nn.Module, shape: Shape) -> Size:
+    """Logits of two super images and their gradient; AssertionError unless every tile has a part in them.
+
+    (rows, columns) of px at the bottom and on the right that have none.
+    """
     for parameter in model.parameters():
         if not parameter.any():  # a head or a branch that begins at nothing would hide what reaches it
             nn.init.normal_(parameter, std=0.02)
-    images = torch.randn(2, 3, SIDE_PX, SIDE_PX, requires_grad=True)
+    images = torch.randn(2, 3, *shape.size, requires_grad=True)
     logits = model.train()(images)
     assert isinstance(logits, torch.Tensor), f"{type(logits).__name__} comes out in training, not one tensor"
     assert logits.shape == (2, NUM_CLASSES), f"logits are {tuple(logits.shape)}"
     nn.functional.cross_entropy(logits, torch.tensor([0, 1])).backward()
-    tiles = images.grad.unflatten(3, (GRID, TILE_PX)).unflatten(2, (GRID, TILE_PX)).abs().sum((0, 1, 3, 5))
-    assert torch.isfinite(tiles).all(), "the gradient is not finite"
-    assert (tiles > 0).all(), f"{int((tiles == 0).sum())} of {GRID * GRID} tiles have no part in the logits"
+    parts = images.grad.abs().sum((0, 1))
+    assert torch.isfinite(parts).all(), "the gradient is not finite"
+    rows, columns = shape.grid
+    tiles = parts.unflatten(1, (columns, shape.tile)).unflatten(0, (rows, shape.tile)).sum((1, 3))
+    assert (tiles > 0).all(), f"{int((tiles == 0).sum())} of {rows * columns} tiles have no part in the logits"
+    return _idle_end(parts.sum(1)), _idle_end(parts.sum(0))
 
 
-def without_size(name: str) -> str:
-    """What becomes of the super image in a model that was told no size."""
-    try:
-        with torch.no_grad():
-            create_model(name, num_classes=NUM_CLASSES).eval()(torch.randn(1, 3, SIDE_PX, SIDE_PX))
-    except Exception as error:
-        return reason(error)
-    return "runs too"
-
-
-def reason(error: Exception) -> str:
-    """First line of what was raised; of a bare assertion, the line that asserts."""
-    told = str(error).strip().splitlines()
-    if told:
-        return f"{type(error).__name__}: {told[0]}"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if f"{os.sep}timm{os.sep}" in frame.filename]
-    return f"{type(error).__name__}: {frames[-1].line}" if frames else type(error).__name__
+def _idle_end(parts: torch.Tensor) -> int:
+    """``[.3, .1, 0, 0] -> 2``."""
+    return len(parts) - 1 - int(parts.nonzero().max())

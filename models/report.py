@@ -8,7 +8,7 @@ from timm.models import get_pretrained_cfg, list_models
 
 from models.build import build_model
 from models.cost import count_gmacs
-from models.families import Trial
+from models.families import SHAPES, Trial
 from models.tables import KINETICS_CLASSES, ROWS, Row
 from models.windows import built_stages
 
@@ -75,10 +75,16 @@ def _compared(printed: float | None, ours: float) -> tuple[str, str, str]:
 
 def families_table(trials: Sequence[Trial]) -> str:
     rows = [
-        (trial.family, f"`{trial.model}`", f"{trial.params:.1f}", trial.verdict, trial.remark.replace("|", "\\|"))
+        (
+            trial.family,
+            f"`{trial.model}`",
+            f"{trial.params:.1f}",
+            *(trial.verdicts[shape] for shape in SHAPES),
+            trial.remark.replace("|", "\\|"),
+        )
         for trial in trials
     ]
-    return markdown(("family", "model", "params M", "verdict", "remark"), rows)
+    return markdown(("family", "model", "params M", *map(str, SHAPES), "remark"), rows)
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -6,9 +6,11 @@ Small kernels see a tile at a time; one of 21 x 21 sees the whole 3x3 super imag
 21 x 21.
 """
 
+import re
 from collections.abc import Sequence
 
 import torch
+from timm.layers import get_device_dtype
 from timm.models import ResNet, build_model_with_cfg, generate_default_cfgs, get_pretrained_cfg, register_model
 from timm.models.resnet import Bottleneck
 from timm.models.resnetv2 import resnetv2_152x2_bit
@@ -17,17 +19,19 @@ from torch import nn
 from models.weights import check_fit, unwrap, without_other_head
 
 
-def kernel_block(channels: int, kernel: int, *, depthwise: bool = False) -> Bottleneck:
+def kernel_block(channels: int, kernel: int, *, depthwise: bool = False, device=None, dtype=None) -> Bottleneck:
     """``2048 -> 512 -> 512 (kernel x kernel, stride 1) -> 2048``, the input added. It begins as the identity.
 
     Dense as in the paper, where the k x k convolution of C21 alone has 115.6 M weights; or depthwise, with 0.2 M.
+    ``device`` and ``dtype`` are torch's, of the parameters.
     """
     if kernel < 1 or kernel % 2 == 0:
         raise ValueError(f"extra kernel {kernel}: an odd number is needed, so that the map keeps its size")
-    block = Bottleneck(channels, channels // Bottleneck.expansion)
+    factory = {"device": device, "dtype": dtype}
+    block = Bottleneck(channels, channels // Bottleneck.expansion, **factory)
     width = block.conv2.in_channels
     groups = width if depthwise else 1
-    block.conv2 = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=groups, bias=False)
+    block.conv2 = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=groups, bias=False, **factory)
     for module in block.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -39,8 +43,9 @@ def add_kernel_blocks(model: nn.Module, kernels: Sequence[int], *, depthwise: bo
     """A timm ResNet with a block for each kernel at the end of its last stage. ValueError for another network."""
     if not isinstance(model, ResNet):
         raise ValueError(f"extra kernels {list(kernels)}: for a timm ResNet, and this is {type(model).__name__}")
+    factory = get_device_dtype(model)
     for kernel in kernels:
-        model.layer4.append(kernel_block(model.num_features, kernel, depthwise=depthwise))
+        model.layer4.append(kernel_block(model.num_features, kernel, depthwise=depthwise, **factory))
     return model
 
 
@@ -67,9 +72,30 @@ def keep_extra_blocks(state_dict: dict, model: SifarResNet) -> dict[str, torch.T
     """
     own = model.state_dict()
     kept = {name: own[name] for name in extra_names(model, model.num_extra)}
-    adapted = without_other_head({**kept, **unwrap(state_dict)}, own, ("fc.",))
+    return adapt_resnet({**kept, **timm_names(unwrap(state_dict))}, model)
+
+
+def adapt_resnet(state_dict: dict, model: ResNet) -> dict[str, torch.Tensor]:
+    """The weights of a ResNet, timm's or SIFAR's, for a timm ResNet; a head of other classes is left out.
+
+    ValueError for the weights of another network.
+    """
+    own = model.state_dict()
+    adapted = without_other_head(timm_names(unwrap(state_dict)), own, ("fc.",))
     check_fit(adapted, own, ("fc.",))
     return adapted
+
+
+def timm_names(state_dict: dict) -> dict[str, torch.Tensor]:
+    """timm's names of SIFAR's CNN, which keeps timm's ResNet in ``backbone`` and its own classifier in ``head``.
+
+    ``backbone.layer1.0.conv1.weight -> layer1.0.conv1.weight``, ``head.weight -> fc.weight``; the classifier of the
+    backbone itself, which SIFAR's code never calls, is dropped. Other weights pass unchanged.
+    """
+    if not any(name.startswith("backbone.") for name in state_dict):
+        return dict(state_dict)
+    used = {name: tensor for name, tensor in state_dict.items() if not name.startswith("backbone.fc.")}
+    return {re.sub("^head", "fc", name.removeprefix("backbone.")): tensor for name, tensor in used.items()}
 
 
 DEPTHS = {"sifar_resnet50": (3, 4, 6, 3), "sifar_resnet101": (3, 4, 23, 3)}

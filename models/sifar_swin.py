@@ -10,37 +10,57 @@ from collections.abc import Sequence
 from functools import partial
 
 import torch
-from timm.layers import PatchEmbed, to_2tuple, trunc_normal_
+from timm.layers import PatchEmbed, get_device_dtype, to_2tuple, trunc_normal_
 from timm.models import SwinTransformer, build_model_with_cfg, generate_default_cfgs, get_pretrained_cfg, register_model
+from timm.models.swin_transformer import calc_stage_window_sizes, resolve_window_args
 from torch import nn
 
 from models.swin_weights import adapt_swin
-from models.windows import GLOBAL, Window, halving_stages, stage_windows, verify_windows
+from models.windows import GLOBAL, Size, Window, halving_stages, stage_windows, verify_windows
 
 
 class TilePatchEmbed(PatchEmbed):
-    """timm's patches, each plus its tile's vector: ``frame_pos_embed`` (1, rows * columns, C), tiles row by row."""
+    """timm's patches, each plus its tile's vector: ``frame_pos_embed`` (1, rows * columns, C), tiles row by row.
 
-    def __init__(self, *args, grid: tuple[int, int], **kwargs):
-        super().__init__(*args, **kwargs)
+    Its forward is written out, because TorchScript knows no ``super()``, and asserts by functions, because torch.fx
+    follows no branch that depends on a size.
+    """
+
+    def __init__(self, *args, grid: tuple[int, int], output_fmt: str = "NHWC", **kwargs):
+        assert output_fmt == "NHWC", f"output_fmt {output_fmt}: a Swin's patches are NHWC"
+        super().__init__(*args, output_fmt=output_fmt, **kwargs)
         self.grid = tuple(grid)
         tiles = self.grid[0] * self.grid[1]
-        self.frame_pos_embed = nn.Parameter(torch.zeros(1, tiles, self.proj.out_channels))
+        factory = get_device_dtype(self.proj)
+        self.frame_pos_embed = nn.Parameter(torch.zeros(1, tiles, self.proj.out_channels, **factory))
         trunc_normal_(self.frame_pos_embed, std=0.02)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) -> (B, H / patch, W / patch, C)."""
-        return super().forward(x) + self.tile_map(x.shape[-2] // self.patch_size[0], x.shape[-1] // self.patch_size[1])
+        """(B, 3, H, W) -> (B, H / patch, W / patch, C). AssertionError for another size than the model is made for."""
+        height, width = x.shape[-2], x.shape[-1]
+        if self.strict_img_size:
+            message = f"{height}x{width} px given to a model of {self.img_size[0]}x{self.img_size[1]} px"
+            torch._assert(height == self.img_size[0], message)
+            torch._assert(width == self.img_size[1], message)
+        tokens = self.norm(self.proj(x).permute(0, 2, 3, 1))
+        return tokens + self.tile_map(height // self.patch_size[0], width // self.patch_size[1])
 
     def tile_map(self, height: int, width: int) -> torch.Tensor:
-        """(1, height, width, C) in tokens, of one vector in each tile."""
+        """(1, height, width, C) in tokens, of one vector in each tile. AssertionError where the tiles are not whole."""
         rows, columns = self.grid
-        if height % rows or width % columns:
-            raise ValueError(
-                f"{height}x{width} tokens cannot be cut into {rows}x{columns} tiles; set grid to the layout"
-            )
+        message = f"{height}x{width} tokens are not {rows}x{columns} whole tiles"
+        torch._assert(height % rows == 0, message)
+        torch._assert(width % columns == 0, message)
         grid = self.frame_pos_embed.view(rows, columns, -1)
         return grid.repeat_interleave(height // rows, 0).repeat_interleave(width // columns, 1).unsqueeze(0)
+
+
+def check_tiles(tokens: Size, grid: Size) -> None:
+    """ValueError unless (height, width) in tokens is ``grid`` (rows, columns) whole tiles."""
+    if tokens[0] % grid[0] or tokens[1] % grid[1]:
+        raise ValueError(
+            f"{tokens[0]}x{tokens[1]} tokens cannot be cut into {grid[0]}x{grid[1]} tiles; set grid to the layout"
+        )
 
 
 def check_grid(model: nn.Module, grid: tuple[int, int]) -> None:
@@ -56,7 +76,8 @@ def check_grid(model: nn.Module, grid: tuple[int, int]) -> None:
 class SifarSwin(SwinTransformer):
     """timm's Swin with checked windows, ``global`` among them, and with ``ape`` a vector for each tile of ``grid``.
 
-    ValueError for a window that does not divide its stage.
+    ValueError for a window that does not divide its stage, and with ``ape`` for a grid that does not divide the tokens;
+    the same when the size is changed.
     """
 
     def __init__(
@@ -71,8 +92,36 @@ class SifarSwin(SwinTransformer):
         stages = halving_stages(to_2tuple(img_size), kwargs.get("patch_size", 4), len(depths))
         windows = stage_windows(window_size, stages)
         if ape:
+            check_tiles(stages[0], grid)
             kwargs["embed_layer"] = partial(TilePatchEmbed, grid=grid)
         super().__init__(img_size=img_size, window_size=windows, depths=depths, **kwargs)
+        verify_windows(self, windows)
+
+    @torch.jit.ignore
+    def set_input_size(
+        self,
+        img_size: int | tuple[int, int] | None = None,
+        patch_size: int | tuple[int, int] | None = None,
+        window_size: Window | Sequence[Window] | None = None,
+        window_ratio: int | Sequence[int] | None = None,
+        always_partition: bool | None = None,
+    ) -> None:
+        """timm's, with the checks of the constructor: a model that could not be built again is not made of this one.
+
+        Sizes in px, windows in tokens, ``global`` among them. Without windows each stage's is scaled with the image.
+        ValueError, before anything is changed, for windows that do not divide their stage.
+        """
+        size = self.patch_embed.img_size if img_size is None else to_2tuple(img_size)
+        patch = self.patch_embed.patch_size if patch_size is None else to_2tuple(patch_size)
+        stages = halving_stages(size, patch, len(self.layers))
+        if window_size is not None:
+            window_size = stage_windows(window_size, stages)
+        given, ratios = resolve_window_args(window_size, window_ratio, len(self.layers))
+        reference = (self._ref_window_sizes, self._ref_grid_size)
+        windows = stage_windows(calc_stage_window_sizes(stages[0], *reference, given, ratios), stages)
+        if isinstance(self.patch_embed, TilePatchEmbed):
+            check_tiles(stages[0], self.patch_embed.grid)
+        super().set_input_size(size, patch_size, window_size, window_ratio, always_partition)
         verify_windows(self, windows)
 
     @torch.jit.ignore
@@ -80,7 +129,8 @@ class SifarSwin(SwinTransformer):
         return super().no_weight_decay() | {"patch_embed.frame_pos_embed"}
 
 
-# Widths, depths and heads: Swin, section 3.3. The last is the timm model whose ImageNet-21K weights SIFAR starts from.
+# Widths, depths and heads: Swin, section 3.3. The last is the timm model whose ImageNet-21K weights SIFAR starts from,
+# but for tiles of 384 px: see _starts_from.
 SIZES = {
     "tiny": ({"embed_dim": 96, "depths": (2, 2, 6, 2), "num_heads": (3, 6, 12, 24)}, "swin_tiny_patch4_window7_224"),
     "small": ({"embed_dim": 96, "depths": (2, 2, 18, 2), "num_heads": (3, 6, 12, 24)}, "swin_small_patch4_window7_224"),
@@ -121,8 +171,15 @@ def _preset(size: str, window: int, last: Window, grid: tuple[int, int], tile: i
 PRESETS = dict(_preset(*shape, ape) for shape in SHAPES for ape in (False, True))
 
 
+def _starts_from(name: str) -> str:
+    """The published model whose weights a preset starts from, as in SIFAR's code: at 384 px, that of window 12."""
+    size, tile = name.split("_")[2], PRESETS[name]["img_size"][0] // PRESETS[name]["grid"][0]
+    published = SIZES[size][1]
+    return published.replace("window7_224", "window12_384") if tile == 384 else published
+
+
 def _cfg(name: str) -> dict:
-    published = get_pretrained_cfg(f"{SIZES[name.split('_')[2]][1]}.ms_in22k")
+    published = get_pretrained_cfg(f"{_starts_from(name)}.ms_in22k")
     height, width = PRESETS[name]["img_size"]
     return {
         "url": published.url,

@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.layers import Attention, ClassifierHead, DropPath, LayerNorm2d, Mlp, trunc_normal_
+from timm.layers import Attention, ClassifierHead, DropPath, LayerNorm2d, Mlp, get_device_dtype, trunc_normal_
 from timm.models import build_model_with_cfg, checkpoint_seq, generate_default_cfgs, register_model
 from timm.models._features import feature_take_indices
 from torch import nn
@@ -22,15 +22,15 @@ LayerNorm = partial(nn.LayerNorm, eps=1e-6)
 class LocalBlock(nn.Module):
     """x += DW3x3(x); x += 1x1(DW5x5(1x1(BN x))); x += MLP(BN x), on (B, C, h, w)."""
 
-    def __init__(self, dim: int, *, mlp_ratio: float, proj_drop: float, drop_path: float):
+    def __init__(self, dim: int, *, mlp_ratio: float, proj_drop: float, drop_path: float, **factory):
         super().__init__()
-        self.pos_embed = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
-        self.norm1 = nn.BatchNorm2d(dim)
-        self.conv1 = nn.Conv2d(dim, dim, 1)
-        self.attn = nn.Conv2d(dim, dim, 5, padding=2, groups=dim)
-        self.conv2 = nn.Conv2d(dim, dim, 1)
-        self.norm2 = nn.BatchNorm2d(dim)
-        self.mlp = Mlp(dim, int(dim * mlp_ratio), drop=proj_drop, use_conv=True)
+        self.pos_embed = nn.Conv2d(dim, dim, 3, padding=1, groups=dim, **factory)
+        self.norm1 = nn.BatchNorm2d(dim, **factory)
+        self.conv1 = nn.Conv2d(dim, dim, 1, **factory)
+        self.attn = nn.Conv2d(dim, dim, 5, padding=2, groups=dim, **factory)
+        self.conv2 = nn.Conv2d(dim, dim, 1, **factory)
+        self.norm2 = nn.BatchNorm2d(dim, **factory)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio), drop=proj_drop, use_conv=True, **factory)
         self.drop_path = DropPath(drop_path) if drop_path > 0 else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -42,13 +42,13 @@ class LocalBlock(nn.Module):
 class GlobalBlock(nn.Module):
     """x += DW3x3(x); x += MHSA(LN x); x += MLP(LN x), every position of (B, C, h, w) a token."""
 
-    def __init__(self, dim: int, *, head_dim: int, mlp_ratio: float, proj_drop: float, drop_path: float):
+    def __init__(self, dim: int, *, head_dim: int, mlp_ratio: float, proj_drop: float, drop_path: float, **factory):
         super().__init__()
-        self.pos_embed = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
-        self.norm1 = LayerNorm(dim)
-        self.attn = Attention(dim, num_heads=dim // head_dim, qkv_bias=True, proj_drop=proj_drop)
-        self.norm2 = LayerNorm(dim)
-        self.mlp = Mlp(dim, int(dim * mlp_ratio), drop=proj_drop)
+        self.pos_embed = nn.Conv2d(dim, dim, 3, padding=1, groups=dim, **factory)
+        self.norm1 = LayerNorm(dim, **factory)
+        self.attn = Attention(dim, num_heads=dim // head_dim, qkv_bias=True, proj_drop=proj_drop, **factory)
+        self.norm2 = LayerNorm(dim, **factory)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio), drop=proj_drop, **factory)
         self.drop_path = DropPath(drop_path) if drop_path > 0 else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -63,11 +63,11 @@ class GlobalBlock(nn.Module):
 class PatchDown(nn.Module):
     """p x p patches, each to one position, with a LayerNorm. A side that p does not divide is padded with zeros."""
 
-    def __init__(self, in_chans: int, dim: int, patch: int):
+    def __init__(self, in_chans: int, dim: int, patch: int, **factory):
         super().__init__()
         self.patch = patch
-        self.proj = nn.Conv2d(in_chans, dim, patch, stride=patch)
-        self.norm = LayerNorm2d(dim, eps=1e-5)
+        self.proj = nn.Conv2d(in_chans, dim, patch, stride=patch, **factory)
+        self.norm = LayerNorm2d(dim, eps=1e-5, **factory)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         height, width = x.shape[-2:]
@@ -75,20 +75,20 @@ class PatchDown(nn.Module):
         return self.norm(self.proj(x))
 
 
-def conv_stem(in_chans: int, dim: int) -> nn.Sequential:
+def conv_stem(in_chans: int, dim: int, **factory) -> nn.Sequential:
     """To a quarter of the side by two 3x3 convolutions of stride 2."""
     return nn.Sequential(
-        nn.Conv2d(in_chans, dim // 2, 3, stride=2, padding=1),
-        nn.BatchNorm2d(dim // 2),
+        nn.Conv2d(in_chans, dim // 2, 3, stride=2, padding=1, **factory),
+        nn.BatchNorm2d(dim // 2, **factory),
         nn.GELU(),
-        nn.Conv2d(dim // 2, dim, 3, stride=2, padding=1),
-        nn.BatchNorm2d(dim),
+        nn.Conv2d(dim // 2, dim, 3, stride=2, padding=1, **factory),
+        nn.BatchNorm2d(dim, **factory),
     )
 
 
-def conv_down(in_chans: int, dim: int) -> nn.Sequential:
+def conv_down(in_chans: int, dim: int, **factory) -> nn.Sequential:
     """To half of the side by one 3x3 convolution."""
-    return nn.Sequential(nn.Conv2d(in_chans, dim, 3, stride=2, padding=1), nn.BatchNorm2d(dim))
+    return nn.Sequential(nn.Conv2d(in_chans, dim, 3, stride=2, padding=1, **factory), nn.BatchNorm2d(dim, **factory))
 
 
 class Stage(nn.Module):
@@ -102,13 +102,17 @@ class Stage(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.downsample(x)
-        return checkpoint_seq(self.blocks, x) if self.grad_checkpointing else self.blocks(x)
+        # TorchScript cannot compile torch's checkpointing, and a scripted model has no use for it.
+        if self.grad_checkpointing and not torch.jit.is_scripting():
+            return checkpoint_seq(self.blocks, x)
+        return self.blocks(x)
 
 
 class UniFormer(nn.Module):
     """(B, in_chans, H, W) of any size -> logits (B, num_classes), in training too.
 
-    stem: ``patch`` (4x4 patches) or ``conv``; down: the same choice for the three steps between stages.
+    stem: ``patch`` (4x4 patches) or ``conv``; down: the same choice for the three steps between stages. device, dtype:
+    where the parameters are made, and of what type; torch's current defaults if None.
     """
 
     def __init__(
@@ -125,21 +129,26 @@ class UniFormer(nn.Module):
         drop_rate: float = 0.0,
         proj_drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ):
         super().__init__()
+        factory = {"device": device, "dtype": dtype}
         self.num_classes, self.in_chans, self.global_pool = num_classes, in_chans, global_pool
         rates = torch.linspace(0, drop_path_rate, sum(depths), device="cpu").split(list(depths))
         stages, self.feature_info = [], []
         for index, dim in enumerate(dims):
-            common = {"mlp_ratio": mlp_ratio, "proj_drop": proj_drop_rate}
+            common = {"mlp_ratio": mlp_ratio, "proj_drop": proj_drop_rate, **factory}
             make = partial(LocalBlock, dim) if index < 2 else partial(GlobalBlock, dim, head_dim=head_dim)
-            first = _downsample(down if index else stem, index, dims[index - 1] if index else in_chans, dim)
+            first = _downsample(down if index else stem, index, dims[index - 1] if index else in_chans, dim, **factory)
             stages.append(Stage(first, [make(drop_path=rate, **common) for rate in rates[index].tolist()]))
             self.feature_info.append({"num_chs": dim, "reduction": 4 * 2**index, "module": f"stages.{index}"})
         self.stages = nn.Sequential(*stages)
         self.num_features = self.head_hidden_size = dims[-1]
-        self.norm = nn.BatchNorm2d(self.num_features)
-        self.head = ClassifierHead(self.num_features, num_classes, pool_type=global_pool, drop_rate=drop_rate)
+        self.norm = nn.BatchNorm2d(self.num_features, **factory)
+        self.head = ClassifierHead(
+            self.num_features, num_classes, pool_type=global_pool, drop_rate=drop_rate, **factory
+        )
         self.apply(_init_linear)
 
     @torch.jit.ignore
@@ -164,7 +173,8 @@ class UniFormer(nn.Module):
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         self.num_classes = num_classes
-        self.head.reset(num_classes, pool_type=global_pool)
+        # A head that was removed has no parameters to take device and type from; the stages always have.
+        self.head.reset(num_classes, pool_type=global_pool, **get_device_dtype(self.stages))
         self.head_hidden_size = self.head.num_features
         if global_pool is not None:
             self.global_pool = global_pool
@@ -216,11 +226,11 @@ class UniFormer(nn.Module):
         return self.forward_head(self.forward_features(x))
 
 
-def _downsample(kind: str, index: int, in_chans: int, dim: int) -> nn.Module:
+def _downsample(kind: str, index: int, in_chans: int, dim: int, **factory) -> nn.Module:
     if kind == "patch":
-        return PatchDown(in_chans, dim, 2 if index else 4)
+        return PatchDown(in_chans, dim, 2 if index else 4, **factory)
     assert kind == "conv", kind
-    return conv_down(in_chans, dim) if index else conv_stem(in_chans, dim)
+    return conv_down(in_chans, dim, **factory) if index else conv_stem(in_chans, dim, **factory)
 
 
 def _init_linear(module: nn.Module) -> None:

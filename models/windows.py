@@ -7,6 +7,7 @@ of nothing are attended to. Neither is said anywhere; SIFAR 3.2 asks for windows
 import math
 from collections.abc import Sequence
 
+from timm.models import SwinTransformer, SwinTransformerV2, SwinTransformerV2Cr
 from torch import nn
 
 GLOBAL = "global"
@@ -50,24 +51,43 @@ def divisors(number: int) -> list[int]:
     return [size for size in range(1, number + 1) if number % size == 0]
 
 
-def halving_stages(image_size: Size, patch: int = 4, num_stages: int = 4) -> list[Size]:
+def halving_stages(image_size: Size, patch: int | Size = 4, num_stages: int = 4) -> list[Size]:
     """Tokens of each stage of a network that halves its sides: ``(672, 672) -> [(168, 168), (84, 84), ...]``.
 
     ValueError for a side that cannot be halved so often: the last rows would be padding.
     """
-    unit = patch * 2 ** (num_stages - 1)
-    if image_size[0] % unit or image_size[1] % unit:
-        raise ValueError(f"an image of {image_size[0]}x{image_size[1]} px: both sides must be multiples of {unit} px")
-    return [tuple(side // (patch * 2**index) for side in image_size) for index in range(num_stages)]
+    patches = (patch, patch) if isinstance(patch, int) else tuple(patch)
+    units = [patch * 2 ** (num_stages - 1) for patch in patches]
+    if any(side % unit for side, unit in zip(image_size, units)):
+        rule = f"both sides must be multiples of {units[0]} px"
+        if units[0] != units[1]:
+            rule = f"the height must be a multiple of {units[0]} px and the width of {units[1]} px"
+        raise ValueError(f"an image of {image_size[0]}x{image_size[1]} px: {rule}")
+    return [tuple(side // (unit * 2**index) for side, unit in zip(image_size, patches)) for index in range(num_stages)]
 
 
 def built_stages(model: nn.Module) -> list[tuple[Size, set[Size]]]:
     """Of each stage of a timm Swin (V1, V2, V2-Cr): its tokens, and the windows that its blocks really have."""
-    stages = getattr(model, "layers", None) or getattr(model, "stages", None)
-    if stages is None or not all(hasattr(block, "window_size") for stage in stages for block in stage.blocks):
+    if not isinstance(model, SwinTransformer | SwinTransformerV2 | SwinTransformerV2Cr):
         raise ValueError(f"{type(model).__name__} has no windows of attention: windows are for a timm Swin")
+    stages = model.stages if isinstance(model, SwinTransformerV2Cr) else model.layers
     tokens = [getattr(stage, "output_resolution", None) or stage.feat_size for stage in stages]
     return [(tuple(size), {tuple(block.window_size) for block in stage.blocks}) for size, stage in zip(tokens, stages)]
+
+
+def padded_stages(stages: Sequence[tuple[Size, set[Size]]]) -> list[str]:
+    """Those of :func:`built_stages` that timm pads: ``["stage 1: window 7x7, 48x48 tokens"]``."""
+    return [
+        f"stage {number}: window {height}x{width}, {tokens[0]}x{tokens[1]} tokens"
+        for number, (tokens, windows) in enumerate(stages, 1)
+        for height, width in sorted(windows)
+        if tokens[0] % height or tokens[1] % width
+    ]
+
+
+def windows_for_all(stages: Sequence[Size]) -> list[int]:
+    """The square windows that divide every stage: ``[(48, 48), (24, 24), (12, 12), (6, 6)] -> [1, 2, 3, 6]``."""
+    return divisors(math.gcd(*(side for stage in stages for side in stage)))
 
 
 def verify_windows(model: nn.Module, windows: Sequence[Size]) -> None:

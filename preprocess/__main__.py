@@ -2,26 +2,46 @@
 
 import shlex
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 
 from preprocess.command_line import parse
+from preprocess.interruption import TO_GO_ON, interrupted_once
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a conversion; 0 when complete, 1 when too much failed, 2 for a mistake of the user, 130 after Ctrl-C."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    args = parse(arguments)
-    # Here and not above: --help should not wait for the decoders.
-    from preprocess.commands import COMMANDS
+    """Run a conversion; 0 when complete, 1 when too much failed, 2 for a mistake of the user, 130 after Ctrl-C.
 
+    When the Ray cluster is lost in the middle, the process ends with status 3.
+    """
+    with interrupted_once(is_whole_program=arguments is None):
+        return _main(sys.argv[1:] if arguments is None else arguments)
+
+
+def _main(arguments: Sequence[str]) -> int:
+    args = parse(arguments)
+    args.again = _again(arguments)
     try:
+        # Here and not above: --help should not wait for the decoders.
+        from preprocess.commands import COMMANDS
+
         return COMMANDS[args.command](args)
     except (ValueError, OSError) as error:
+        _tell_end(args, str(error))
         print(f"preprocess: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\npreprocess: interrupted; finished shards are kept. To go on:\n  {_again(arguments)}", file=sys.stderr)
+        _tell_end(args, "interrupted")
+        print(f"\npreprocess: interrupted; {TO_GO_ON}:\n  {args.again}", file=sys.stderr)
         return 130
+
+
+def _tell_end(args: Namespace, error: str) -> None:
+    """The last event for the program that reads ``--progress json``, however the run ends."""
+    if args.command == "convert" and args.progress == "json":
+        from preprocess.progress import tell  # here for the same reason
+
+        tell("end", complete=False, error=error)
 
 
 def _again(arguments: Sequence[str]) -> str:

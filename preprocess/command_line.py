@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from preprocess.cores import available_cores
+
 PROGRESS_KINDS = ("auto", "bar", "lines", "json", "none")
 
 
@@ -57,7 +59,10 @@ def _parser() -> argparse.ArgumentParser:
 def _add_running(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("where it runs, and what it tells")
     group.add_argument(
-        "--workers", type=int, metavar="N", help="processes (default: all cores of this machine, or of the cluster)"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="number of worker processes (default: all cores that this process may use, or all of the cluster)",
     )
     group.add_argument(
         "--ray-address", metavar="ADDRESS", help="join this Ray cluster (auto: the one this machine is in)"
@@ -75,7 +80,10 @@ def _add_instead(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("instead of converting")
     group.add_argument("--list", action="store_true", help="print the data sets and the presets, a line each")
     group.add_argument(
-        "--inspect", metavar="VIDEO", help="write one video's super images as PNG, with frame numbers and crop boxes"
+        "--inspect",
+        metavar="VIDEO",
+        help="write one video's super images as PNG, with frame numbers and crop boxes; with --source, those of its "
+        "segments in the lists",
     )
     group.add_argument(
         "--dry-run", action="store_true", help="estimate the work and print how to train; writes nothing"
@@ -97,17 +105,25 @@ def workers_of(args: argparse.Namespace) -> dict[str, Any]:
     """The fields of ``cluster.Workers``; ValueError for flags that cannot be met."""
     if args.workers is not None and args.workers < 1:
         raise ValueError(f"--workers {args.workers}: must be at least 1")
-    if args.ray_address and args.ray_address.startswith("ray://"):
-        raise ValueError(
-            f"--ray-address {args.ray_address}: Ray's client does not carry streams of results; start the command on a "
-            "machine of the cluster with --ray-address auto, or give the address of its head, HOST:6379"
-        )
+    _refuse_client_address(args.ray_address)
     if args.runtime_env and not args.ray_address:
         raise ValueError(
             "--runtime-env means nothing without --ray-address: workers on this machine run as this command"
         )
-    count = args.workers if args.workers or args.ray_address else os.cpu_count()
+    count = args.workers if args.workers or args.ray_address else available_cores()
     return {"count": count, "address": args.ray_address, "runtime_env": _runtime_env(args.runtime_env)}
+
+
+def _refuse_client_address(address: str | None) -> None:
+    shown = f"--ray-address {address}"
+    if address == "auto" and os.environ.get("RAY_ADDRESS"):  # which Ray reads in that case
+        address = os.environ["RAY_ADDRESS"]
+        shown = f"RAY_ADDRESS={address}"
+    if address and address.startswith("ray://"):
+        raise ValueError(
+            f"{shown}: Ray's client does not carry streams of results; start the command on a machine of the cluster "
+            "with --ray-address auto and without RAY_ADDRESS, or give the address of its head, --ray-address HOST:6379"
+        )
 
 
 def _runtime_env(path: str | None) -> dict[str, Any]:

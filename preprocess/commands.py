@@ -12,6 +12,7 @@ from preprocess.config import load_config
 from preprocess.dry_run import describe
 from preprocess.estimate import estimate
 from preprocess.inspect_video import inspect_video
+from preprocess.job import num_broken
 from preprocess.output import holds_conversion
 from preprocess.presets import PRESETS
 from preprocess.progress import tell
@@ -38,7 +39,8 @@ def inspect_one(args: argparse.Namespace) -> int:
     config = load_config(args.config, args.overrides)
     for note in config.notes:
         print(f"note: {note}", file=sys.stderr)
-    for line in inspect_video(config, local_path(args.inspect), local_path(args.output or "inspect")):
+    source = local_path(args.source) if args.source else None
+    for line in inspect_video(config, local_path(args.inspect), local_path(args.output or "inspect"), source=source):
         print(line)
     return 0
 
@@ -46,8 +48,8 @@ def inspect_one(args: argparse.Namespace) -> int:
 def convert(args: argparse.Namespace) -> int:
     workers = Workers(**workers_of(args))
     prepared = _prepare(args)
-    summary = run(prepared, workers=workers, progress=args.progress, retry_failed=args.retry_failed)
-    page = write_report(prepared)
+    summary = run(prepared, workers=workers, progress=args.progress, retry_failed=args.retry_failed, again=args.again)
+    page = _try_to_write_report(prepared)
     _tell_failures(summary)
     if args.progress == "json":
         tell("end", complete=summary.complete, videos=summary.num_videos, reasons=dict(summary.reasons()))
@@ -63,6 +65,16 @@ def convert(args: argparse.Namespace) -> int:
         print(Path(args.output) / layout)
     print(f"report: {page}")
     return 0
+
+
+def _try_to_write_report(prepared: Prepared) -> str:
+    """Where the report is, or why there is none: the shards are whole without it."""
+    try:
+        return str(write_report(prepared))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        print(f"warning: the report could not be written ({reason}); the shards do not need it", file=sys.stderr)
+        return "none, see the warning"
 
 
 def report(args: argparse.Namespace) -> int:
@@ -87,10 +99,14 @@ def dry_run(args: argparse.Namespace) -> int:
 def rebuild(args: argparse.Namespace) -> int:
     workers = Workers(**workers_of(args))
     differing = 0
+    results = sys.stdout  # while shards are converted it is another: what Ray prints there is no result
     for name, differences in rebuild_shards(_prepare(args), args.rebuild, workers=workers):
-        print(f"{name}: " + ("the same bytes; put in place" if not differences else "other bytes; left as it was"))
+        print(
+            f"{name}: " + ("the same bytes; put in place" if not differences else "other bytes; left as it was"),
+            file=results,
+        )
         for difference in differences:
-            print(f"  {difference}")
+            print(f"  {difference}", file=results)
         differing += bool(differences)
     if differing:
         print(
@@ -116,11 +132,19 @@ def _tell_failures(summary: Summary) -> None:
         print(f"left out: {failure.path}: {failure.reason} ({failure.detail})", file=sys.stderr)
     for reason, count in summary.reasons().most_common():
         print(f"{count} videos left out: {reason}", file=sys.stderr)
+    if summary.untrained:
+        names = ", ".join(map(repr, summary.untrained[:_FAILURES_SHOWN]))
+        more = len(summary.untrained) - _FAILURES_SHOWN
+        print(
+            f"{len(summary.untrained)} classes lost all their training videos to these failures, so no model learns "
+            f"them: {names}{f', and {more} more' if more > 0 else ''}",
+            file=sys.stderr,
+        )
 
 
 def _not_complete(summary: Summary) -> str:
     return (
-        f"preprocess: not complete: {len(summary.failures)} of {summary.num_videos} videos failed, "
+        f"preprocess: not complete: {num_broken(summary.failures)} of {summary.num_videos} videos failed, "
         f"{summary.allowed_failures} may; look at the reasons above, then mend the files and add --retry-failed, or "
         "allow more with --set max_failures=SHARE, and run the same command again"
     )

@@ -23,7 +23,7 @@ from shards.layouts import Layout
 DECODERS = ("auto", "pyav", "ffmpeg")
 IMAGE_FORMATS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 SUBSAMPLINGS = {"4:2:0": 16, "4:2:2": 16, "4:4:4": 8}  # and the pixels that one JPEG block spans with each
-_PIXEL_FORMAT_VERSION = 2  # raised when the same configuration would give other bytes than before
+_PIXEL_FORMAT_VERSION = 3  # raised when the same configuration would give other bytes than before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,10 @@ class Config:
     """A whole conversion. ``max_failures`` is the share of videos that may fail before the job reports failure.
 
     A video is left out when it needs more than ``timeout_seconds`` or ``memory_limit_mb`` (MiB beside the decoder's own
-    libraries), or when its frames have more than ``max_pixels``.
+    libraries), when its frames have more than ``max_pixels``, or when less than ``min_decoded_share`` of its frames
+    decode without damage. A video of fewer than ``min_frames`` frames is left out too, which is no failure. SIFAR's
+    code leaves out videos of fewer than 30 frames of Kinetics and 3 of Something-Something. ``square_pixels``
+    stretches frames whose pixels are not square to what a player shows.
 
     ``subsets``, ``only`` and ``flip_labels`` are as in ``annotations.subsets``. ``notes`` are what the person at the
     terminal should know of this configuration.
@@ -77,6 +80,9 @@ class Config:
     timeout_seconds: float = 120.0
     memory_limit_mb: int = 2048
     max_pixels: int = MAX_PIXELS
+    min_frames: int = 1
+    min_decoded_share: float = 0.25
+    square_pixels: bool = False
     max_failures: float = 0.01
     notes: tuple[str, ...] = ()
 
@@ -95,6 +101,10 @@ class Config:
             "seed": self.seed,
             "samples_per_shard": self.samples_per_shard,
             "decoder": self.decoder,
+            # Absent by default, so that conversions made before this option keep their digest.
+            **({"min_frames": self.min_frames} if self.min_frames > 1 else {}),
+            "min_decoded_share": self.min_decoded_share,
+            "square_pixels": self.square_pixels,
         }
 
 
@@ -247,16 +257,20 @@ class _Scalars:
     timeout_seconds: float = 120.0
     memory_limit_mb: int = 2048
     max_pixels: int = MAX_PIXELS
+    min_frames: int = 1
+    min_decoded_share: float = 0.25
+    square_pixels: bool = False
     max_failures: float = 0.01
 
     def __post_init__(self):
         if self.decoder not in DECODERS:
             raise ValueError(f"decoder={self.decoder!r}: must be one of {', '.join(DECODERS)}")
-        for name in ("samples_per_shard", "timeout_seconds", "memory_limit_mb", "max_pixels"):
+        for name in ("samples_per_shard", "timeout_seconds", "memory_limit_mb", "max_pixels", "min_frames"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}={getattr(self, name)}: must be positive")
-        if not 0 <= self.max_failures <= 1:
-            raise ValueError(f"max_failures={self.max_failures}: a share, must be in 0..1")
+        for name in ("max_failures", "min_decoded_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)}: a share, must be in 0..1")
 
 
 def _scalar_fields() -> list[str]:

@@ -4,22 +4,34 @@ import dataclasses
 import os
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from preprocess.annotations.dataset import Video
 from preprocess.annotations.subsets import OUTSIDE
-from preprocess.config import SplitConfig
+from preprocess.config import Config, SplitConfig
 from preprocess.crops import Crop
 from preprocess.decode import decoders_to_try, open_video
 from preprocess.fetch import local_file
-from preprocess.job import HUNG, Converted, Facts, Job, RenderedSample
+from preprocess.job import (
+    MOSTLY_DAMAGED,
+    TOO_FEW_FRAMES,
+    UNEXPECTED,
+    Converted,
+    Facts,
+    Job,
+    RenderedSample,
+    unexpected_detail,
+)
 from preprocess.render import SuperImage, encode, render, stores_ycbcr
-from preprocess.video import DecodeError, VideoInfo, VideoSource
+from preprocess.video import FINAL_REASONS, DecodeError, VideoInfo, VideoSource
 from preprocess.views import crop_of_view, plan_views
 from shards.format import sample_key, subset_field
 from shards.records import Failure
 from shards.write import Sample
+
+_Result = TypeVar("_Result")
 
 
 def convert_video(job: Job, split: str, video: Video) -> Converted:
@@ -42,27 +54,48 @@ def convert_video(job: Job, split: str, video: Video) -> Converted:
 
 
 def _by_first_decoder(job: Job, split: str, video: Video, path: str, deadline: float) -> Converted:
+    def use(source: VideoSource) -> tuple[tuple[RenderedSample, ...], Facts]:
+        return _convert_source(source, job, job.config.splits[split], video)
+
+    result, errors = use_first_decoder(job.config, video, path, deadline=deadline, use=use)
+    if result is None:
+        return _failed(video, errors, path)
+    samples, facts = result
+    concealed = errors[0].reason if errors else None
+    return Converted(samples=samples, facts=dataclasses.replace(facts, concealed=concealed))
+
+
+def use_first_decoder(
+    config: Config, video: Video, path: str, *, deadline: float, use: Callable[[VideoSource], _Result]
+) -> tuple[_Result | None, list[DecodeError]]:
+    """(what ``use`` gives of the video by the first decoder that succeeds, or None; why those before it failed).
+
+    ``path`` is where the file lies now. MemoryError where memory runs out.
+    """
     errors: list[DecodeError] = []
-    for decoder in decoders_to_try(job.config.decoder, path):
-        limit = deadline - time.monotonic()
+    for decoder in decoders_to_try(config.decoder, path):
         try:
             with open_video(
                 path,
                 decoder=decoder,
-                timeout_seconds=limit,
+                timeout_seconds=deadline - time.monotonic(),
                 frame_rate=video.frame_rate,
-                max_pixels=job.config.max_pixels,
+                max_pixels=config.max_pixels,
+                square_pixels=config.square_pixels,
             ) as source:
-                samples, facts = _convert_source(source, job, job.config.splits[split], video)
+                _refuse_mostly_damaged(source.info, path, config.min_decoded_share)
+                return use(source), errors
         except DecodeError as error:
             _raise_lack_of_memory(error)
             errors.append(error)
-            if error.reason == HUNG:
+            if error.reason in (*FINAL_REASONS, TOO_FEW_FRAMES):
                 break
-        else:
-            concealed = errors[0].reason if errors else None
-            return Converted(samples=samples, facts=dataclasses.replace(facts, concealed=concealed))
-    return _failed(video, errors, path)
+        except MemoryError:
+            raise
+        except Exception as error:
+            # The next decoder may know how to read it; only where none does is it told as our mistake.
+            errors.append(DecodeError(UNEXPECTED, f"{path}: {unexpected_detail(error)}"))
+    return None, errors
 
 
 def _failed(video: Video, errors: Sequence[DecodeError], path: str) -> Converted:
@@ -76,6 +109,9 @@ def _failed(video: Video, errors: Sequence[DecodeError], path: str) -> Converted
 def _convert_source(
     source: VideoSource, job: Job, split: SplitConfig, video: Video
 ) -> tuple[tuple[RenderedSample, ...], Facts]:
+    if source.info.num_frames < job.config.min_frames:
+        detail = f"{source.info.num_frames} frames, fewer than min_frames={job.config.min_frames}"
+        raise DecodeError(TOO_FEW_FRAMES, detail)
     sizes: list[tuple[int, int]] = []
 
     def crop_of(number: int, size: tuple[int, int]) -> Crop:
@@ -93,8 +129,18 @@ def _convert_source(
         height=sizes[0][1],
         num_frames=info.num_frames,
         duration_seconds=round(info.num_frames / info.fps, 3) if info.fps else None,
+        decoded_share=round(info.decoded_share, 4),
     )
     return samples, facts
+
+
+def _refuse_mostly_damaged(info: VideoInfo, path: str, min_decoded_share: float) -> None:
+    if info.decoded_share < min_decoded_share:
+        raise DecodeError(
+            MOSTLY_DAMAGED,
+            f"{path}: {info.decoded_share:.1%} of its frames decode without damage, and min_decoded_share is "
+            f"{min_decoded_share:g}",
+        )
 
 
 def _raise_lack_of_memory(error: DecodeError) -> None:
@@ -149,4 +195,5 @@ def _metadata(image: SuperImage, video: Video, info: VideoInfo, num_views: int, 
         "num_frames": info.num_frames,
         "codec": info.codec,
         "decoder": info.decoder,
+        "stream": info.stream,
     }

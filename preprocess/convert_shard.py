@@ -1,6 +1,7 @@
 """One planned shard: its videos through the sandbox into tars, facts and records. Knows no Ray."""
 
 import contextlib
+import dataclasses
 import platform
 import time
 from collections import Counter, defaultdict
@@ -10,13 +11,14 @@ from pathlib import Path
 
 from preprocess.annotations.dataset import Video
 from preprocess.facts import ShardFacts, VideoFacts, facts_of
-from preprocess.job import Converted, Job, UnfitMachineError
+from preprocess.job import UNEXPECTED, Converted, Job, RenderedSample
+from preprocess.machine import refuse_unfit_directories, refuse_unseen_videos
 from preprocess.plan import PlannedShard
 from preprocess.sandbox import Sandbox
-from shards.format import RECORDS_DIR, shard_name
+from shards.format import shard_name
 from shards.records import Failure, Record, Tar
 from shards.storage import remove_partial_files
-from shards.write import ShardWriter, open_shard
+from shards.write import Member, ShardWriter, members_of, open_shard
 
 _SECONDS_BETWEEN_STATES = 1.0
 
@@ -30,17 +32,23 @@ class ShardState:
     records: Mapping[str, Record] = field(default_factory=dict)
 
 
-def convert_shard(job: Job, shard: PlannedShard) -> Iterator[ShardState]:
+def convert_shard(job: Job, shard: PlannedShard, gone: frozenset[str] = frozenset()) -> Iterator[ShardState]:
     """Write the tars of all layouts and views, the facts, then a record in each layout's directory.
 
-    A video that fails is in none of the tars, so that every view has the same videos in the same order. OSError (a full
-    disk, a source or an output that this machine does not see) leaves no tar half-written and no record behind.
+    A video that fails is in none of the tars, so that every view has the same videos in the same order. ``gone`` names
+    the files that even the driver no longer sees: they count as failed videos. OSError (a full disk) and
+    UnfitMachineError (this machine does not see the output, the source or a video that the driver saw) leave no tar
+    half-written and no record behind.
     """
-    _refuse_unseen_directories(job)
+    refuse_unfit_directories(job)
+    refuse_unseen_videos(job, shard.videos, gone)
     began = last_told = time.monotonic()
     with _OpenShard(job, shard) as tars, Sandbox(job) as sandbox:
         for number, video in enumerate(shard.videos, 1):
-            tars.add(video, sandbox.convert(shard.split, video))
+            converted = sandbox.convert(shard.split, video)
+            if converted.failure:  # perhaps because the disk with the videos was lost since the shard began
+                refuse_unseen_videos(job, [video], gone)
+            tars.add(video, converted)
             if time.monotonic() - last_told > _SECONDS_BETWEEN_STATES:
                 last_told = time.monotonic()
                 yield ShardState(videos=number, failures=tuple(tars.failures))
@@ -79,12 +87,27 @@ class _OpenShard:
         return self._stack.__exit__(*exception)
 
     def add(self, video: Video, converted: Converted) -> None:
-        self._videos.append(facts_of(video, converted))
-        if converted.failure:
-            self.failures.append(converted.failure)
-        for item in converted.samples:
-            self._writers[item.layout, item.view].add(item.sample)
+        """Write a video's samples. A sample that no tar can hold fails its video, and not the job."""
+        members, failure = [], converted.failure
+        if failure is None:
+            try:
+                members = self._members(converted)
+            except (ValueError, TypeError) as error:
+                detail = f"its samples cannot be written: {error}"
+                failure = Failure(video=video.key, path=video.path, reason=UNEXPECTED, detail=detail)
+        self._videos.append(facts_of(video, dataclasses.replace(converted, failure=failure)))
+        if failure:
+            self.failures.append(failure)
+        for item, sample_members in members:
+            self._writers[item.layout, item.view].add_members(sample_members)
             self._subsets[item.layout, item.view].update(item.subsets)
+
+    def _members(self, converted: Converted) -> list[tuple[RenderedSample, tuple[Member, ...]]]:
+        """The members of all samples, before any is written, so that all tars hold the same videos."""
+        given = Counter((item.layout, item.view) for item in converted.samples)
+        if given != Counter(dict.fromkeys(self._writers, 1)):
+            raise ValueError(f"{given.total()} samples instead of {len(self._writers)}, one for each layout and view")
+        return [(item, members_of(item.sample)) for item in converted.samples]
 
     def facts(self, wall_seconds: float) -> ShardFacts:
         return ShardFacts(
@@ -96,6 +119,7 @@ class _OpenShard:
         )
 
     def record(self, layout: str) -> Record:
+        self._check_counts(layout)
         return Record(
             split=self._shard.split,
             number=self._shard.number,
@@ -103,6 +127,17 @@ class _OpenShard:
             tars=tuple(self._tar(layout, view) for view in self._views),
             failures=tuple(self.failures),
         )
+
+    def _check_counts(self, layout: str) -> None:
+        """Videos planned = videos stored + failures, in every tar."""
+        stored = len(self._shard.videos) - len(self.failures)
+        for view in self._views:
+            written = self._writers[layout, view].num_samples
+            if written != stored or len(self._videos) != len(self._shard.videos):
+                raise RuntimeError(
+                    f"{layout}/{self._name(view)}: {written} samples were written, but {len(self._shard.videos)} "
+                    f"videos less {len(self.failures)} failures make {stored}; please report this fault of the program"
+                )
 
     def _tar(self, layout: str, view: int) -> Tar:
         writer = self._writers[layout, view]
@@ -116,15 +151,3 @@ class _OpenShard:
 
     def _name(self, view: int) -> str:
         return shard_name(self._shard.split, view, self._shard.number)
-
-
-def _refuse_unseen_directories(job: Job) -> None:
-    """A machine without the shared disk would otherwise call every video missing, or write where nobody looks."""
-    for layout in job.config.layouts:
-        if not (Path(job.output) / layout / RECORDS_DIR).is_dir():
-            raise UnfitMachineError(f"{job.output}/{layout}: not there on {platform.node()}; {_SHARED}")
-    if job.videos_url is None and not Path(job.source).is_dir():
-        raise UnfitMachineError(f"{job.source}: not there on {platform.node()}; {_SHARED}")
-
-
-_SHARED = "it was removed, or it is not on a disk that all machines share"

@@ -32,17 +32,19 @@ def open_video(
     timeout_seconds: float,
     frame_rate: float | None = None,
     max_pixels: int = MAX_PIXELS,
+    square_pixels: bool = False,
 ) -> VideoSource:
     """Open a video with one decoder. All of its use must end within ``timeout_seconds``, or it raises DecodeError.
 
     ``frame_rate`` (frames a second) is for a folder of frames, which does not tell its own. A picture of more than
-    ``max_pixels`` is an error before memory is taken for it.
+    ``max_pixels`` is an error before memory is taken for it. With ``square_pixels`` frames are stretched to what a
+    player shows where the file says that its pixels are not square.
     """
     deadline = time.monotonic() + timeout_seconds
     if os.path.isdir(path):
         return FolderVideo(path, deadline=deadline, frame_rate=frame_rate, max_pixels=max_pixels)
     _refuse_what_is_no_file(path)
-    return _DECODERS[decoder](path, deadline=deadline, max_pixels=max_pixels)
+    return _DECODERS[decoder](path, deadline=deadline, max_pixels=max_pixels, square_pixels=square_pixels)
 
 
 def decoder_versions() -> dict[str, str]:

@@ -4,15 +4,20 @@ Both average over the area with the same triangle. The colours are nearer to the
 video has a quarter as much, is scaled to the tile at once, and not first blown up to the whole frame.
 """
 
+import errno
 from collections import defaultdict
 from collections.abc import Iterator
+from fractions import Fraction
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from preprocess.crops import Crop
+from preprocess.orientation import UPRIGHT, Orientation, orientation_of_matrix
 from preprocess.picture import ArrayPicture, YCbCr, ycbcr_of
+from preprocess.video import UNKNOWN_MATRIX, DecodeError
 
 # libswscale's own numbers: PyAV has names for them from 18 on, and takes numbers in any version.
 _ACCURATE_ROUNDING, _BIT_EXACT = 0x40000, 0x80000
@@ -24,6 +29,7 @@ _RGB_OF_GBR = (1, 2, 0)  # position of each plane's colour; the planes are green
 _CUTTABLE_FORMATS = ("yuv420p", "yuvj420p")
 # AVColorSpace: not told (all decoders then take BT.601), BT.470 BG and SMPTE 170M, which are BT.601.
 _BT601 = (2, 5, 6)
+_UNSPECIFIED_MATRIX, _RESERVED_MATRIX = 2, 3
 # 16..235 and 16..240 of a video in 0..255 (BT.601-7, table 3): libswscale itself would shift the chroma by half a step.
 _LUMA_TABLE, _CHROMA_TABLE = (
     np.rint((np.arange(256) - zero) * 255 / steps + new_zero).clip(0, 255).astype(np.uint8).tobytes()
@@ -34,15 +40,15 @@ _LUMA_TABLE, _CHROMA_TABLE = (
 class Scalers:
     """The contexts of libswscale for one video: to make a new one takes as long as to convert a small frame."""
 
-    def __init__(self):
+    def __init__(self, path: str = "frame"):
+        self._path = path
         self._of_use: defaultdict[tuple, VideoReformatter] = defaultdict(VideoReformatter)
 
     def rgb(self, frame: av.VideoFrame) -> np.ndarray:
         """uint8 (H, W, 3), turned as the file asks; PyAV does not turn by itself, the ffmpeg command does."""
-        scaler = self._of_use[()]
-        rgb = scaler.reformat(frame, format="rgb24", interpolation=_CONVERSION, threads=1).to_ndarray()
-        quarters = _quarters(frame)
-        return np.ascontiguousarray(np.rot90(rgb, quarters)) if quarters else rgb
+        rgb = self._reformat((), frame, format="rgb24", interpolation=_CONVERSION).to_ndarray()
+        orientation = orientation_of(frame)
+        return rgb if orientation == UPRIGHT else np.ascontiguousarray(orientation.apply(rgb))
 
     def rgb_square(self, frame: av.VideoFrame, side: int) -> np.ndarray:
         """uint8 (side, side, 3)."""
@@ -62,7 +68,8 @@ class Scalers:
         self, frame: av.VideoFrame, side: int, pixel_format: str, color_range: ColorRange
     ) -> Iterator[np.ndarray]:
         """Its planes."""
-        square = self._of_use[frame.width, frame.height, side, pixel_format].reformat(
+        square = self._reformat(
+            (frame.width, frame.height, side, pixel_format),
             frame,
             width=side,
             height=side,
@@ -70,9 +77,22 @@ class Scalers:
             interpolation=_SCALING,
             src_color_range=_range_of(frame),
             dst_color_range=color_range,
-            threads=1,
         )
         return map(_pixels, square.planes)
+
+    def _reformat(self, use: tuple, frame: av.VideoFrame, **options) -> av.VideoFrame:
+        if frame.colorspace == _RESERVED_MATRIX:
+            frame.colorspace = _UNSPECIFIED_MATRIX  # as the ffmpeg command takes it
+        try:
+            return self._of_use[use].reformat(frame, threads=1, **options)
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            raise DecodeError(
+                UNKNOWN_MATRIX,
+                f"{self._path}: its matrix_coefficients are {frame.colorspace} (ITU-T H.273, table 4); "
+                "convert it first, such as with ffmpeg and its filter zscale=matrix=709",
+            ) from error
 
 
 class FramePicture:
@@ -97,9 +117,38 @@ class FramePicture:
 
 def picture_of(frame: av.VideoFrame, scalers: Scalers) -> FramePicture | ArrayPicture:
     """The frame upright: one that must be turned, or has uncommon pixels, is converted as a whole."""
-    if _quarters(frame) or frame.format.name not in _CUTTABLE_FORMATS:
+    if orientation_of(frame) != UPRIGHT or frame.format.name not in _CUTTABLE_FORMATS:
         return ArrayPicture(scalers.rgb(frame))
     return FramePicture(frame, scalers)
+
+
+def orient(frame: av.VideoFrame, last: Orientation) -> Orientation:
+    """Note in the frame how it is to be turned and mirrored, and return that for the next frame's ``last``.
+
+    The container says it of every frame. A stream of H.264 or HEVC says it of the first frame of a sequence, and means
+    all until the next (ITU-T H.264, D.2.27). Where both do, the container's word comes first, as in libavcodec.
+    """
+    frame.opaque = _told_orientation(frame) or (UPRIGHT if frame.key_frame else last)
+    return frame.opaque
+
+
+def orientation_of(frame: av.VideoFrame) -> Orientation:
+    """What ``orient`` noted; for other frames what they say themselves."""
+    return frame.opaque or _told_orientation(frame) or UPRIGHT
+
+
+def _told_orientation(frame: av.VideoFrame) -> Orientation | None:
+    for data in frame.side_data:
+        if data.type == SideDataType.DISPLAYMATRIX:
+            return orientation_of_matrix(np.frombuffer(data, np.int32).tolist())
+    return None
+
+
+def upright_aspect(frame: av.VideoFrame, sample_aspect: Fraction | None) -> Fraction:
+    """Width by height of a pixel of the frame as shown; ``sample_aspect`` is that of the frame as stored, or None."""
+    if not sample_aspect:
+        return Fraction(1)
+    return 1 / sample_aspect if orientation_of(frame).transposes else sample_aspect
 
 
 def _cut(frame: av.VideoFrame, crop: Crop) -> av.VideoFrame:
@@ -139,11 +188,6 @@ def _looked_up(plane: np.ndarray, table: bytes) -> np.ndarray:
 def _range_of(frame: av.VideoFrame) -> ColorRange:
     is_full = frame.format.name == "yuvj420p" or frame.color_range == ColorRange.JPEG
     return ColorRange.JPEG if is_full else ColorRange.MPEG
-
-
-def _quarters(frame: av.VideoFrame) -> int:
-    """Quarter turns, positive anticlockwise as in np.rot90."""
-    return round(frame.rotation / 90) % 4
 
 
 def _pixels(plane: av.video.plane.VideoPlane) -> np.ndarray:

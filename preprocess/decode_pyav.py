@@ -7,12 +7,14 @@ from fractions import Fraction
 import av
 import av.error
 import numpy as np
-from av.stream import Discard, Disposition
+from av.stream import Discard
 
 from preprocess.decode_packets import NOTHING, Glance, PacketTable, Run, glance_for, packet_table, runs, shown_places
-from preprocess.decode_picture import Scalers, picture_of
-from preprocess.picture import Picture
-from preprocess.video import CONTAINERS, MAX_PIXELS, DecodeError, VideoInfo, check_indices, check_size
+from preprocess.decode_picture import Scalers, orient, picture_of, upright_aspect
+from preprocess.decode_streams import chosen_stream, lost_packets, open_container, refuse_encrypted
+from preprocess.orientation import UPRIGHT
+from preprocess.picture import Picture, square_size, with_square_pixels
+from preprocess.video import MAX_PIXELS, DecodeError, VideoInfo, check_indices, check_size
 
 # Containers that keep the time of each frame (avi, for one, has the order of decoding only), and those of them whose
 # seeks lead where they should.
@@ -29,19 +31,28 @@ _MARKING_CODECS = ("h264", "hevc", "mpeg4")
 class PyavVideo:
     """A video read in process. Context manager; see ``preprocess.video.VideoSource``."""
 
-    def __init__(self, path: str, *, deadline: float, max_pixels: int = MAX_PIXELS):
+    def __init__(self, path: str, *, deadline: float, max_pixels: int = MAX_PIXELS, square_pixels: bool = False):
         self._path = path
         self._deadline = deadline
         self._max_pixels = max_pixels
-        self._scalers = Scalers()
+        self._square_pixels = square_pixels
+        self._scalers = Scalers(path)
         self._kept: list[av.Packet] = []
-        self._container = _open(path, max_pixels)
+        self._orientation = UPRIGHT  # of the frame that was decoded last
+        self._container = open_container(path, max_pixels)
         try:
             self._stream = _video_stream(self._container, path, max_pixels)
             self._format = self._container.format.name.split(",")[0]
             self._codec = self._stream.codec_context.codec.canonical_name
             self._table, times_seconds = self._look_at_packets()
-            self.info = VideoInfo(decoder="pyav", codec=self._codec, times_seconds=times_seconds)
+            num_frames = len(times_seconds)
+            self.info = VideoInfo(
+                decoder="pyav",
+                codec=self._codec,
+                times_seconds=times_seconds,
+                stream=self._stream.index,
+                decoded_share=num_frames / (num_frames + lost_packets(self._stream, len(self._table.shown))),
+            )
         except BaseException:
             self._container.close()
             raise
@@ -54,11 +65,19 @@ class PyavVideo:
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         """(index, uint8 (H, W, 3)) of each index. DecodeError where the stream breaks or a frame does not come."""
-        return ((index, self._scalers.rgb(frame)) for index, frame in self.decoded(indices))
+        return ((index, picture.rgb()) for index, picture in self.pictures(indices))
 
     def pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, Picture]]:
         """The same frames, to cut tiles from."""
-        return ((index, picture_of(frame, self._scalers)) for index, frame in self.decoded(indices))
+        return ((index, self._picture(frame)) for index, frame in self.decoded(indices))
+
+    def _picture(self, frame: av.VideoFrame) -> Picture:
+        picture = picture_of(frame, self._scalers)
+        if not self._square_pixels:
+            return picture
+        aspect = upright_aspect(frame, self._stream.sample_aspect_ratio)
+        check_size(self._path, *square_size(picture.size, aspect), self._max_pixels)
+        return with_square_pixels(picture, aspect)
 
     def decoded(self, indices: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """What ``frames`` gives, as it comes from the decoder: neither converted nor turned."""
@@ -85,8 +104,10 @@ class PyavVideo:
             stamps.append(packet.pts)
             shown.append(not packet.is_discard and not glances[-1].hidden)
             # Nearly no packet has any; to ask for one kind costs four times as much.
-            if any(data.data_type == "new_extradata" for data in packet.iter_sidedata()):
-                glance = None  # other headers from here on: what is seen now tells nothing of later packets
+            for data in packet.iter_sidedata():
+                refuse_encrypted(data, self._path)
+                if data.data_type == "new_extradata":
+                    glance = None  # other headers from here on: what is seen now tells nothing of later packets
             num_bytes += packet.size
             if num_bytes <= _KEPT_BYTES:
                 self._kept.append(packet)
@@ -192,9 +213,12 @@ class PyavVideo:
     def _decode(self, packet: av.Packet | None) -> list[av.VideoFrame]:
         self._check_deadline()
         try:
-            return self._stream.codec_context.decode(packet)
+            frames = self._stream.codec_context.decode(packet)
         except av.error.FFmpegError as error:
             raise DecodeError("truncated or damaged stream", f"{self._path}: {error}") from error
+        for frame in frames:
+            self._orientation = orient(frame, self._orientation)
+        return frames
 
     def _check_deadline(self) -> None:
         if time.monotonic() > self._deadline:
@@ -203,7 +227,7 @@ class PyavVideo:
     def _reopen(self) -> None:
         """A fresh container rather than a seek: not every format finds its own beginning again."""
         self._container.close()
-        self._container = _open(self._path, self._max_pixels)
+        self._container = open_container(self._path, self._max_pixels)
         self._stream = _video_stream(self._container, self._path, self._max_pixels)
 
 
@@ -212,24 +236,10 @@ def decoder_version() -> str:
     return f"PyAV {av.__version__}, libavcodec {codec}"
 
 
-def _open(path: str, max_pixels: int) -> av.container.InputContainer:
-    # Containers and protocol are named so that no playlist inside a file can make us open another file or a URL.
-    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS), "max_pixels": str(max_pixels)}
-    try:
-        return av.open(f"file:{path}", options=options)
-    except (av.error.FFmpegError, OSError) as error:
-        raise DecodeError("not a video", f"{path}: {error}") from error
-
-
 def _video_stream(container: av.container.InputContainer, path: str, max_pixels: int) -> av.VideoStream:
-    """The first stream of moving pictures: a cover image inside a sound file is none."""
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
-            check_size(path, stream.codec_context.width, stream.codec_context.height, max_pixels)
-            _prepare(container, stream, max_pixels)
-            return stream
-    kinds = sorted({stream.type for stream in container.streams})
-    raise DecodeError("no video stream", f"{path}: it holds {', '.join(kinds) or 'no streams'}")
+    stream = chosen_stream(container, path, max_pixels)
+    _prepare(container, stream, max_pixels)
+    return stream
 
 
 def _prepare(container: av.container.InputContainer, stream: av.VideoStream, max_pixels: int) -> None:

@@ -5,30 +5,30 @@ JSON message and one message of bytes per image. What comes back from a process 
 unpickled.
 """
 
-import ctypes
+import fcntl
 import json
 import os
 import resource
+import select
 import signal
 import sys
-import traceback
 from multiprocessing.connection import Connection
 
 from preprocess.annotations.dataset import Video
 from preprocess.convert import convert_video
-from preprocess.job import MEMORY_LIMIT, UNEXPECTED, Converted, Job
+from preprocess.job import MEMORY_LIMIT, UNEXPECTED, Converted, Job, unexpected_detail
 from preprocess.versions import shaping_versions
 from shards.records import Failure
 
-_PR_SET_PDEATHSIG = 1
+_F_SETSIG = 10  # of Linux's fcntl.h; Python has no name for it
 _DATA_PAGES_FIELD = 5  # of /proc/self/statm
 
 
 def main() -> None:
-    """Serve until the commands end. Arguments: two descriptors, and the process id of the parent."""
-    commands, replies, parent = (int(argument) for argument in sys.argv[1:])
+    """Serve until the commands end. Arguments: the descriptors of commands, replies and the worker's lifeline."""
+    commands, replies, lifeline = (int(argument) for argument in sys.argv[1:])
     commands, replies = Connection(commands, writable=False), Connection(replies, readable=False)
-    _die_with(parent)
+    _die_with_the_writer_of(lifeline)
     job: Job = commands.recv()
     _limit_memory(job.config.memory_limit_mb << 20)
     replies.send_bytes(json.dumps(shaping_versions()).encode("ascii"))
@@ -47,9 +47,7 @@ def _convert(job: Job, split: str, video: Video) -> Converted:
         reason, detail = MEMORY_LIMIT, f"needs more than memory_limit_mb={job.config.memory_limit_mb}"
     except Exception as error:
         # No one foresaw it, so it may be our mistake: counted under a reason of its own, with the place it came from.
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        reason = UNEXPECTED
-        detail = f"{type(error).__name__}: {error}, at {os.path.basename(place.filename)}:{place.lineno}"
+        reason, detail = UNEXPECTED, unexpected_detail(error)
     return Converted(failure=Failure(video=video.key, path=video.path, reason=reason, detail=detail))
 
 
@@ -64,12 +62,19 @@ def _send(replies: Connection, converted: Converted) -> None:
         replies.send_bytes(image)
 
 
-def _die_with(parent: int) -> None:
-    """Ask the kernel to end this process with the one that started it, even in the middle of a decoder's loop."""
+def _die_with_the_writer_of(lifeline: int) -> None:
+    """Ask the kernel to end this process and its children once the other end of the pipe is closed.
+
+    That is when the worker ends, however it ends; and it works in the middle of a decoder's loop, where no code of
+    ours runs. A parent-death signal (prctl) follows the thread that started this process, which may end before the
+    worker does.
+    """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before we asked
-            os.kill(os.getpid(), signal.SIGKILL)
+        fcntl.fcntl(lifeline, _F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+        if select.select([lifeline], [], [], 0)[0]:  # it was closed before we asked
+            os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def _limit_memory(num_bytes: int) -> None:

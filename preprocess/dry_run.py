@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 
+from preprocess.cores import available_cores
 from preprocess.estimate import Estimate, Quantity
 from preprocess.run import Prepared
 from preprocess.training_advice import (
@@ -14,7 +15,8 @@ from preprocess.training_advice import (
     warnings,
 )
 
-_CORES = os.cpu_count() or 1
+# A shard whose work takes less than this many times the start of its decoder process wastes a core.
+_STARTS_PER_SHARD = 10
 
 
 def describe(prepared: Prepared, cost: Estimate, readers: Readers, *, shown_output: str) -> Iterator[str]:
@@ -27,7 +29,10 @@ def describe(prepared: Prepared, cost: Estimate, readers: Readers, *, shown_outp
     yield f"estimated from {cost.sampled} videos that were converted, of which {_failures(cost)}:"
     for layout, quantity in cost.bytes.items():
         yield f"  {layout}: {_range(quantity, 1e6, 'MB') if quantity.value < 1e9 else _range(quantity, 1e9, 'GB')}"
-    yield f"  CPU-hours: {_range(cost.cpu_seconds, 3600)}; on the {_CORES} cores here, {_per_core(cost)} hours"
+    cores = available_cores()
+    hours = cost.cpu_seconds.value / 3600 / cores
+    yield f"  CPU-hours: {_range(cost.cpu_seconds, 3600)}; on the {cores} cores here, {hours:.3g} hours"
+    yield from _small_shards(prepared, cost)
     yield f"  memory of each worker: {cost.worker_bytes / 1e6:.0f} MB, and up to memory_limit_mb more for a large video"
     yield from _training(prepared, cost, readers, shown_output)
 
@@ -42,8 +47,16 @@ def _range(quantity: Quantity, unit: float, name: str = "") -> str:
     return f"{shown} ({quantity.low / unit:.3g} to {quantity.high / unit:.3g})"
 
 
-def _per_core(cost: Estimate) -> str:
-    return f"{cost.cpu_seconds.value / 3600 / _CORES:.3g}"
+def _small_shards(prepared: Prepared, cost: Estimate) -> Iterator[str]:
+    """A hint where starting a decoder process for each shard takes a large part of the time."""
+    work = cost.cpu_seconds.value / len(prepared.shards)
+    if work < _STARTS_PER_SHARD * cost.start_seconds:
+        share = cost.start_seconds / (cost.start_seconds + work)
+        yield (
+            f"  small shards: each starts a decoder process in {cost.start_seconds:.1f} s and then converts for "
+            f"{work:.2g} s, so {share:.0%} of the time is spent on starts; raise samples_per_shard "
+            f"(now {prepared.job.config.samples_per_shard})"
+        )
 
 
 def _training(prepared: Prepared, cost: Estimate, readers: Readers, shown_output: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ import random
 import statistics
 import subprocess
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class Estimate:
     """``bytes`` by layout. ``cpu_seconds`` is that of all videos on one core. ``failures`` by reason are of the sample.
 
     ``worker_bytes`` is the memory of one worker: its decoder at its largest, and Ray's own process beside it.
+    ``start_seconds`` is the time that the decoder process took to start; each shard starts one.
     """
 
     splits: Mapping[str, SplitSize]
@@ -55,11 +57,15 @@ class Estimate:
     bytes: Mapping[str, Quantity]
     cpu_seconds: Quantity
     worker_bytes: int
+    start_seconds: float
 
 
 def estimate(prepared: Prepared, *, num_samples: int) -> Estimate:
     """Convert ``num_samples`` videos drawn from all splits, at least four of each, and scale up."""
     with Sandbox(prepared.job) as sandbox:
+        began = time.monotonic()
+        sandbox.start()
+        start_seconds = time.monotonic() - began
         measured = {
             split: [sandbox.convert(split, video) for video in videos]
             for split, videos in choose(prepared, num_samples).items()
@@ -74,6 +80,7 @@ def estimate(prepared: Prepared, *, num_samples: int) -> Estimate:
         bytes={layout: _bytes_of_layout(layout, measured, sizes) for layout in prepared.job.config.layouts},
         cpu_seconds=_cpu_seconds(measured, sizes),
         worker_bytes=peak + _ray_worker_bytes(),
+        start_seconds=start_seconds,
     )
 
 

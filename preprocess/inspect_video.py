@@ -1,5 +1,6 @@
 """One video through a configuration, to look at: each layout of each view as a PNG with frame numbers and crop box."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,10 +9,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from preprocess.annotations.dataset import Video
 from preprocess.config import Config, SplitConfig
+from preprocess.convert import use_first_decoder
 from preprocess.crops import Crop
-from preprocess.decode import decoders_to_try, open_video
+from preprocess.decode_streams import describe_streams
 from preprocess.render import SuperImage, render
-from preprocess.video import DecodeError, VideoInfo
+from preprocess.run import read_dataset
+from preprocess.video import VideoInfo, VideoSource
 from preprocess.views import crop_of_view, plan_views
 from shards.format import video_keys
 from shards.layouts import Layout
@@ -21,51 +24,78 @@ _BOX_COLOUR = (255, 220, 0)
 _SEE_THROUGH = 110  # of 255: how dark the plate behind a number is
 
 
-def inspect_video(config: Config, path: Path, output: Path) -> Iterator[str]:
+def inspect_video(config: Config, path: Path, output: Path, *, source: Path | None = None) -> Iterator[str]:
     """Write ``<layout>-<split>-v<view>.png`` for every layout, split and view; yields what they show, a line each.
 
-    Training views are drawn as the conversion draws them for a video of this file's name. Raises ValueError where the
-    file does not decode, OSError where ``output`` cannot be written.
+    The views are those of the conversion. Where the lists below ``source`` name the file, they are those of its split
+    and of each of its segments, with the segment's key in the name where there are several; else those of every split
+    for a video of this file's name. Raises ValueError where the file does not decode, OSError where ``output`` cannot
+    be written.
     """
-    video = Video(key=video_keys([path.name])[0], path=str(path), labels=(0,))
     output.mkdir(parents=True, exist_ok=True)
-    decoder, info = first_decoder(config, video)
-    yield (
-        f"{path}: {info.num_frames} frames in {info.times_seconds[-1]:.2f} s"
-        f"{f', {info.fps:.2f} a second' if info.fps else ''}, read by {info.decoder}"
-    )
-    for name, split in config.splits.items():
-        for image, frame in super_images(config, split, video, decoder):
+    listed = [] if source is None else _listed(config, path, source)
+    if source is not None and not listed:
+        yield f"note: {path} is not among the listed videos of {source}; shown as a whole, in every split"
+    shown = listed or [(split, _unlisted(config, path)) for split in config.splits]
+    is_first = True
+    for split, video in shown:
+        info, images = super_images(config, config.splits[split], video, path)
+        if is_first:
+            yield from _facts(config, path, info)
+            is_first = False
+        name = f"{split}-{video.key}" if len({video.key for _, video in shown}) > 1 else split
+        for image, frame in images:
             target = output / f"{image.clip.layout.name}-{name}-v{image.view.number:02d}.png"
             picture(image, info, frame).save(target)
             yield f"{target}: {_description(image, info)}"
 
 
-def first_decoder(config: Config, video: Video) -> tuple[str, VideoInfo]:
-    """The first decoder that delivers the video's last frame, as in a conversion."""
-    errors = []
-    for decoder in decoders_to_try(config.decoder, video.path):
-        try:
-            with open_video(video.path, decoder=decoder, timeout_seconds=config.timeout_seconds) as source:
-                for _ in source.frames([source.info.num_frames - 1]):
-                    return decoder, source.info
-        except DecodeError as error:
-            errors.append(str(error))
-    raise ValueError("; then ".join(errors))
+def _listed(config: Config, path: Path, source: Path) -> list[tuple[str, Video]]:
+    """(split, video) of each row that names the file."""
+    videos = read_dataset(config, source).splits
+    place = path.resolve()
+    return [
+        (split, video)
+        for split in config.splits
+        for video in videos[split]
+        # By name first: to resolve each of a million paths takes minutes on a network disk.
+        if Path(video.path).name == path.name and (source / video.path).resolve() == place
+    ]
+
+
+def _unlisted(config: Config, path: Path) -> Video:
+    frame_rate = getattr(config.annotations, "frame_rate", None)  # some formats are of folders of frames
+    return Video(key=video_keys([path.name])[0], path=str(path), labels=(0,), frame_rate=frame_rate)
+
+
+def _facts(config: Config, path: Path, info: VideoInfo) -> Iterator[str]:
+    yield (
+        f"{path}: {info.num_frames} frames in {info.times_seconds[-1]:.2f} s"
+        f"{f', {info.fps:.2f} a second' if info.fps else ''}, read by {info.decoder}"
+    )
+    if info.stream is not None:
+        yield from describe_streams(str(path), taken=info.stream, max_pixels=config.max_pixels)
 
 
 def super_images(
-    config: Config, split: SplitConfig, video: Video, decoder: str
-) -> Iterator[tuple[SuperImage, np.ndarray]]:
-    """Every super image of a split, with the clip's middle frame whole, uint8 (H, W, 3)."""
-    with open_video(video.path, decoder=decoder, timeout_seconds=config.timeout_seconds) as source:
+    config: Config, split: SplitConfig, video: Video, path: Path
+) -> tuple[VideoInfo, list[tuple[SuperImage, np.ndarray]]]:
+    """Every super image of a split as the conversion makes it, with its clip's middle frame, uint8 (H, W, 3).
+
+    ``path`` is where the video lies. ValueError where no decoder reads it.
+    """
+
+    def use(source: VideoSource) -> tuple[VideoInfo, list[tuple[SuperImage, np.ndarray]]]:
         views = plan_views(video, source.info, config, split)
         images = list(render(source, views, lambda number, size: crop_of_view(video, number, size, config, split)))
-    with open_video(video.path, decoder=decoder, timeout_seconds=config.timeout_seconds) as source:
-        middles = {_middle(image) for image in images}
-        frames = dict(source.frames(sorted(middles)))
-    for image in images:
-        yield image, frames[_middle(image)]
+        frames = dict(source.frames(sorted({_middle(image) for image in images})))
+        return source.info, [(image, frames[_middle(image)]) for image in images]
+
+    deadline = time.monotonic() + config.timeout_seconds
+    result, errors = use_first_decoder(config, video, str(path), deadline=deadline, use=use)
+    if result is None:
+        raise ValueError("; then ".join(map(str, errors)))
+    return result
 
 
 def _middle(image: SuperImage) -> int:

@@ -2,14 +2,13 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from preprocess.config import Config, digest_of
+from preprocess.config import Config
 from preprocess.decode import decoder_versions
 from preprocess.facts import FACTS_DIR
+from preprocess.identity import Identity, differences, packed, unpacked
 from preprocess.job import Job
 from preprocess.plan import PlannedShard
 from preprocess.versions import differences as version_differences
@@ -30,31 +29,8 @@ from shards.records import Record, read_record, record_path
 from shards.storage import remove_partial_files, write_whole
 
 CONFIG_NAME = "_config.json"
+VIDEOS_NAME = "_videos.json.gz"
 _DIFFERENCES_SHOWN = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """What makes two conversions the same: the configuration that shapes the bytes, and the videos of each split."""
-
-    shaping: dict
-    videos: dict[str, dict]
-
-    @property
-    def digest(self) -> str:
-        return digest_of(self.to_dict())
-
-    def to_dict(self) -> dict:
-        return {"configuration": self.shaping, "videos": self.videos}
-
-
-def identity_of(config: Config, shards: list[PlannedShard], class_names: tuple[str, ...]) -> Identity:
-    """The identity of a planned conversion."""
-    videos = {}
-    for split in config.splits:
-        rows = sorted(video.identity() for shard in shards if shard.split == split for video in shard.videos)
-        videos[split] = {"count": len(rows), "sha256": digest_of({"rows": rows, "class_names": list(class_names)})}
-    return Identity(shaping=config.shaping(), videos=videos)
 
 
 def begin(output: Path, config: Config, identity: Identity) -> None:
@@ -73,6 +49,7 @@ def begin(output: Path, config: Config, identity: Identity) -> None:
         if changed := version_differences(versions, first):
             print(f"note: {directory} was begun with other libraries, here and there: {changed}", file=sys.stderr)
         content = json.dumps({**identity.to_dict(), "versions": first}, indent=1, sort_keys=True) + "\n"
+        write_whole(path.parent / VIDEOS_NAME, packed(identity.fingerprints))
         write_whole(path, content.encode("ascii"))
         remove_partial_files(directory)
         remove_partial_files(directory / RECORDS_DIR)
@@ -85,35 +62,29 @@ def holds_conversion(output: Path, config: Config, identity: Identity) -> bool:
         directory = output / layout
         path = directory / RECORDS_DIR / CONFIG_NAME
         if path.exists():
-            _refuse_another(path, identity)
+            _refuse_another(path.parent, identity)
             begun = True
         elif directory.exists() and any(directory.iterdir()):
             raise ValueError(f"{directory}: is not empty, and no conversion of ours; choose another --output")
     return begun
 
 
-def _refuse_another(path: Path, identity: Identity) -> None:
+def _refuse_another(records: Path, identity: Identity) -> None:
+    """ValueError where the conversion whose folder of records is ``records`` is another one, with what differs."""
+    path, videos = records / CONFIG_NAME, records / VIDEOS_NAME
     try:
         before = json.loads(path.read_text())
+        fingerprints = unpacked(videos.read_bytes()) if videos.exists() else None
     except ValueError as error:
         raise ValueError(f"{path}: damaged ({error}); delete that layout's directory to begin again") from error
-    before.pop("versions", None)
-    differences = list(_differences(before, identity.to_dict()))
-    if differences:
-        shown = "\n  ".join(differences[:_DIFFERENCES_SHOWN])
+    lines = differences(before, fingerprints, identity)
+    if lines:
+        more = len(lines) - _DIFFERENCES_SHOWN
+        shown = "\n  ".join((*lines[:_DIFFERENCES_SHOWN], *([f"and {more} more differences"] if more > 0 else ())))
         raise ValueError(
-            f"{path.parent.parent}: holds the shards of another conversion; choose another --output, or delete it.\n"
-            f"  {shown}"
+            f"{records.parent}: holds the shards of another conversion. Choose another --output to have both; to go on "
+            f"with the one that is there, undo what differs:\n  {shown}"
         )
-
-
-def _differences(before: Any, now: Any, where: str = "") -> Iterator[str]:
-    """Each place where two trees of plain data differ, a line each."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted(before.keys() | now.keys()):
-            yield from _differences(before.get(key), now.get(key), f"{where}.{key}" if where else key)
-    elif json.dumps(before) != json.dumps(now):  # through JSON, where a tuple and a list are the same
-        yield f"{where}: {before!r} there, {now!r} now"
 
 
 def finished_records(job: Job, shard: PlannedShard) -> dict[str, Record] | None:

@@ -1,5 +1,6 @@
 """One decoded frame, out of which tiles are cut: each is a single resampling of the box that a crop names."""
 
+from fractions import Fraction
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -68,6 +69,20 @@ def ycbcr_of(rgb: np.ndarray) -> YCbCr:
     """uint8 (H, W, 3) with even sides -> its luma, and the mean chroma of each two by two pixels."""
     y, cb, cr = Image.fromarray(rgb).convert("RGB", _YCBCR_OF_RGB).split()
     return YCbCr(*(np.asarray(plane) for plane in (y, cb.reduce(2), cr.reduce(2))))
+
+
+def square_size(size: tuple[int, int], aspect: Fraction) -> tuple[int, int]:
+    """(width, height) of a picture whose pixels are ``aspect`` times as wide as high, once they are square.
+
+    The height stays, as in players: 720x576 with 16/15 becomes 768x576.
+    """
+    width, height = size
+    return max(round(width * aspect), 1), height
+
+
+def with_square_pixels(picture: Picture, aspect: Fraction) -> Picture:
+    """The same picture, stretched to ``square_size``."""
+    return scaled_to(picture, square_size(picture.size, aspect))
 
 
 def scaled_to(picture: Picture, size: tuple[int, int]) -> Picture:

@@ -38,8 +38,13 @@ PRESETS: dict[str, Preset] = {
         sampling=_SIFAR,
     ),
     "sifar-2x4": Preset(
-        summary="8 frames of 192 px in 2x4 (SIFAR Fig. 4b, Table 8a)",
+        summary="8 frames of 192 px in 2x4, row by row (SIFAR Fig. 4b, Table 8a)",
         layout={"frames": 8, "grid": "2x4", "tile": 192},
+        sampling=_SIFAR,
+    ),
+    "sifar-2x4-columns": Preset(
+        summary="8 frames of 192 px in 2x4, column by column (SIFAR's second 2x4 of Table 8a, by our reading)",
+        layout={"frames": 8, "grid": "2x4", "tile": 192, "order": "column_major"},
         sampling=_SIFAR,
     ),
     "flatten-row-4x4": Preset(

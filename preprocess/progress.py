@@ -6,7 +6,7 @@ All of it is measured with a clock that is never set back.
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,22 +16,28 @@ from tqdm import tqdm
 from preprocess.facts import FACTS_DIR
 
 HISTORY_NAME = "progress.jsonl"
+_SECONDS_BEFORE_WAITING_IS_SHOWN = 5.0
 _SECONDS_BETWEEN = {"lines": 30.0, "json": 1.0, "history": 10.0}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """``videos`` of ``total`` are done, ``failures`` of them left out; ``earlier`` of them by earlier runs."""
+    """``videos`` of ``total`` are done, ``failures`` of them left out; ``earlier`` of them by earlier runs.
+
+    ``seconds`` of work, and ``waited_seconds`` in which no shard was at work. ``waiting``: for what the run waits now.
+    """
 
     videos: int
     total: int
     failures: int
     earlier: int
     seconds: float
+    waited_seconds: float = 0.0
+    waiting: str | None = None
 
     @property
     def videos_per_second(self) -> float:
-        """Of this run alone."""
+        """Of this run alone, while it is at work."""
         return (self.videos - self.earlier) / self.seconds if self.seconds else 0.0
 
     @property
@@ -49,12 +55,15 @@ class Sink(Protocol):
 class Progress:
     """Counts videos by shard, so that a shard that is tried again is not counted twice, and tells its sinks."""
 
-    def __init__(self, *, total: int, sinks: Sequence[Sink]):
+    def __init__(self, *, total: int, sinks: Sequence[Sink], clock: Callable[[], float] = time.monotonic):
         self._total = total
         self._sinks = sinks
         self._counts: dict[object, tuple[int, int]] = {}
         self._earlier = 0
-        self._began = time.monotonic()
+        self._clock = clock
+        self._began = clock()
+        self._waited = 0.0  # before the wait that goes on now
+        self._waits_since: float | None = None
 
     def found(self, shard: object, *, videos: int, failures: int) -> None:
         """A shard that an earlier run has finished."""
@@ -63,22 +72,47 @@ class Progress:
 
     def reached(self, shard: object, *, videos: int, failures: int) -> None:
         """A shard of this run has come this far."""
+        self.works()
         self._counts[shard] = videos, failures
         self._show(last=False)
+
+    def waits(self, free: int, cores: int) -> None:
+        """No shard is at work, and ``free`` of the cluster's ``cores`` are; shown when that lasts."""
+        if self._waits_since is None:
+            self._waits_since = self._clock()
+        if self._clock() - self._waits_since >= _SECONDS_BEFORE_WAITING_IS_SHOWN:
+            self._show(last=False, waiting=waiting_for(free, cores))
+
+    def works(self) -> None:
+        """A shard is at work."""
+        if self._waits_since is not None:
+            self._waited += self._clock() - self._waits_since
+            self._waits_since = None
 
     def finish(self) -> None:
         self._show(last=True)
 
-    def _show(self, *, last: bool) -> None:
+    def _show(self, *, last: bool, waiting: str | None = None) -> None:
+        now = self._clock()
+        waited = self._waited + (now - self._waits_since if self._waits_since is not None else 0.0)
         snapshot = Snapshot(
             videos=sum(videos for videos, _ in self._counts.values()),
             total=self._total,
             failures=sum(failures for _, failures in self._counts.values()),
             earlier=self._earlier,
-            seconds=time.monotonic() - self._began,
+            seconds=now - self._began - waited,
+            waited_seconds=waited,
+            waiting=waiting,
         )
         for sink in self._sinks:
             sink.show(snapshot, last=last)
+
+
+def waiting_for(free: int, cores: int) -> str:
+    """``waiting for a free core (0 of 2)``; with a free one, what takes time is the start of a worker."""
+    if free:
+        return f"waiting for workers to start ({free} of {cores} cores free)"
+    return f"waiting for a free core (0 of {cores})"
 
 
 def sinks_for(kind: str, output: Path) -> list[Sink]:
@@ -99,6 +133,7 @@ class Bar:
         if self._bar is None:
             # initial: what an earlier run did is no part of this one's rate.
             self._bar = tqdm(total=snapshot.total, initial=snapshot.earlier, unit="video", file=sys.stderr)
+        self._bar.set_description(snapshot.waiting, refresh=False)
         self._bar.set_postfix(failures=snapshot.failures, refresh=False)
         self._bar.update(snapshot.videos - self._bar.n)
         if last:
@@ -106,16 +141,18 @@ class Bar:
 
 
 class _Seldom:
-    """At most one snapshot in ``seconds``, and the last one always."""
+    """At most one snapshot in ``seconds``; the last one always, and the first of a wait or after it."""
 
     def __init__(self, seconds: float):
         self._seconds = seconds
         self._told: float | None = None
+        self._was_waiting = False
 
     def is_due(self, snapshot: Snapshot, *, last: bool) -> bool:
-        due = last or self._told is None or snapshot.seconds - self._told >= self._seconds
+        now, is_waiting = snapshot.seconds + snapshot.waited_seconds, snapshot.waiting is not None
+        due = last or self._told is None or now - self._told >= self._seconds or is_waiting != self._was_waiting
         if due:
-            self._told = snapshot.seconds
+            self._told, self._was_waiting = now, is_waiting
         return due
 
 
@@ -131,12 +168,14 @@ class Lines:
 
 
 def line_of(snapshot: Snapshot) -> str:
-    """``410 of 1000 videos (41.0 %), 12.3 videos/s, 2 failed, 0:00:48 left``."""
+    """``410 of 1000 videos (41.0 %), 12.3 videos/s, 2 failed, 0:00:48 left``, or for what the run waits."""
     share = 100 * snapshot.videos / max(snapshot.total, 1)
+    done = f"{snapshot.videos} of {snapshot.total} videos ({share:.1f} %)"
+    if snapshot.waiting:
+        return f"{done}, {snapshot.waiting}"
     left = snapshot.seconds_left
-    return (
-        f"{snapshot.videos} of {snapshot.total} videos ({share:.1f} %), {snapshot.videos_per_second:.1f} videos/s, "
-        f"{snapshot.failures} failed, " + (f"{clock(left)} left" if left is not None else "time left unknown")
+    return f"{done}, {snapshot.videos_per_second:.1f} videos/s, {snapshot.failures} failed, " + (
+        f"{clock(left)} left" if left is not None else "time left unknown"
     )
 
 
@@ -167,6 +206,7 @@ def _rounded(snapshot: Snapshot) -> dict:
     return {
         **asdict(snapshot),
         "seconds": round(snapshot.seconds, 1),
+        "waited_seconds": round(snapshot.waited_seconds, 1),
         "videos_per_second": round(snapshot.videos_per_second, 3),
         "seconds_left": None if left is None else round(left, 1),
     }

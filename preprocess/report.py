@@ -46,7 +46,7 @@ def collect(prepared: Prepared) -> dict:
         "missing_examples": [
             row.path.as_posix() for split in job.config.splits for row in prepared.dataset.missing[split]
         ][:_EXAMPLES],
-        "source": _source(videos),
+        "source": {**_source(videos), "min_decoded_share": job.config.min_decoded_share},
         "work": {"shards_without_facts": len(facts) - len(known), **_work(videos, known)},
         "classes": {split: _classes(prepared, split, known) for split in job.config.splits},
         "history": _history(Path(job.output)),
@@ -96,6 +96,9 @@ def _source(videos: Sequence[VideoFacts]) -> dict:
         "decoders": _common(one.decoder for one in facts if one.decoder),
         "sizes": _common(f"{one.width}x{one.height}" for one in facts if one.width),
         "concealed": _common(one.concealed for one in facts if one.concealed),
+        "decoded_share_of_damaged": _spread(
+            [one.decoded_share for one in facts if one.decoded_share is not None and one.decoded_share < 1]
+        ),
         "duration_seconds": _spread([one.duration_seconds for one in facts if one.duration_seconds is not None]),
         "frames": _spread([one.num_frames for one in facts if one.num_frames is not None]),
         "file_bytes": _spread([one.bytes for one in facts if one.bytes is not None]),

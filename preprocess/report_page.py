@@ -117,6 +117,18 @@ def _failures(report: Mapping) -> Iterator[str]:
         yield "<h2>Damaged, and decoded all the same</h2>"
         yield "<p>The strict decoder gave up on these, for the reason shown; the other went over the damage.</p>"
         yield _bars(report["source"]["concealed"])
+        yield f"<p>{_decoded_shares(report['source'])}</p>"
+
+
+def _decoded_shares(source: Mapping) -> str:
+    told = f"A video is left out when less than {source['min_decoded_share']:.0%} of its frames decode without damage."
+    shares = source["decoded_share_of_damaged"]
+    if shares is None:
+        return f"{told} (min_decoded_share) No video with damaged frames was stored."
+    return (
+        f"{told} (min_decoded_share) {sum(shares['counts']):,} videos with damaged frames were stored: "
+        f"{shares['min']:.0%} at least, {shares['median']:.0%} in the median, of their frames decode without damage."
+    )
 
 
 def _shards(report: Mapping) -> Iterator[str]:

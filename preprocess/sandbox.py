@@ -17,7 +17,17 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from preprocess.annotations.dataset import Video
-from preprocess.job import CRASHED, HUNG, MEMORY_LIMIT, Converted, Facts, Job, RenderedSample, UnfitMachineError
+from preprocess.job import (
+    CRASHED,
+    HUNG,
+    MEMORY_LIMIT,
+    UNEXPECTED,
+    Converted,
+    Facts,
+    Job,
+    RenderedSample,
+    UnfitMachineError,
+)
 from preprocess.versions import differences
 from shards.allocator import KEEP_FREED_MEMORY
 from shards.records import Failure
@@ -51,6 +61,10 @@ class Sandbox:
     def __exit__(self, *exception: object) -> None:
         self._stop()
 
+    def start(self) -> None:
+        """Start the process now, and not with the first video. Raises UnfitMachineError where it does not start."""
+        self._child = self._child or _started(self._job)
+
     def convert(self, split: str, video: Video) -> Converted:
         """What becomes of a video. Its failure may be that it crashed, hung or bloated its decoder.
 
@@ -69,6 +83,10 @@ class Sandbox:
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 causes.append(self._stop(_DYING_SECONDS))
                 continue
+            except (ValueError, TypeError, KeyError) as error:
+                # The process has parsed a hostile file, perhaps: what it sends may be anything.
+                self._stop()
+                return _failed(video, UNEXPECTED, f"its decoder sent an answer that cannot be read: {error!r}")
             if converted.failure is None or converted.failure.reason != MEMORY_LIMIT:
                 return converted
             self._stop()
@@ -114,11 +132,12 @@ class _Child:
         self._patience_seconds = timeout + max(_LEAST_GRACE_SECONDS, timeout / 10)
         read_commands, write_commands = os.pipe()
         read_replies, write_replies = os.pipe()
-        descriptors = (read_commands, write_replies)
-        arguments = [*map(str, descriptors), str(os.getpid())]
+        # Nothing is ever written: the decoder dies when its other end is closed, which this process alone holds.
+        lifeline, self._lifeline = os.pipe()
+        descriptors = (read_commands, write_replies, lifeline)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "preprocess.decoder_process", *arguments],
+                [sys.executable, "-m", "preprocess.decoder_process", *map(str, descriptors)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=descriptors,
@@ -178,6 +197,7 @@ class _Child:
         status = self._process.wait()
         self._commands.close()
         self._replies.close()
+        os.close(self._lifeline)
         return signal.Signals(-status).name if status < 0 else f"exit status {status}"
 
 

@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from preprocess.crops import TEST_CROP_COUNTS, TRAIN_CROPS
+from shards.format import MAX_VIEWS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,8 @@ class SplitConfig:
                 f"views={self.views}, clips={self.clips}, crop_fraction={self.crop_fraction}: "
                 "must be at least 1, at least 1, and in (0, 1]"
             )
+        if self.num_views > MAX_VIEWS:
+            raise ValueError(f"{self.num_views} views of each video: at most {MAX_VIEWS} are possible")
         self._refuse_fields_of_other_mode()
 
     def _refuse_fields_of_other_mode(self):

@@ -20,16 +20,27 @@ CONTAINERS = (
 )
 
 
+# Reasons for which every other decoder would refuse a video too, or would give what is not its picture.
+TIME_LIMIT = "time limit"
+ENCRYPTED = "encrypted video"
+UNKNOWN_MATRIX = "colour matrix that libswscale does not know"
+FINAL_REASONS = (TIME_LIMIT, ENCRYPTED, UNKNOWN_MATRIX)
+
+
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
     """``times_seconds``: float64 (num_frames,), when each frame is shown, from the first one on.
 
-    ``codec`` is ffmpeg's name for it, or None where the decoder does not tell.
+    ``codec`` is ffmpeg's name for it, or None where the decoder does not tell. ``stream`` is the index of the video
+    stream in its file; None for a folder, or where the container could not be asked. ``decoded_share``, in 0..1: the
+    frames that decode without damage, of all that the stream's packets and the container's list promise.
     """
 
     decoder: str
     codec: str | None
     times_seconds: np.ndarray
+    stream: int | None = None
+    decoded_share: float = 1.0
 
     @property
     def num_frames(self) -> int:

@@ -57,6 +57,8 @@ def _print_report(report: Report) -> None:
             print(f"  {split}: {len(labels)} classes, {min(counts)} to {max(counts)} samples each")
     for reason, count in report.failures.most_common():
         print(f"  left out: {count} videos, {reason}")
+    for note in report.notes:
+        print(f"  note: {note}")
 
 
 def _preview(args: argparse.Namespace) -> int:

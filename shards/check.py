@@ -13,11 +13,12 @@ from shards.storage import local_path
 from shards.write import Sample
 
 _CHUNK_BYTES = 1 << 20
+_NAMES_SHOWN = 10
 
 
 @dataclass
 class Report:
-    """What ``check`` saw. ``problems`` is empty for a sound directory."""
+    """What ``check`` saw. ``problems`` is empty for a sound directory; ``notes`` are no faults of its files."""
 
     shards: int = 0
     samples: int = 0
@@ -25,6 +26,8 @@ class Report:
     failures: Counter = field(default_factory=Counter)
     labels: dict[str, Counter] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    classes: dict[str, set[int]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def check_directory(directory: str | Path) -> Report:
@@ -40,7 +43,20 @@ def check_directory(directory: str | Path) -> Report:
     for record in records:
         for view, tar in enumerate(record.tars):
             _check_tar(directory / tar.name, tar, record, view, manifest, report)
+    report.notes.extend(_classes_without_training(manifest, report))
     return report
+
+
+def _classes_without_training(manifest: Manifest, report: Report) -> Iterator[str]:
+    """A model cannot learn a class of which no split to train on holds a sample."""
+    splits = manifest.superimage.get("configuration", {}).get("splits", {})
+    training = [name for name, split in splits.items() if split.get("mode") == "train"]
+    seen = set().union(*(report.classes.get(name, set()) for name in training))
+    absent = [name for label, name in enumerate(manifest.class_names) if label not in seen]
+    if training and absent:
+        more = len(absent) - _NAMES_SHOWN
+        names = ", ".join(map(repr, absent[:_NAMES_SHOWN])) + (f", and {more} more" if more > 0 else "")
+        yield f"{len(absent)} of {len(manifest.class_names)} classes have no sample in {', '.join(training)}: {names}"
 
 
 def _no_manifest(directory: Path) -> str:
@@ -106,11 +122,13 @@ def _check_tar(path: Path, tar: Tar, record: Record, view: int, manifest: Manife
             f"{record.split}-{record.number:06d}"
         )
     labels = report.labels.setdefault(record.split, Counter())
+    classes = report.classes.setdefault(record.split, set())
     keys, members = Counter(), Counter()
     try:
         for sample in iter_samples(path, num_samples=tar.samples):
             report.samples += 1
             labels[sample.label] += 1
+            classes.update(_labels_of(sample))
             keys[sample.key] += 1
             members.update(name for name in manifest.subsets if sample.metadata.get(subset_field(name), -1) >= 0)
             report.problems.extend(f"{path}: {problem}" for problem in _sample_problems(sample, path, view, manifest))
@@ -119,6 +137,13 @@ def _check_tar(path: Path, tar: Tar, record: Record, view: int, manifest: Manife
     report.problems.extend(f"{path}: key {key!r} stands {n} times" for key, n in keys.items() if n > 1)
     if members != Counter(tar.subsets):
         report.problems.append(f"{path}: {dict(members)} samples in sub-sets, its record says {tar.subsets}")
+
+
+def _labels_of(sample: Sample) -> set[int]:
+    """All labels of a sample, the first of which is that of its ``.cls``."""
+    several = sample.metadata.get("labels")
+    listed = several if isinstance(several, list) else []
+    return {sample.label, *(label for label in listed if isinstance(label, int))}
 
 
 def _sample_problems(sample: Sample, path: Path, view: int, manifest: Manifest) -> Iterator[str]:

@@ -22,8 +22,10 @@ RECORDS_DIR = "_records"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 IMAGE_EXTENSIONS = ("jpg", "png", "webp")
-MAX_KEY_LENGTH = 100
-_MAX_VIDEO_KEY_LENGTH = MAX_KEY_LENGTH - len("_v000")
+# A ustar header holds a name of 100 characters, and the longest member of a sample is KEY.json (or KEY.webp).
+MAX_KEY_LENGTH = 100 - len(".json")
+MAX_VIEWS = 1000
+_MAX_VIDEO_KEY_LENGTH = MAX_KEY_LENGTH - len(f"_v{MAX_VIEWS - 1}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}$")
 
@@ -31,8 +33,9 @@ _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}$")
 def video_keys(names: Sequence[str]) -> list[str]:
     """Safe and unique keys for the videos' names, in the given order: ``"a b/c.1.avi" -> "a_b_c_1"``.
 
-    WebDataset splits a member's name at its first dot, and ustar holds 100 characters: so no dots, no slashes, at most
-    100 characters with the view's suffix. Names that would be cut or fall together get 8 hex digits of their SHA-1.
+    WebDataset splits a member's name at its first dot, and a ustar header holds 100 characters. So a key has no dots,
+    no slashes, and room for the longest view suffix and extension. A name that is too long, or that would collide with
+    another, gets 8 hex digits of its SHA-1.
     Raises ValueError when a name is given twice.
     """
     twice = [name for name, count in Counter(names).items() if count > 1]

@@ -1,8 +1,9 @@
 """A contact sheet: some super images of a split with their labels, in one PNG that a person looks at."""
 
+import itertools
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -16,6 +17,7 @@ _CAPTION_HEIGHT = 36
 _MARGIN = 12
 _FONT_SIZE = 13
 _BACKGROUND = "white"
+_SAMPLES_READ_PER_PICTURE = 16
 
 
 def contact_sheet(directory: str | Path, *, split: str, count: int = 12, thumbnail: int = 240) -> Image.Image:
@@ -32,27 +34,38 @@ def contact_sheet(directory: str | Path, *, split: str, count: int = 12, thumbna
     chosen = _choose(directory, manifest, split, count)
     if not chosen:
         raise ValueError(f"{directory}: split {split!r} has no samples to show")
-    return _lay_out([_captioned(sample, path, thumbnail) for path, sample in chosen])
+    names = manifest.class_names_of(split)
+    return _lay_out([_captioned(sample, path, thumbnail, names) for path, sample in chosen])
 
 
 def _choose(directory: str | Path, manifest: Manifest, split: str, count: int) -> list[tuple[str | Path, Sample]]:
-    """The first samples of each class in turn; reads no further than it must."""
-    wanted = math.ceil(count / max(len(manifest.class_names), 1))
+    """The first samples of each class in turn.
+
+    Reads at most ``_SAMPLES_READ_PER_PICTURE * count`` samples, since some classes may be absent. The videos were
+    shuffled when the shards were planned.
+    """
+    num_classes = len(manifest.class_names_of(split))
+    wanted = math.ceil(count / max(num_classes, 1))
     by_class: dict[int, list] = defaultdict(list)
-    files = manifest.split(split)
-    for name, length in zip(files.filenames, files.shard_lengths):
-        path = join(directory, name)
-        for sample in iter_samples(path, num_samples=length):
-            if len(by_class[sample.label]) < wanted:
-                by_class[sample.label].append((path, sample))
-        if sum(map(len, by_class.values())) >= wanted * len(manifest.class_names):
+    for path, sample in itertools.islice(_samples(directory, manifest, split), _SAMPLES_READ_PER_PICTURE * count):
+        if len(by_class[sample.label]) < wanted:
+            by_class[sample.label].append((path, sample))
+        if sum(map(len, by_class.values())) >= wanted * num_classes:
             break
     # The first of each class before the second of any.
     ranked = sorted((rank, label) for label, chosen in by_class.items() for rank in range(len(chosen)))[:count]
     return [by_class[label][rank] for label, rank in sorted((label, rank) for rank, label in ranked)]
 
 
-def _captioned(sample: Sample, path: str | Path, thumbnail: int) -> Image.Image:
+def _samples(directory: str | Path, manifest: Manifest, split: str) -> Iterator[tuple[str | Path, Sample]]:
+    files = manifest.split(split)
+    for name, length in zip(files.filenames, files.shard_lengths):
+        path = join(directory, name)
+        for sample in iter_samples(path, num_samples=length, alt_label=files.alt_label):
+            yield path, sample
+
+
+def _captioned(sample: Sample, path: str | Path, thumbnail: int, class_names: Sequence[str]) -> Image.Image:
     image = decode_image(sample, path)
     # Whole multiples keep small super images crisp; larger ones are shrunk.
     factor = max(thumbnail // max(image.size), 1) if max(image.size) <= thumbnail else thumbnail / max(image.size)
@@ -63,7 +76,8 @@ def _captioned(sample: Sample, path: str | Path, thumbnail: int) -> Image.Image:
     draw = ImageDraw.Draw(canvas)
     frames = sample.metadata.get("frames") or ["?"]
     font = ImageFont.load_default(_FONT_SIZE)
-    lines = (f"{sample.metadata.get('label_name')}", f"{sample.key} [{frames[0]}..{frames[-1]}]")
+    name = class_names[sample.label] if 0 <= sample.label < len(class_names) else f"class {sample.label}"
+    lines = (name, f"{sample.key} [{frames[0]}..{frames[-1]}]")
     for number, (line, colour) in enumerate(zip(lines, ("black", "dimgray"))):
         draw.text((0, image.height + 2 + 16 * number), _fit(line, font, thumbnail), fill=colour, font=font)
     return canvas

@@ -15,12 +15,13 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit, urlunsplit
 
 # Waits of 1, 2, 4, ... seconds between them.
 _TRIES, _STREAM_TRIES = 3, 6
 _STREAM_TIMEOUT_SECONDS = 60
 _BUFFER_BYTES = 1 << 20
+_FORBIDDEN = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
 _GONE = (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.GONE)
 # Of the client's errors, those that another try may not meet.
 _PASSING = (http.HTTPStatus.REQUEST_TIMEOUT, http.HTTPStatus.TOO_MANY_REQUESTS)
@@ -29,6 +30,10 @@ _TEMPORARY_SUFFIX = ".partial"
 
 class UnreachableError(OSError):
     """What is behind a URL cannot be read, or could not, however often it was tried."""
+
+
+class ForbiddenError(UnreachableError):
+    """A server that does not let us read what is behind a URL."""
 
 
 def is_url(location: str | Path) -> bool:
@@ -43,8 +48,21 @@ def local_path(location: str | Path) -> Path:
 
 
 def join(root: str | Path, name: str) -> str | Path:
-    """A file below a directory or a URL."""
-    return f"{str(root).rstrip('/')}/{quote(name)}" if is_url(root) else Path(root) / name
+    """A file below a directory or a URL.
+
+    ``("https://host/videos?sig=1", "a b.mp4") -> "https://host/videos/a%20b.mp4?sig=1"``. In http and https a name is
+    quoted and a query stays at the end. In s3, gs and all other schemes a name is an object's key, taken as it is.
+    """
+    if not is_url(root):
+        return Path(root) / name
+    if not _is_http(str(root)):
+        return f"{str(root).rstrip('/')}/{name}"
+    parts = urlsplit(str(root))
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name)}"))
+
+
+def _is_http(url: str) -> bool:
+    return url.startswith(("http://", "https://"))
 
 
 def open_stream(location: str | Path) -> BinaryIO:
@@ -52,6 +70,22 @@ def open_stream(location: str | Path) -> BinaryIO:
     if is_url(location):
         return _stream(str(location), timeout_seconds=_STREAM_TIMEOUT_SECONDS, tries=_STREAM_TRIES)
     return open(location, "rb")
+
+
+def exists(location: str | Path) -> bool:
+    """Whether there is a file that can be read. UnreachableError for a server that does not answer.
+
+    One byte is asked for: many servers and signed URLs refuse HEAD. A server that forbids a path (403) is taken to have
+    no such file, as S3 answers where a bucket's list may not be read.
+    """
+    if not is_url(location):
+        return Path(location).is_file()
+    try:
+        with _Download(str(location), timeout_seconds=_STREAM_TIMEOUT_SECONDS, tries=_TRIES) as source:
+            source.read(1)
+    except (FileNotFoundError, ForbiddenError):
+        return False
+    return True
 
 
 def _stream(url: str, *, timeout_seconds: float, tries: int) -> BinaryIO:
@@ -153,7 +187,7 @@ class _Download(io.RawIOBase):
 
 def _open_at(url: str, position: int, timeout_seconds: float) -> tuple[BinaryIO, int | None]:
     """What is behind ``url`` from a position on, and how long all of it is, if that is told."""
-    if url.startswith(("http://", "https://")):
+    if _is_http(url):
         return _open_http_at(url, position, timeout_seconds)
     import fsspec  # here and not above: only those who need it have to have it
 
@@ -173,6 +207,8 @@ def _open_http_at(url: str, position: int, timeout_seconds: float) -> tuple[Bina
     except urllib.error.HTTPError as error:
         if error.code in _GONE:
             raise FileNotFoundError(f"{url}: {error}") from error
+        if error.code in _FORBIDDEN:
+            raise ForbiddenError(f"{url}: {error}") from error
         if error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR and error.code not in _PASSING:
             raise UnreachableError(f"{url}: {error}") from error
         raise

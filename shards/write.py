@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -31,6 +31,28 @@ class Sample:
             raise ValueError(f"{self.key!r}: a key has no dot, no slash and 1 to {MAX_KEY_LENGTH} characters")
 
 
+Member = tuple[tarfile.TarInfo, bytes]  # header and content
+
+
+def members_of(sample: Sample) -> tuple[Member, ...]:
+    """A sample's three members, the image first, so that a reader can begin to decode.
+
+    Raises ValueError for a name, size or metadata that a ustar archive cannot hold.
+    """
+    return (
+        _member(f"{sample.key}.{sample.extension}", sample.image),
+        _member(f"{sample.key}.cls", str(sample.label).encode("ascii")),
+        _member(f"{sample.key}.json", json.dumps(sample.metadata, sort_keys=True).encode("ascii")),
+    )
+
+
+def _member(name: str, content: bytes) -> Member:
+    member = tarfile.TarInfo(name)  # mtime, uid and gid are 0 by default
+    member.size = len(content)
+    member.tobuf(tarfile.USTAR_FORMAT)  # raises ValueError for what the header cannot hold
+    return member, content
+
+
 class ShardWriter:
     """Adds samples to one tar; ``sha256``, ``num_bytes`` and ``num_samples`` are final when ``open_shard`` ends."""
 
@@ -41,10 +63,13 @@ class ShardWriter:
         self.num_samples = 0
 
     def add(self, sample: Sample) -> None:
-        """Append a sample's three members, the image first, so that a reader may begin to decode."""
-        self._add_member(f"{sample.key}.{sample.extension}", sample.image)
-        self._add_member(f"{sample.key}.cls", str(sample.label).encode("ascii"))
-        self._add_member(f"{sample.key}.json", json.dumps(sample.metadata, sort_keys=True).encode("ascii"))
+        """Append a sample. Raises ValueError, before anything is written, for a sample that no tar can hold."""
+        self.add_members(members_of(sample))
+
+    def add_members(self, members: Sequence[Member]) -> None:
+        """Append the members of one sample, from ``members_of``. Only the disk can fail here."""
+        for member, content in members:
+            self._tar.addfile(member, io.BytesIO(content))
         self.num_samples += 1
 
     def close(self) -> None:
@@ -57,11 +82,6 @@ class ShardWriter:
     @property
     def num_bytes(self) -> int:
         return self._file.num_bytes
-
-    def _add_member(self, name: str, content: bytes) -> None:
-        member = tarfile.TarInfo(name)  # mtime, uid and gid are 0 by default
-        member.size = len(content)
-        self._tar.addfile(member, io.BytesIO(content))
 
 
 class _HashingFile:

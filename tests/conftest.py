@@ -1,11 +1,17 @@
 """Fixtures that several test files share."""
 
 import logging
+import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from media import SHARED, h264, numbered_frames, write_video
+
+# For every Ray that a test starts by itself: without one Ray writes a token into the home directory.
+os.environ["RAY_AUTH_MODE"] = "token"
+os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 FORMATS = (
     (".mp4", {"vcodec": "libx264", "preset": "ultrafast"}),

@@ -1,12 +1,14 @@
 """A small conversion for the tests: its configuration, its command line, its process and the bytes that it leaves."""
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,16 @@ def hashes(output: Path) -> dict[str, str]:
     }
 
 
+@contextlib.contextmanager
+def default_interrupts() -> Iterator[None]:
+    """Child processes started inside get the default SIGINT: a shell starts background jobs with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class Run:
     """``python -m preprocess`` as a process in a group of its own, its workers told from those of other runs."""
 
@@ -65,15 +77,16 @@ class Run:
     ):
         self._mark = uuid.uuid4().hex
         path = os.pathsep.join([*([str(FAULTS)] if faults else []), str(code)])
-        self.process = subprocess.Popen(
-            [*wrapper, sys.executable, "-m", "preprocess", *arguments],
-            cwd=code,
-            env={**os.environ, "PYTHONPATH": path, _MARK: self._mark, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        with default_interrupts():
+            self.process = subprocess.Popen(
+                [*wrapper, sys.executable, "-m", "preprocess", *arguments],
+                cwd=code,
+                env={**os.environ, "PYTHONPATH": path, _MARK: self._mark, **environment},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
 
     def finish(self, seconds: float = 240) -> tuple[int, str, str]:
         """(exit status, standard output, standard error)."""
@@ -84,14 +97,23 @@ class Run:
         """To the driver; to its whole group as Ctrl-C on a terminal does."""
         (os.killpg if group else os.kill)(self.process.pid, number)
 
+    def processes(self) -> list[int]:
+        """Its process ids: the driver's, and those of the Ray that it started for itself, workers and decoders."""
+        return [int(path.name) for path in Path("/proc").glob("[0-9]*") if self._is_ours(path)]
+
     def decoders(self) -> list[int]:
         """The process ids of its decoders; the parent of one is a Ray worker."""
         return [int(path.name) for path in Path("/proc").glob("[0-9]*") if self._is_decoder(path)]
 
     def _is_decoder(self, process: Path) -> bool:
         try:
-            named = b"preprocess.decoder_process" in (process / "cmdline").read_bytes()
-            return named and f"{_MARK}={self._mark}".encode() in (process / "environ").read_bytes()
+            return b"preprocess.decoder_process" in (process / "cmdline").read_bytes() and self._is_ours(process)
+        except OSError:  # it has just ended
+            return False
+
+    def _is_ours(self, process: Path) -> bool:
+        try:
+            return f"{_MARK}={self._mark}".encode() in (process / "environ").read_bytes()
         except OSError:  # it has just ended
             return False
 

@@ -185,18 +185,23 @@ def test_charades(tmp_path, actions, parts):
 @pytest.mark.parametrize(
     ("row", "parts"),
     [
-        ("a;1;30;0", ("train.txt:1", "1 fields", "semicolons, not spaces")),
-        ("a 1 30", ("train.txt:1", "3 fields", "<path> <first frame> <last frame> <label>")),
+        ("a;1;30", ("train.txt:1", "1 fields between blanks", "annotations.separator: ';'")),
+        ("a 1 30", ("train.txt:1", "3 fields", "<path> <start> <end> <label>", "annotations.columns: path n label")),
+        ("a 1", ("train.txt:1", "2 fields", "annotations.columns: path label")),
         ("a 0 30 1", ("train.txt:1", "count from 1")),
         ("a 30 1 1", ("train.txt:1", "start <= end")),
-        ("a 1 30 run", ("train.txt:1", "a label is 'run'")),
-        ("my video 1 30 1", ("train.txt:1", "'video'")),
+        ("a 1 30 run", ("train.txt:1", "'a 1 30 run'", "a label is 'run'", "format: csv")),
+        ("a 1 30 -1", ("train.txt:1", "'a 1 30 -1'", "label -1", "without a label")),
+        ("a 1 30 1700000000", ("train.txt:1", "1700000001 classes", "annotations.classes")),
+        ("a\0b 1 30 1", ("train.txt:1", "NUL")),
+        ("my video 1 30 1", ("train.txt:1", "5 fields", "needs quotes")),
     ],
 )
 def test_plain_lists(tmp_path, row, parts):
     (tmp_path / "train.txt").write_text(row + "\n")
     (tmp_path / "val.txt").write_text("b 1 2 0\n")
     expect(PlainList(), tmp_path, *parts)
+    expect(PlainList(separator=" "), tmp_path, *parts)
 
 
 @pytest.mark.parametrize(

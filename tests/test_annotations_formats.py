@@ -143,7 +143,11 @@ def test_charades_videos_hold_several_labels_and_empty_ones_are_told(tmp_path):
     assert len(listing.class_names) == 157
     assert listing.class_names[8] == "Opening a door"
     assert [(row.name, row.labels) for row in listing.splits["train"]] == [("46GP8", (92, 147))]
-    assert listing.notes[0] == "train: 1 videos have no action in Charades_v1_train.csv and are left out"
+    (empty,) = listing.left_out["train"]
+    assert (empty.kind, empty.count) == ("videos without an action", 1)
+    assert empty.example == f"{tmp_path / 'Charades' / 'Charades_v1_train.csv'}:3"
+    account = build_dataset(listing, tmp_path, subsets={}).accounts["train"]
+    assert (account.entries, account.videos, account.missing) == (2, 0, 1)
 
 
 def test_charades_actions_can_be_samples_of_their_own(tmp_path):
@@ -205,4 +209,10 @@ def test_a_folder_per_class(tmp_path):
     dataset = read(Folder(), tmp_path)
     assert dataset.class_names == ("a", "b")
     assert [video.path for video in dataset.splits["train"]] == ["train/a/1.webm", "train/a/frames", "train/b/2.mp4"]
-    assert any("train: 2 entries that" in note and "notes.txt" in note for note in dataset.notes)
+    account = dataset.accounts["train"]
+    assert (account.entries, account.videos, account.missing) == (5, 3, 0)
+    assert {kind.kind: kind.count for kind in account.left_out} == {
+        "files that are no videos, by their suffix": 1,
+        "folders inside a class without images (videos are not looked for any deeper)": 1,
+    }
+    assert dataset.notes == ("hidden or system entries are left out: .cache",)

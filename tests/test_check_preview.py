@@ -1,5 +1,6 @@
 """``python -m shards check`` finds every kind of damage; ``preview`` shows samples of every class."""
 
+import dataclasses
 import json
 import re
 
@@ -8,6 +9,8 @@ from PIL import Image
 from shard_samples import CLASSES, sample, write_directory
 
 from shards.__main__ import main
+from shards.preview import contact_sheet
+from shards.read import iter_samples
 from shards.records import read_record
 from shards.write import open_shard
 
@@ -116,3 +119,38 @@ def test_preview_shows_each_class_before_one_twice(directory, tmp_path):
 def test_preview_refuses_nonsense(options, directory, capsys):
     assert main(["preview", str(directory), *options]) == 2
     assert capsys.readouterr().err.startswith("shards: ")
+
+
+def test_preview_reads_no_further_than_it_needs(tmp_path, monkeypatch):
+    """A class without samples made it read the whole split."""
+    write_directory(tmp_path, {"train": [30] * 4})
+    manifest = json.loads((tmp_path / "_info.json").read_text())
+    manifest["superimage"]["class_names"].append("absent")
+    (tmp_path / "_info.json").write_text(json.dumps(manifest))
+    opened = []
+
+    def counted(path, **options):
+        opened.append(path)
+        return iter_samples(path, **options)
+
+    monkeypatch.setattr("shards.preview.iter_samples", counted)
+    contact_sheet(tmp_path, split="train", count=2)
+    assert len(opened) == 2  # 32 samples, of 120
+
+
+def test_preview_of_a_subset_shows_its_samples_alone(tmp_path):
+    """Labels are those within the subset; samples outside it are passed over."""
+    write_directory(tmp_path, {"train": [6]})
+    (tmp_path / "train-v00-000000.tar").unlink()
+    with open_shard(tmp_path / "train-v00-000000.tar") as shard:
+        for number in range(6):
+            one = sample(number)
+            inside = number % 3 - 1  # classes 1 and 2 of all are 0 and 1 of the subset
+            shard.add(dataclasses.replace(one, metadata={**one.metadata, "mini_label": inside}))
+    manifest = json.loads((tmp_path / "_info.json").read_text())
+    files = {"filenames": ["train-v00-000000.tar"], "shard_lengths": [4], "num_samples": 4, "alt_label": "mini_label"}
+    manifest["splits"]["train_mini"] = {"name": "train_mini", **files}
+    manifest["superimage"]["subsets"] = {"mini": list(CLASSES[1:])}
+    (tmp_path / "_info.json").write_text(json.dumps(manifest))
+    sheet = contact_sheet(tmp_path, split="train_mini", count=2, thumbnail=96)
+    assert [sheet.getpixel((15 + 108 * column, 15))[0] for column in range(2)] == [1, 2]

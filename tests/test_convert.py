@@ -121,7 +121,9 @@ def test_other_videos_in_the_same_output_are_refused(converted, video_folder, tm
     shutil.copytree(video_folder, more)
     h264(more / "train" / "left" / "new.mp4", 10)
     assert main(command(tmp_path, more, converted)) == 2
-    assert "videos.train.count: 12 there, 13 now" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "videos of train: 12 there, 13 now: 1 came (left_new)" in error
+    assert "delete" not in error
 
 
 def test_a_directory_that_is_not_ours_is_left_alone(video_folder, tmp_path, capsys):
@@ -227,3 +229,32 @@ def test_a_listed_video_that_is_missing_is_counted(tmp_path, capsys):
     assert "2 of 3 videos: 0 failed, 1 missing" in text.out
     assert "v_B_g01_c01.avi (listed at" in text.err
     assert json.loads((tmp_path / "out" / "grid" / "_info.json").read_text())["superimage"]["class_names"] == ["A", "B"]
+
+
+def test_a_file_name_of_the_greatest_length_is_converted(video_folder, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(video_folder, source)
+    for name in ("left", "right"):
+        (old,) = (source / "train" / name).glob("*0.mp4")
+        old.rename(old.with_name("x" * 251 + ".mp4"))
+    assert main(command(tmp_path, source, tmp_path / "out")) == 0
+    assert check_directory(tmp_path / "out" / "grid").problems == []
+
+
+def test_no_failure_is_allowed_where_max_failures_is_0(video_folder, tmp_path, capsys):
+    source = tmp_path / "source"
+    shutil.copytree(video_folder, source)
+    (source / "train" / "left" / "empty.mp4").write_bytes(b"")
+    assert main(command(tmp_path, source, tmp_path / "out", changes={"max_failures": 0})) == 1
+    assert "1 of 19 videos failed, 0 may" in capsys.readouterr().err
+    assert main(command(tmp_path, source, tmp_path / "small", changes={"max_failures": 0.001})) == 0
+
+
+def test_a_report_that_cannot_be_written_is_a_warning(video_folder, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.html").mkdir()
+    assert main(command(tmp_path, video_folder, tmp_path / "out")) == 0
+    told = capsys.readouterr()
+    assert "warning: the report could not be written" in told.err
+    assert str(tmp_path / "out" / "grid") in told.out
+    assert check_directory(tmp_path / "out" / "grid").problems == []

@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from conversion import default_interrupts
 from PIL import Image
 
 from demo import make_videos as maker
@@ -165,7 +166,8 @@ def test_an_interrupted_run_goes_on(tmp_path):
 def test_ctrl_c_ends_in_one_line_and_leaves_whole_files(tmp_path):
     counts = {"train": 12, "validation": 0}
     command = [sys.executable, "-m", "demo", "--output", str(tmp_path), "--train", "12", "--validation", "0"]
-    demo = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    with default_interrupts():
+        demo = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 60
     while not list(tmp_path.rglob("*.avi")):
         assert time.monotonic() < deadline

@@ -14,7 +14,7 @@ from timm.data import create_transform
 from preprocess.__main__ import main
 from preprocess.config import load_config
 from preprocess.dry_run import describe
-from preprocess.estimate import choose, estimate
+from preprocess.estimate import Quantity, choose, estimate
 from preprocess.facts import read_facts
 from preprocess.run import prepare
 from preprocess.training_advice import Readers, command_of_timm, safe_workers, splits_to_train_on
@@ -174,3 +174,12 @@ def test_with_the_flags_for_timm_its_transforms_leave_each_pixel_where_it_is(lay
 )
 def test_the_workers_that_are_safe_divide_the_shards(counts, ranks, workers, expected):
     assert safe_workers(counts, Readers(ranks=ranks, workers=workers)) == expected
+
+
+def test_shards_that_are_too_small_are_said(cost, prepared):
+    slow = dataclasses.replace(cost, cpu_seconds=Quantity(value=60.0, low=60.0, high=60.0), start_seconds=0.3)
+    quick = dataclasses.replace(slow, cpu_seconds=Quantity(value=0.6, low=0.6, high=0.6))
+    readers = Readers(ranks=1, workers=1)
+    assert "small shards" not in "\n".join(describe(prepared, slow, readers, shown_output="out"))
+    told = "\n".join(describe(prepared, quick, readers, shown_output="out"))
+    assert "75% of the time is spent on starts; raise samples_per_shard (now 3)" in told

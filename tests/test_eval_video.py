@@ -53,7 +53,7 @@ def test_every_video_once_and_all_files(run, data, tmp_path, capsys):
     assert (results["split"], results["order"], results["epoch"], results["weights"]) == (
         "validation",
         "normal",
-        5,
+        6,
         "weights",
     )
     with open(tmp_path / "predictions.csv", newline="") as file:

@@ -74,7 +74,8 @@ def test_fetched_videos_give_the_same_bytes_and_are_not_kept(listed, url, tmp_pa
     arguments = [*command(tmp_path, source, tmp_path / "fetched", changes=LISTS), "--videos-url", url]
     assert main(arguments) == 0
     assert len(Server.asked) == 18
-    assert Counter(Server.asked.values()) == {1: 12, 2: 6}
+    # Twice: the .avi files, whose first request fails, and the first video of each split, to find where the videos lie.
+    assert Counter(Server.asked.values()) == {1: 10, 2: 8}
     assert hashes(tmp_path / "fetched") == hashes(tmp_path / "local")
     for layout in ("grid", "strip"):
         assert check_directory(tmp_path / "fetched" / layout).problems == []
@@ -105,3 +106,71 @@ def test_other_addresses_go_through_fsspec(listed, tmp_path):
     fetch(Path(source).as_uri().replace("%23", "#"), tmp_path / "copy", timeout_seconds=5)
     assert (tmp_path / "copy").read_bytes() == source.read_bytes()
     assert os.listdir(tmp_path) == ["copy"]
+
+
+KINETICS_LAYOUTS = {
+    "split and class": "{split}/{name}/{file}",
+    "class with underscores": "{split}/{underscored}/{file}",
+    "split alone": "{split}/{file}",
+    "flat": "{file}",
+}
+
+
+@pytest.fixture
+def kinetics(video_folder, tmp_path):
+    """Lists of Kinetics alone in one folder; the function puts the videos below another in one of the usual layouts."""
+    (tmp_path / "lists").mkdir()
+    header = "label,youtube_id,time_start,time_end,split\n"
+
+    def put(layout: str):
+        for split, list_name in (("train", "train.csv"), ("validation", "val.csv")):
+            rows = []
+            for number, path in enumerate(sorted((video_folder / split).rglob("*.mp4"))):
+                name = f"playing {path.parent.name}"
+                file = f"{split[0]}{number:010d}_000000_000010.mp4"
+                folder = {"train": "train", "validation": "val"}[split]
+                place = layout.format(split=folder, name=name, underscored=name.replace(" ", "_"), file=file)
+                (tmp_path / "store" / place).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, tmp_path / "store" / place)
+                rows.append(f"{name},{split[0]}{number:010d},0,10,{split}\n")
+            (tmp_path / "lists" / list_name).write_text(header + "".join(rows))
+        return tmp_path
+
+    return put
+
+
+@pytest.mark.parametrize("layout", KINETICS_LAYOUTS)
+def test_the_usual_layout_of_kinetics_is_found_behind_a_url(kinetics, layout, local_ray, capsys):
+    folder = kinetics(KINETICS_LAYOUTS[layout])
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Server, directory=str(folder / "store"))
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    changes = {"annotations": {"format": "kinetics"}}
+    arguments = command(folder, folder / "lists", folder / "out", changes=changes)
+    try:
+        assert main([*arguments, "--videos-url", f"http://127.0.0.1:{server.server_port}"]) == 0
+    finally:
+        server.shutdown()
+    report = check_directory(folder / "out" / "grid")
+    assert report.problems == []
+    assert report.failures == {}
+
+
+def test_a_url_without_the_videos_is_said_before_the_work(kinetics, capsys):
+    folder = kinetics("{file}")
+    (folder / "empty").mkdir()
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Server, directory=str(folder / "empty"))
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    changes = {"annotations": {"format": "kinetics"}}
+    arguments = command(folder, folder / "lists", folder / "out", changes=changes)
+    try:
+        assert main([*arguments, "--videos-url", f"http://127.0.0.1:{server.server_port}"]) == 2
+    finally:
+        server.shutdown()
+    assert (
+        "of split 'train' is there; tried t0000000000_000000_000010.mp4, train/playing left/" in capsys.readouterr().err
+    )
+    assert not (folder / "out").exists()

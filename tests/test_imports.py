@@ -19,11 +19,11 @@ ALLOWED = {
     "eval_video": {"training", "evaluation", "shards", "models"},
 }
 DOORS = {
-    "ray": {"preprocess/cluster.py"},
-    "av": {"preprocess/decode_pyav.py", "preprocess/decode_picture.py"},
-    "ffmpeg": {"preprocess/decode_ffmpeg.py"},
+    "ray": {"preprocess/ray_session.py"},
+    "av": {"preprocess/decode_pyav.py", "preprocess/decode_picture.py", "preprocess/decode_streams.py"},
+    "ffmpeg": {"preprocess/decode_ffmpeg.py", "preprocess/ffmpeg_process.py"},
     "simplejpeg": {"preprocess/render.py"},
-    "imageio_ffmpeg": {"preprocess/decode_ffmpeg.py"},
+    "imageio_ffmpeg": {"preprocess/decode_ffmpeg.py", "preprocess/ffmpeg_process.py"},
     "tarfile": {"shards/read.py", "shards/write.py"},
 }
 

@@ -10,7 +10,7 @@ from timm.models.swin_transformer import checkpoint_filter_fn as timm_filter
 
 from models.__main__ import main
 from models.convert import convert, read_weights
-from models.sifar_swin import SifarSwin
+from models.sifar_swin import PRESETS, SifarSwin
 from models.swin_weights import TABLE, adapt_swin, resize_table
 
 TINY = {"embed_dim": 24, "depths": (2, 2, 2, 2), "num_heads": (1, 2, 2, 2)}
@@ -184,3 +184,51 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(content, tmp_path, 
 def test_a_target_that_no_one_converts_to_is_refused(swin_tiny, tmp_path):
     with pytest.raises(ValueError, match="timm itself adapts ResNet's"):
         convert(swin_tiny, tmp_path / "out.pth", "resnet18")
+
+
+@pytest.mark.parametrize("name", ["resnet26", "sifar_resnet50"])
+def test_sifars_cnn_is_converted_with_its_classifier(name, tmp_path, capsys):
+    """SIFAR's code keeps timm's ResNet under ``backbone`` with a classifier of its own, never called, and ``head``."""
+    small = {"layers": (1, 1, 1, 1), "channels": (8, 16, 24, 32)} if name.startswith("sifar") else {}
+    theirs = timm.create_model(name, num_classes=6, **small).eval()
+    state = {f"backbone.{key}": value for key, value in theirs.state_dict().items() if not key.startswith("fc.")}
+    state |= {f"head.{leaf}": theirs.state_dict()[f"fc.{leaf}"] for leaf in ("weight", "bias")}
+    state |= {"backbone.fc.weight": torch.zeros(1000, theirs.num_features), "backbone.fc.bias": torch.zeros(1000)}
+    torch.save({"model": state}, tmp_path / "sifar.pth")
+    convert(tmp_path / "sifar.pth", tmp_path / "ours.pth", name, keep_head=True, **small)
+    ours = timm.create_model(name, num_classes=6, checkpoint_path=str(tmp_path / "ours.pth"), **small).eval()
+    image = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(image), theirs(image), rtol=0, atol=0)
+    started = timm.create_model(
+        name, num_classes=4, pretrained=True, pretrained_cfg_overlay={"file": str(tmp_path / "ours.pth")}, **small
+    )
+    assert torch.equal(started.conv1.weight, theirs.conv1.weight)
+
+
+def test_another_resnets_weights_are_refused(tmp_path, capsys):
+    state = timm.create_model("resnet26", num_classes=0).state_dict()
+    torch.save({f"backbone.{key}": value for key, value in state.items()}, tmp_path / "sifar.pth")
+    argv = ["convert", str(tmp_path / "sifar.pth"), "--model", "sifar_resnet50", "--output", str(tmp_path / "x.pth")]
+    assert main(argv) == 2
+    assert "does not fit sifar_resnet50" in capsys.readouterr().err
+
+
+def test_models_of_384_px_start_from_the_published_model_of_384_px():
+    """As SIFAR's code: sifar_base_patch4_window12_384 starts from swin_base_patch4_window12_384_22k."""
+    for name, preset in PRESETS.items():
+        published = timm.models.get_pretrained_cfg(f"{name}.ms_in22k")
+        tile = preset["img_size"][0] // preset["grid"][0]
+        assert ("window12_384_22k" if tile == 384 else "window7_224_22k") in published.url, name
+        assert ("window12_384" if tile == 384 else "window7_224") in published.hf_hub_id, name
+
+
+def test_tables_of_window_12_are_resized_for_the_global_window():
+    """The last stage alone: the others have window 12 as published."""
+    theirs = timm.create_model("swin_tiny_patch4_window7_224", img_size=384, window_size=12, num_classes=0, **TINY)
+    ours = SifarSwin(img_size=1152, window_size=(12, 12, 12, "global"), num_classes=0, **TINY)
+    adapted = adapt_swin(theirs.state_dict(), ours)
+    for name, table in theirs.state_dict().items():
+        if name.endswith(TABLE) and not name.startswith("layers.3"):
+            assert torch.equal(adapted[name], table)
+    assert len(adapted[f"layers.3.blocks.0.attn.{TABLE}"]) == 71 * 71

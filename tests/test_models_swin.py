@@ -147,7 +147,67 @@ def test_vectors_per_tile_are_added_to_the_patch_tokens():
 
 def test_a_grid_that_does_not_cut_the_tokens_is_refused():
     with pytest.raises(ValueError, match=r"24x48 tokens cannot be cut into 3x5 tiles"):
-        tiny_swin(grid=(3, 5), ape=True)(torch.randn(1, 3, 96, 192))
+        tiny_swin(grid=(3, 5), ape=True)
+    model = tiny_swin(grid=(1, 2), ape=True, window_size=1)
+    with pytest.raises(AssertionError, match=r"64x96 px given to a model of 96x192 px"):
+        model(torch.randn(1, 3, 64, 96))
+
+
+def resized(ape: bool = False, **kwargs) -> tuple[SifarSwin, SifarSwin]:
+    """A network made at one size and brought to another, and one made at the other with the same weights."""
+    model = tiny_swin(grid=(1, 2), ape=ape)
+    model.set_input_size(**kwargs)
+    fresh = tiny_swin(grid=(1, 2), ape=ape, **model._model_args)
+    fresh.load_state_dict(model.state_dict())
+    return model, fresh
+
+
+@pytest.mark.parametrize("ape", [False, True])
+@pytest.mark.parametrize(
+    ("kwargs", "windows"),
+    [
+        ({"img_size": (192, 384)}, [(8, 8), (8, 8), (4, 4), (6, 12)]),
+        ({"img_size": (192, 192), "window_size": (6, 6, 6, GLOBAL)}, [(6, 6), (6, 6), (6, 6), (6, 6)]),
+        ({"window_size": 3}, [(3, 3)] * 4),
+        ({"img_size": 128, "window_ratio": (4, 4, 4, 8)}, [(8, 8), (8, 8), (8, 8), (4, 4)]),
+        ({"patch_size": 2}, [(8, 8), (8, 8), (4, 4), (6, 12)]),
+    ],
+)
+def test_a_resized_network_is_one_that_is_made_at_that_size(ape, kwargs, windows):
+    model, fresh = resized(ape, **kwargs)
+    assert [built for _, built in built_stages(model)] == [{window} for window in windows]
+    image = torch.randn(1, 3, *model.patch_embed.img_size)
+    with torch.no_grad():
+        torch.testing.assert_close(model(image), fresh(image))
+        torch.testing.assert_close(torch.jit.script(model)(image), fresh(image))
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"img_size": (128, 192)}, r"window \(5, 4\) of stage 1 does not divide its 32x48 tokens"),
+        ({"img_size": (100, 192)}, "multiples of 32 px"),
+        ({"window_size": 5}, "window 5 of stage 1 does not divide its 24x48 tokens; what fits: 1, 2, 3, 4"),
+        ({"window_size": (4, 4, 4, 4)}, "window 4 of stage 3 .* 6x12 tokens"),
+        ({"window_size": (4, 4)}, r"window \(4, 4\) of stage 3 .* 6x12 tokens"),
+        ({"img_size": (96, 96), "window_ratio": 3}, r"window \(8, 8\) of stage 2 does not divide its 12x12 tokens"),
+    ],
+)
+def test_a_size_that_would_be_padded_is_refused_and_changes_nothing(kwargs, message):
+    model = tiny_swin()
+    before, image = built_stages(model), torch.randn(1, 3, 96, 192)
+    with torch.no_grad():
+        logits = model(image)
+        with pytest.raises(ValueError, match=message):
+            model.set_input_size(**kwargs)
+        assert built_stages(model) == before
+        torch.testing.assert_close(model(image), logits, rtol=0, atol=0)
+
+
+def test_a_size_that_leaves_no_whole_tiles_is_refused():
+    model = tiny_swin(grid=(3, 3), ape=True, img_size=96, window_size=1)
+    with pytest.raises(ValueError, match=r"32x32 tokens cannot be cut into 3x3 tiles"):
+        model.set_input_size(img_size=(128, 128))
 
 
 def test_ape_is_off_unless_the_name_says_so():

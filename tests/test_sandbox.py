@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,8 +17,11 @@ from media import h264
 from preprocess.annotations.dataset import Video
 from preprocess.config import config_from
 from preprocess.convert import convert_video
+from preprocess.convert_shard import convert_shard
 from preprocess.job import Job, UnfitMachineError
+from preprocess.plan import PlannedShard
 from preprocess.sandbox import Sandbox
+from shards.read import iter_samples
 
 FAULTS = Path(__file__).parent / "faults"
 CONFIG = {
@@ -26,6 +30,7 @@ CONFIG = {
     "splits": {"train": {"mode": "train", "views": 2}},
     "timeout_seconds": 120,
     "memory_limit_mb": 200,
+    "decoder": "pyav",
 }
 
 
@@ -56,6 +61,39 @@ def samples(converted):
     return [item.sample for item in converted.samples]
 
 
+def test_samples_that_cannot_be_written_fail_their_video_alone(job, tmp_path, monkeypatch):
+    """One video's metadata cannot be stored, another lacks a view; the tars hold the others, and all the same ones."""
+    real = Sandbox.convert
+
+    def convert(self, split, one):
+        converted = real(self, split, one)
+        if one.key == "crash":
+            bad = dataclasses.replace(converted.samples[-1].sample, metadata={"path": {1}})
+            samples = (*converted.samples[:-1], dataclasses.replace(converted.samples[-1], sample=bad))
+            return dataclasses.replace(converted, samples=samples)
+        return dataclasses.replace(converted, samples=converted.samples[:1]) if one.key == "hang" else converted
+
+    monkeypatch.setattr(Sandbox, "convert", convert)
+    for name in ("crash", "hang"):  # here only their names: the fault would need the file to be read
+        shutil.copy(tmp_path / "one.mp4", tmp_path / f"sound_{name}.mp4")
+    job = dataclasses.replace(job, output=str(tmp_path / "out"))
+    (tmp_path / "out" / "grid" / "_records").mkdir(parents=True)
+    (tmp_path / "out" / "_facts").mkdir()
+    videos = tuple(Video(key=key, path=f"{path}.mp4", labels=(0,)) for key, path in PATHS.items())
+    *_, last = convert_shard(job, PlannedShard(split="train", number=0, videos=videos))
+    record = last.records["grid"]
+    assert {failure.video: failure.reason for failure in record.failures} == dict.fromkeys(
+        ("crash", "hang"), "unexpected error"
+    )
+    assert all(failure.path in failure.detail or "samples" in failure.detail for failure in record.failures)
+    for tar in record.tars:
+        keys = [sample.metadata["video"] for sample in iter_samples(tmp_path / "out" / "grid" / tar.name)]
+        assert keys == ["one", "two"]
+
+
+PATHS = {"crash": "sound_crash", "one": "one", "hang": "sound_hang", "two": "two"}
+
+
 def test_the_samples_are_those_of_this_process_byte_for_byte(job):
     with Sandbox(job) as sandbox:
         converted = sandbox.convert("train", video("one"))
@@ -73,6 +111,15 @@ BLAMED = {
     "bloat": ("memory limit", "memory_limit_mb=200"),
     "bug": ("unexpected error", "AttributeError: an exception that nobody foresaw, at sitecustomize.py:"),
 }
+
+
+def test_a_decoder_that_fails_as_nobody_foresaw_leaves_the_video_to_the_next(job):
+    job = job_in(job.source, decoder="auto")
+    with Sandbox(job) as sandbox:
+        converted = sandbox.convert("train", video("bug"))
+    assert converted.failure is None
+    assert len(converted.samples) == 2
+    assert (converted.facts.decoder, converted.facts.concealed) == ("ffmpeg", "unexpected error")
 
 
 @pytest.mark.parametrize("name", BLAMED)
@@ -144,6 +191,47 @@ def test_the_decoder_dies_with_its_worker(job, tmp_path):
     (child,) = children_of(worker.pid)
     worker.send_signal(signal.SIGKILL)
     worker.wait()
+    wait_for(lambda: not is_running(child))
+
+
+def test_the_decoder_outlives_the_thread_that_started_it(job):
+    """A worker may convert each video in another thread."""
+    with Sandbox(job) as sandbox:
+        children = []
+        for name in ("one", "two", "one"):
+            thread = threading.Thread(target=lambda name=name: sandbox.convert("train", video(name)))
+            thread.start()
+            thread.join()
+            wait_for(lambda number=thread.native_id: not Path(f"/proc/self/task/{number}").exists())
+            children.append(sandbox._child._process.pid)
+        assert len(set(children)) == 1
+        assert is_running(children[0])
+
+
+def test_the_children_of_a_decoder_die_with_its_worker_too(tmp_path):
+    """Such as the ffmpeg command, which no signal to the decoder alone would reach."""
+    code = (
+        "import os, subprocess, sys, time\n"
+        "from preprocess.decoder_process import _die_with_the_writer_of\n"
+        "_die_with_the_writer_of(int(sys.argv[1]))\n"
+        "child = subprocess.Popen(['sleep', '1000'])\n"
+        "print(child.pid, flush=True)\n"
+        "child.wait()\n"
+    )
+    lifeline, held = os.pipe()
+    decoder = subprocess.Popen(
+        [sys.executable, "-c", code, str(lifeline)],
+        pass_fds=[lifeline],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        cwd=Path(__file__).parents[1],
+    )
+    os.close(lifeline)
+    with decoder.stdout as output:
+        child = int(output.readline())
+    assert is_running(child)
+    os.close(held)
+    assert decoder.wait(60) == -signal.SIGKILL
     wait_for(lambda: not is_running(child))
 
 

@@ -23,7 +23,7 @@ from shards.__main__ import main as shards_main
 from shards.format import read_manifest
 from shards.preview import contact_sheet
 from shards.read import ShardError, iter_samples
-from shards.storage import UnreachableError, open_stream
+from shards.storage import UnreachableError, join, open_stream
 from shards.timm_reader import ShardReader
 
 
@@ -256,3 +256,26 @@ def test_preview_reads_a_url_and_check_refuses_it(directory, serve, capsys):
     np.testing.assert_array_equal(np.asarray(sheet), np.asarray(expected))
     assert shards_main(["check", server.url]) == 2
     assert f"{server.url}: only a local path" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("root", "name", "whole"),
+    [
+        ("https://host/videos/", "playing guitar/a#1.mp4", "https://host/videos/playing%20guitar/a%231.mp4"),
+        ("https://host/videos?sig=a%2Fb&x=1", "a b.mp4", "https://host/videos/a%20b.mp4?sig=a%2Fb&x=1"),
+        ("https://host?sig=1", "a.mp4", "https://host/a.mp4?sig=1"),
+        ("s3://bucket/k400", "playing guitar/50% #1?.mp4", "s3://bucket/k400/playing guitar/50% #1?.mp4"),
+        ("gs://bucket/k400/", "ünder.mp4", "gs://bucket/k400/ünder.mp4"),
+    ],
+)
+def test_names_are_joined_to_urls_as_their_scheme_wants(root, name, whole):
+    assert join(root, name) == whole
+
+
+def test_object_keys_are_found_as_they_are():
+    """In a store that knows keys alone, as s3 and gs do."""
+
+    with fsspec.open("memory://bucket/playing guitar/50% #1.mp4", "wb") as file:
+        file.write(b"video")
+    with open_stream(join("memory://bucket", "playing guitar/50% #1.mp4")) as file:
+        assert file.read() == b"video"

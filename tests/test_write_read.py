@@ -3,11 +3,13 @@
 import json
 import subprocess
 import tarfile
+from dataclasses import replace
 
 import pytest
 import webdataset
 from shard_samples import sample
 
+from shards.format import IMAGE_EXTENSIONS, MAX_KEY_LENGTH, MAX_VIEWS, sample_key, video_keys
 from shards.read import ShardError, decode_array, iter_samples
 from shards.storage import remove_partial_files, whole_file
 from shards.write import Sample, open_shard
@@ -115,3 +117,23 @@ def test_a_killed_writer_leaves_only_what_is_swept(tmp_path):
 def test_a_url_is_refused_not_taken_for_a_path(tmp_path):
     with pytest.raises(ValueError, match=r"s3://bucket/a\.tar: only a local path"), whole_file("s3://bucket/a.tar"):
         pass
+
+
+@pytest.mark.parametrize("extension", IMAGE_EXTENSIONS)
+def test_the_longest_key_of_the_largest_view_fits_a_tar(tmp_path, extension):
+    (key,) = video_keys(["x" * 300 + ".mp4"])
+    longest = replace(sample(0), key=sample_key(key, MAX_VIEWS - 1), extension=extension)
+    assert len(longest.key) == MAX_KEY_LENGTH
+    with open_shard(tmp_path / "a.tar") as shard:
+        shard.add(longest)
+    (found,) = iter_samples(tmp_path / "a.tar")
+    assert found.key == longest.key
+    assert max(map(len, tarfile.open(tmp_path / "a.tar").getnames())) <= 100
+
+
+def test_a_sample_that_no_tar_can_hold_writes_nothing(tmp_path):
+    with open_shard(tmp_path / "a.tar") as shard:
+        with pytest.raises(TypeError):
+            shard.add(replace(sample(0), metadata={"frames": {1, 2}}))
+        shard.add(sample(1))
+    assert [found.key for found in iter_samples(tmp_path / "a.tar")] == [sample(1).key]

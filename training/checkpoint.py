@@ -1,116 +1,159 @@
-"""A trained model out of a checkpoint and what stands beside it."""
+"""A trained model out of a checkpoint, for data that the checkpoint was made for."""
 
 import argparse
 import hashlib
-import json
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 from timm.data import resolve_data_config
 from timm.models import load_state_dict
-from timm.utils import load_checkpoint_metadata
 from torch import nn
 
 from shards.format import Manifest
-from training.experiment import FLAGS_NAME, MANIFEST_COPY
+from training.comparison import class_difference, grid_differences, image_size, other_differences
+from training.experiment import FLAGS_NAME
 from training.flags import FLAGS
 from training.model import build_model
+from training.stored import epochs_done, flags_in, read_checkpoint, trained_on
+
+# What the trainer's flags do not tell, or tell by a default that another version may change.
+_INPUT = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A model with its weights, the flags it was trained with, and which of the checkpoint's weights they are."""
+    """A model with its weights, the flags it was trained with, and which of the checkpoint's weights they are.
+
+    ``args`` holds the input's size, mean, std, interpolation and crop, as ``timm.data.resolve_data_config`` reads them.
+    ``superimage`` is the manifest's section that it was trained on, or that of the data where the checkpoint has none.
+    """
 
     model: nn.Module
     args: argparse.Namespace
+    superimage: dict
     weights: str  # "average", "weights"
-    epoch: int | None
+    epoch: int | None  # epochs done: 1 after the first
     sha256: str
+    notes: tuple[str, ...] = ()  # what differs from the data, or cannot be compared
 
     @property
     def model_name(self) -> str:
         return self.args.model
 
 
-def load_trained(path: Path, manifest: Manifest, *, model: str | None, model_kwargs: dict, use_ema: bool) -> Trained:
+def load_trained(
+    path: Path,
+    manifest: Manifest | None,
+    *,
+    model: str | None = None,
+    model_kwargs: dict | None = None,
+    use_ema: bool = True,
+    mean: list[float] | None = None,
+    std: list[float] | None = None,
+    allow_other_layout: bool = False,
+) -> Trained:
     """The model of a checkpoint for the super images of ``manifest``; averaged weights if it has them, as timm does.
 
-    The flags come from the checkpoint itself or from args.yaml beside it. ValueError where they, the weights and the
-    data do not belong together.
+    Without a manifest, everything comes from the checkpoint. The flags come from the checkpoint itself or from
+    args.yaml beside it; ``mean`` and ``std`` go before its own. ValueError, in one line, where flags, weights and data
+    do not belong together: other classes, another grid of tiles, another size.
     """
-    if not path.is_file():
-        raise ValueError(f"--checkpoint {path}: no such file")
-    try:
-        content = load_checkpoint_metadata(str(path))
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError) as error:
-        told = next(iter(str(error).splitlines()), type(error).__name__)  # an empty file has no message
-        raise ValueError(f"--checkpoint {path}: not a checkpoint ({told})") from error
-    args = _flags(path, content, manifest, model=model, model_kwargs=model_kwargs)
+    told = f"--checkpoint {path}"
+    content = read_checkpoint(path, told)
+    section = trained_on(path, content)
+    data = section if manifest is None else manifest.superimage
+    if data is None:
+        raise ValueError(f"{told}: it does not say what it was trained on; give the --data-dir")
+    args = _flags(path, content, data, {"model": model, "model_kwargs": model_kwargs, "mean": mean, "std": std})
     net = build_model(args, manifest)
-    _check_size(path, manifest, args, net)
-    _check_classes(path, manifest, net)
-    try:
-        net.load_state_dict(load_state_dict(str(path), use_ema=use_ema))
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not fit {args.model}: {' '.join(str(error).split())[:300]}") from error
+    notes = _compare(path, section, data, net, args, allow_other_layout=allow_other_layout)
+    if args.mean is None or args.std is None:
+        config = resolve_data_config(vars(args), model=net)
+        args.mean, args.std = args.mean or list(config["mean"]), args.std or list(config["std"])
+        used = f"mean {args.mean} and std {args.std} of the model's pretrained configuration"
+        notes.append(f"the checkpoint does not say its mean and std: {used}; --mean and --std give others")
+    _load_weights(path, net, args, use_ema=use_ema)
     average = use_ema and content.get("state_dict_ema") is not None
     return Trained(
         model=net,
         args=args,
+        superimage=section or data,
         weights="average" if average else "weights",
-        epoch=content.get("epoch"),
+        epoch=epochs_done(content),
         sha256=_sha256(path),
+        notes=tuple(notes),
     )
 
 
-def _flags(
-    path: Path, content: dict, manifest: Manifest, *, model: str | None, model_kwargs: dict
-) -> argparse.Namespace:
+def _load_weights(path: Path, net: nn.Module, args: argparse.Namespace, *, use_ema: bool) -> None:
+    try:
+        net.load_state_dict(load_state_dict(str(path), use_ema=use_ema))
+    # torch says in many ways that a file holds the weights of something else.
+    except Exception as error:
+        raise ValueError(f"{path} does not fit {args.model}: {' '.join(str(error).split())[:300]}") from error
+
+
+def _flags(path: Path, content: dict, data: dict, chosen: dict) -> argparse.Namespace:
     """The flags of training, with what only training needs taken out and what is missing taken from the data."""
-    beside = path.with_name(FLAGS_NAME)
-    if "args" in content:
-        given = vars(content["args"])
-    else:
-        given = yaml.safe_load(beside.read_text()) if beside.exists() else {}
+    given = flags_in(content) or _flags_beside(path)
     defaults = {flag.dest: flag.default for flag in FLAGS}
     args = defaults | {name: value for name, value in given.items() if name in defaults}
-    if "model" not in given and model is None:
-        raise ValueError(f"{path} does not say which model it is of, and {beside} is missing: give --model")
+    if "model" not in given and chosen["model"] is None:
+        raise ValueError(
+            f"{path} does not say which model it is of, and {path.with_name(FLAGS_NAME)} is missing: give --model"
+        )
     args |= {"pretrained": False, "pretrained_path": None, "initial_checkpoint": "", "grad_checkpointing": False}
-    args |= {"model": model or args["model"], "model_kwargs": model_kwargs or args["model_kwargs"]}
     if not given:
-        height, width = manifest.image_size
-        args |= {"num_classes": len(manifest.class_names), "input_size": [3, height, width]}
-        args |= {"mean": list(manifest.mean), "std": list(manifest.std)}
+        args |= {"num_classes": len(data["class_names"]), "input_size": [3, *image_size(data)]}
+    stored = content.get("input")
+    args |= {name: stored[name] for name in _INPUT if name in stored} if isinstance(stored, dict) else {}
+    args |= {name: value for name, value in chosen.items() if value}
     args["crop_pct"] = args["crop_pct"] or 1.0
     return argparse.Namespace(**args)
 
 
-def _check_classes(path: Path, manifest: Manifest, net: nn.Module) -> None:
-    copy = path.with_name(MANIFEST_COPY)
-    if copy.exists() and json.loads(copy.read_text())["class_names"] != manifest.class_names:
-        raise ValueError(f"{path} was trained on other classes than those of the data; compare {copy}")
-    if net.num_classes != len(manifest.class_names):
-        raise ValueError(f"{path} tells {net.num_classes} classes apart; the data has {len(manifest.class_names)}")
+def _flags_beside(path: Path) -> dict:
+    beside = path.with_name(FLAGS_NAME)
+    try:
+        flags = yaml.safe_load(beside.read_bytes()) if beside.exists() else {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{beside}: not YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(flags, dict):
+        raise ValueError(f"{beside}: a mapping of flags to values is needed, as in 'model: resnet50'")
+    return flags
 
 
-def _check_size(path: Path, manifest: Manifest, args: argparse.Namespace, net: nn.Module) -> None:
-    """The input is as large as in training: the data's own size, or what training made of that same size."""
-    copy = path.with_name(MANIFEST_COPY)
-    height, width = manifest.image_size
-    trained_on = _image_size(json.loads(copy.read_text())["layout"]) if copy.exists() else None
-    size = trained_on or tuple(resolve_data_config(vars(args), model=net)["input_size"][1:])
-    if size != (height, width):
+def _compare(
+    path: Path, section: dict | None, data: dict, net: nn.Module, args: argparse.Namespace, *, allow_other_layout: bool
+) -> list[str]:
+    """What differs, by name and value, and does no harm; ValueError for what does."""
+    if net.num_classes != len(data["class_names"]) and section is None:
+        raise ValueError(f"{path} tells {net.num_classes} classes apart; the data has {len(data['class_names'])}")
+    if section is None:
+        size = tuple(resolve_data_config(vars(args), model=net)["input_size"][1:])
+        _check_size(path, size, image_size(data))
+        return [f"{path} does not say what it was trained on: its class names and layout are not compared"]
+    classes = class_difference(section["class_names"], data["class_names"])
+    if classes:
+        raise ValueError(f"{path} was trained on other classes than those of the data: {classes}")
+    grid = grid_differences(section, data)
+    if grid and not allow_other_layout:
         raise ValueError(
-            f"{path} was trained on images of {size[0]}x{size[1]} pixels, but those of the data have {height}x{width}; "
-            "give the data of a layout and tile size that it was trained on"
+            f"{path} was trained on another layout: {'; '.join(grid)}. Give data of its layout, or permit another with "
+            "--allow-other-layout"
         )
+    _check_size(path, image_size(section), image_size(data))
+    return grid + other_differences(section, data)
 
 
-def _image_size(layout: dict) -> tuple[int, int]:
-    return layout["rows"] * layout["tile"], layout["columns"] * layout["tile"]
+def _check_size(path: Path, trained: tuple[int, int], given: tuple[int, int]) -> None:
+    """The stored images are as large as in training: the data's own size, or what training made of that same size."""
+    if trained != given:
+        raise ValueError(
+            f"{path} was trained on images of {trained[0]}x{trained[1]} pixels, but those of the data have "
+            f"{given[0]}x{given[1]}; give the data of a layout and tile size that it was trained on"
+        )
 
 
 def _sha256(path: Path) -> str:

@@ -32,6 +32,32 @@ class _Parser(argparse.ArgumentParser):
         raise ValueError(message)
 
 
+class _Switch(argparse.Action):
+    """A flag that is on or off: ``--amp``, ``--amp=true``, and off again by ``--no-amp`` or ``--amp=false``."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs):
+        self.negative = negative(option_strings[-1])
+        super().__init__([*option_strings, self.negative], dest, nargs="?", **kwargs)
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        given = {None: True, "true": True, "false": False}.get(values.lower() if values else None)
+        if given is None or (values is not None and option_string == self.negative):
+            raise argparse.ArgumentError(self, f"{values!r} is no value: give the flag alone, or =true or =false")
+        setattr(namespace, self.dest, given is not (option_string == self.negative))
+
+
+class _Off(argparse.Action):
+    """``--no-torchcompile``: as if the flag, which needs no value, had not been given."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, self.dest, self.const)
+
+
+def negative(option: str) -> str:
+    """The option that takes another back: ``--amp -> --no-amp``, ``--no-aug -> --aug``."""
+    return f"--{option.removeprefix('--no-')}" if option.startswith("--no-") else f"--no-{option.removeprefix('--')}"
+
+
 def parse_flags(flags: Sequence[Flag], argv: Sequence[str] | None, *, prog: str) -> tuple[argparse.Namespace, set]:
     """(values of all flags, the names of those that were given): on the command line or, before it, in ``--config``.
 
@@ -40,15 +66,7 @@ def parse_flags(flags: Sequence[Flag], argv: Sequence[str] | None, *, prog: str)
     parser = _Parser(prog=prog, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     parser.add_argument("-c", "--config", metavar="FILE", help="YAML file of flags; those on the command line win")
     for flag in flags:
-        kind = {"action": "store_true"} if flag.type is bool else {"type": flag.type, **(flag.extra or {})}
-        shown = "" if flag.default in (None, "", {}) or flag.type is bool else f" (default: {flag.default})"
-        options = {
-            **kind,
-            "dest": flag.dest,
-            "default": argparse.SUPPRESS,
-            "help": flag.help.replace("%", "%%") + shown,
-        }
-        parser.add_argument(*flag.names.split(), **options)
+        _add(parser, flag)
     argv = sys.argv[1:] if argv is None else list(argv)
     given, unknown = parser.parse_known_args(argv)
     if "config" in given:
@@ -59,6 +77,23 @@ def parse_flags(flags: Sequence[Flag], argv: Sequence[str] | None, *, prog: str)
         )
     explicit = {name: value for name, value in vars(given).items() if name != "config"}
     return argparse.Namespace(**{**{flag.dest: flag.default for flag in flags}, **explicit}), set(explicit)
+
+
+def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
+    kind = {"action": _Switch, "metavar": "true|false"} if flag.type is bool else {"type": flag.type}
+    shown = "" if flag.default in (None, "", {}) or flag.type is bool else f" (default: {flag.default})"
+    options = {
+        **kind,
+        **(flag.extra or {}),
+        "dest": flag.dest,
+        "default": argparse.SUPPRESS,
+        "help": flag.help.replace("%", "%%") + shown,
+    }
+    parser.add_argument(*flag.names.split(), **options)
+    if (flag.extra or {}).get("nargs") == "?":
+        told = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+        option = negative(flag.names.split()[-1])
+        parser.add_argument(option, action=_Off, nargs=0, dest=flag.dest, const=flag.default, **told)
 
 
 def close_names(name: str, names: Collection[str]) -> str:
@@ -89,8 +124,8 @@ def _tokens(flag: Flag, value: Any, where: str) -> list[str]:
     option, nargs = flag.names.split()[-1], (flag.extra or {}).get("nargs")
     if value is None and flag.default is None:
         return []
-    if isinstance(value, bool) and (flag.type is bool or (nargs == "?" and value)):
-        return [option] if value else []
+    if isinstance(value, bool) and (flag.type is bool or nargs == "?"):
+        return [option if value else negative(option)]
     if isinstance(value, dict) and nargs == "*":
         return [option, *(f"{key}={item!r}" for key, item in value.items())]
     if isinstance(value, list) and nargs not in (None, "?", "*"):

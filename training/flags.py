@@ -167,7 +167,8 @@ def check_values(args: argparse.Namespace) -> None:
         )
     if args.pretrained_path and not args.pretrained:
         raise ValueError(f"--pretrained-path {args.pretrained_path} is read with --pretrained alone: give both")
-    for name in ("pretrained_path", "initial_checkpoint"):
+    # A resumed run does not read them: they may be gone.
+    for name in () if args.resume else ("pretrained_path", "initial_checkpoint"):
         if getattr(args, name) and not Path(getattr(args, name)).is_file():
             raise ValueError(f"--{name.replace('_', '-')} {getattr(args, name)}: no such file")
     if args.extra_depthwise and not args.extra_kernels:

@@ -25,7 +25,7 @@ def find_super_images(args: argparse.Namespace, explicit: Collection[str]) -> Ma
         if not args.dataset:
             _check_folder(args.data_dir)
         idle = _OURS if shards else _OURS | {"shuffle_size"}
-        for name in sorted(idle & set(explicit)):
+        for name in sorted(name for name in idle & set(explicit) if getattr(args, name)):
             raise ValueError(f"--{name.replace('_', '-')} does nothing here: {args.data_dir} holds no super images")
         if args.aa:
             geometric_operations(args.aa)

@@ -18,10 +18,20 @@ class Machine:
 
 
 def pick_device(name: str | None) -> str:
-    """The named device, or cuda where there is one, or cpu; ValueError for a CUDA device that is not there."""
+    """The named device, or cuda where there is one, or cpu; ValueError for a device that is not there."""
     name = name or ("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"--device {name}: torch finds no CUDA device here; leave --device out, or give cpu")
+    try:
+        device = torch.device(name)
+        if device.type == "cuda":
+            torch.cuda.get_device_properties(device)  # takes no memory, as a tensor would of the first device
+        else:
+            torch.zeros(1, device=device).cpu()
+    # torch says in many ways that it has no such device, or that nothing can be computed on it.
+    except Exception as error:
+        told = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"--device {name}: {told}; leave --device out, or give cpu") from error
     return name
 
 

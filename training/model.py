@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from training.command_line import close_names
 from training.data import mixes
 from training.grid import given_size
 from training.machine import Machine
+from training.model_input import check_input, describe, set_checkpointing
 
 _log = logging.getLogger("train_image")
 
@@ -38,30 +40,34 @@ def build_model(args: argparse.Namespace, manifest: Manifest | None = None) -> n
     for flag, path in (("initial-checkpoint", args.initial_checkpoint), ("pretrained-path", args.pretrained_path)):
         if path and not Path(path).is_file():
             raise ValueError(f"--{flag} {path}: no such file")
-    try:
-        model = _create(args)
-    except (TypeError, AssertionError, RuntimeError) as error:
-        # What a model's constructor, or the loading of weights that are not its own, says of a user's mistake.
-        given = {"model": args.model, "model-kwargs": args.model_kwargs, "initial-checkpoint": args.initial_checkpoint}
-        told = ", ".join(f"--{flag} {value}" for flag, value in given.items() if value)
-        raise ValueError(f"{told}: {' '.join(str(error).split())[:400]}") from error
+    check_input(args, manifest, partial(_create, args, weights=False))
+    model = _create(args, given_size(args))
     if manifest is not None:
         models.check_grid(model, (manifest.layout.rows, manifest.layout.columns))
     if args.grad_checkpointing:
-        model.set_grad_checkpointing(enable=True)
+        set_checkpointing(model, args.model)
     return model
 
 
-def _create(args: argparse.Namespace) -> nn.Module:
+def _create(args: argparse.Namespace, img_size: tuple[int, int] | None, *, weights: bool = True) -> nn.Module:
+    """The model of the flags; ValueError for what its constructor, or the loading of its weights, does not take."""
+    options = {"pretrained": args.pretrained, "pretrained_path": args.pretrained_path}
+    options |= {"checkpoint_path": args.initial_checkpoint}
+    try:
+        return _build(args, img_size, **(options if weights else {}))
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError) as error:
+        given = {"model": args.model, "model-kwargs": args.model_kwargs, "initial-checkpoint": args.initial_checkpoint}
+        raise ValueError(describe(error, tuple(given.items()))) from error
+
+
+def _build(args: argparse.Namespace, img_size: tuple[int, int] | None, **options) -> nn.Module:
     return models.build_model(
         args.model,
-        img_size=given_size(args),
+        img_size=img_size,
         windows=args.window or (),
         extra_kernels=args.extra_kernels or (),
         extra_depthwise=args.extra_depthwise,
-        pretrained=args.pretrained,
-        pretrained_path=args.pretrained_path,
-        checkpoint_path=args.initial_checkpoint,
+        **options,
         num_classes=args.num_classes,
         in_chans=args.input_size[0] if args.input_size else 3,
         drop_rate=args.drop,

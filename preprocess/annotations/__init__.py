@@ -1,6 +1,11 @@
 """Annotation formats: each is a frozen dataclass of options with ``read(source) -> Listing``."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 from preprocess.annotations.charades import Charades
+from preprocess.annotations.dataset import Listing
 from preprocess.annotations.diving48 import Diving48
 from preprocess.annotations.folder import Folder
 from preprocess.annotations.hmdb51 import Hmdb51
@@ -26,3 +31,10 @@ _READERS = (
     Folder,
 )
 FORMATS = {reader.format_name: reader for reader in _READERS}
+# The person at the terminal names the splits of these: they read those alone that the configuration asks for.
+_OWN_SPLITS = (PlainList, NamedCsv, Folder)
+
+
+def read_listing(annotations: Any, source: Path, splits: Sequence[str]) -> Listing:
+    """What a reader finds below ``source`` for the configured ``splits``; ValueError as the reader raises it."""
+    return annotations.read(source, splits) if isinstance(annotations, _OWN_SPLITS) else annotations.read(source)

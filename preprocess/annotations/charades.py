@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from preprocess.annotations.dataset import Listed, Listing
+from preprocess.annotations.dataset import LeftOut, Listed, Listing
 from preprocess.annotations.lists import check_segment, class_index, named_rows, numbered_lines, seconds
 
 _SAMPLES = ("video", "segment")
@@ -46,14 +46,14 @@ class Charades:
         """Splits ``train`` and ``validation`` (the test list); videos without an action are left out, and counted."""
         lists = source / self.lists
         codes, class_names = _classes(lists / "Charades_v1_classes.txt")
-        splits, notes = {}, []
+        splits, left_out = {}, {}
         for split, name in (("train", "Charades_v1_train.csv"), ("validation", "Charades_v1_test.csv")):
             rows = list(_rows(lists / name, codes))
-            empty = sum(not actions for _, _, actions in rows)
+            empty = [where for where, _, actions in rows if not actions]
             if empty:
-                notes.append(f"{split}: {empty} videos have no action in {name} and are left out")
+                left_out[split] = [LeftOut(kind="videos without an action", count=len(empty), example=empty[0])]
             splits[split] = [listed for row in rows for listed in self._listed(source, *row)]
-        return Listing(class_names=class_names, splits=splits, notes=tuple(notes))
+        return Listing(class_names=class_names, splits=splits, left_out=left_out)
 
     def _listed(self, source: Path, where: str, video: str, actions: list[_Action]) -> Iterator[Listed]:
         path = source / self.videos / f"{video}{self.suffix}"

@@ -1,9 +1,10 @@
 """What every annotation reader gives, a ``Listing``, and what a conversion works on, a ``Dataset``."""
 
+import errno
 import functools
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from shards.format import video_keys
@@ -84,12 +85,52 @@ class Listed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """Entries of one split that become no video: how many there are of one kind, and the first of them."""
+
+    kind: str
+    count: int
+    example: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Listing:
-    """A data set as its lists tell it, whatever is on the disk; ``notes`` are for the person at the terminal."""
+    """A data set as its lists tell it, whatever is on the disk; ``notes`` are for the person at the terminal.
+
+    ``entries``: how many rows or files the reader met in each split that it counts itself. ``left_out``: those of them
+    that are in no split.
+    """
 
     class_names: tuple[str, ...]
     splits: Mapping[str, Sequence[Listed]]
     notes: tuple[str, ...] = ()
+    entries: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, Sequence[LeftOut]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """What became of the entries of one split: each is a video to convert, is missing, or is left out with its kind.
+
+    Raises ValueError where the sum is another one: then a reader has lost an entry without a word.
+    """
+
+    entries: int
+    videos: int
+    missing: int
+    left_out: tuple[LeftOut, ...] = ()
+
+    def __post_init__(self):
+        found = self.videos + self.missing + self.num_left_out
+        if found != self.entries:
+            raise ValueError(
+                f"{self.entries} entries were read, but {self.videos} videos, {self.missing} missing and "
+                f"{self.num_left_out} left out make {found}; this is a fault of the program, not of the list: report it"
+            )
+
+    @property
+    def num_left_out(self) -> int:
+        return sum(kind.count for kind in self.left_out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,12 +142,17 @@ class Dataset:
     missing: dict[str, tuple[Listed, ...]]
     notes: tuple[str, ...] = ()
     subsets: Mapping[str, tuple[str, ...]]
+    accounts: Mapping[str, Account] = field(default_factory=dict)
 
 
 def missing_table(dataset: Dataset, splits: Iterable[str]) -> str:
     """Every video that is listed but not on the disk: split, path, and the place of its row, between tabs."""
     rows = [(split, row.path, row.where) for split in splits for row in dataset.missing.get(split, ())]
-    return "".join("\t".join(map(str, row)) + "\n" for row in (("split", "path", "listed_at"), *rows))
+    return "".join("\t".join(map(_in_one_cell, row)) + "\n" for row in (("split", "path", "listed_at"), *rows))
+
+
+def _in_one_cell(value: object) -> str:
+    return str(value).replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,23 +165,33 @@ class Targets:
 
 
 def find_on_disk(
-    source: Path, rows: Sequence[tuple[Listed, Targets]], *, elsewhere: bool = False
+    source: Path,
+    rows: Sequence[tuple[Listed, Targets]],
+    *,
+    locate: Callable[[Sequence[Listed]], Callable[[Listed], str | None]] | None = None,
 ) -> tuple[tuple[Video, ...], tuple[Listed, ...]]:
     """(videos on the disk, rows whose file is missing) of one split. ValueError for a video listed twice.
 
-    Keys are made from all rows, so that a file that turns up later changes no other video's key. With ``elsewhere``
-    nothing below the source is missing: what is not on the disk will be fetched.
+    A symbolic link that leads nowhere is a missing file.
+
+    Keys are made from all rows, so that a file that turns up later changes no other video's key.
+
+    ``locate`` is given where videos can be fetched. It takes the rows whose file is not on the disk, and returns a
+    function from such a row to its path below the URL, or None.
     """
     _refuse_twice_listed(row for row, _ in rows)
-    exists = _Existing()
+    exists, name_of = _Existing(), RelativePath(source)
+    found = [next((path for path in (row.path, *row.other_paths) if exists(path)), None) for row, _ in rows]
+    names = [None if path is None else name_of(path) for path in found]
+    if locate is not None and None in names:
+        path_of = locate([row for (row, _), name in zip(rows, names) if name is None])
+        names = [path_of(row) if name is None else name for (row, _), name in zip(rows, names)]
     present, missing = [], []
-    for key, (row, targets) in zip(video_keys([row.name for row, _ in rows]), rows):
-        fetched = row.path if elsewhere and row.path.is_relative_to(source) else None
-        path = next((path for path in (row.path, *row.other_paths) if exists(path)), fetched)
-        if path is None:
+    for key, (row, targets), name in zip(video_keys([row.name for row, _ in rows]), rows, names):
+        if name is None:
             missing.append(row)
         else:
-            present.append(_video(key, row, _shown(path, source), targets))
+            present.append(_video(key, row, name, targets))
     return tuple(present), tuple(missing)
 
 
@@ -143,21 +199,45 @@ class _Existing:
     """Whether a path exists, by one listing of each folder: asking for every file takes hours on a network disk."""
 
     def __init__(self):
-        self._names = functools.cache(_names_in)
+        self._entries = functools.cache(_entries_of)
 
     def __call__(self, path: Path) -> bool:
-        return path.name in self._names(str(path.parent))
+        is_link = self._entries(str(path.parent)).get(path.name)
+        return is_link is not None and (not is_link or os.path.exists(path))
 
 
-def _names_in(folder: str) -> frozenset[str]:
+def _entries_of(folder: str) -> dict[str, bool]:
+    """{name: whether it is a symbolic link} of what a folder holds."""
     try:
-        return frozenset(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return frozenset()
+        with os.scandir(folder) as entries:
+            return {entry.name: entry.is_symlink() for entry in entries}
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            return {}  # no path that a file can have
+        raise
 
 
-def _shown(path: Path, source: Path) -> str:
-    return (path.relative_to(source) if path.is_relative_to(source) else path.absolute()).as_posix()
+class RelativePath:
+    """The name of a file in the shards: its path from the source where it lies below it, else its absolute path.
+
+    The name is the same whether the source is given as an absolute path, a relative one, or a symbolic link.
+    """
+
+    def __init__(self, source: Path):
+        self._source = source
+        self._roots = tuple(dict.fromkeys((source.absolute(), Path(os.path.realpath(source)))))
+        self._real = functools.cache(os.path.realpath)
+
+    def __call__(self, path: Path) -> str:
+        if path.is_relative_to(self._source):
+            return path.relative_to(self._source).as_posix()
+        whole = path.absolute()
+        real = Path(self._real(whole.parent)) / whole.name
+        for candidate in (real,) if ".." in whole.parts else (whole, real):
+            for root in self._roots:
+                if candidate.is_relative_to(root):
+                    return candidate.relative_to(root).as_posix()
+        return whole.as_posix()
 
 
 def _video(key: str, row: Listed, path: str, targets: Targets) -> Video:

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "spaces"}
+from preprocess.annotations.split_names import also_called
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "blanks"}
 
 
 def read_list(path: Path) -> str:
@@ -19,7 +21,12 @@ def read_list(path: Path) -> str:
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{path}: no such annotation file; check --source and the annotations in the config") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text file in UTF-8: {error}") from error
+        raise ValueError(f"{path}: not a text file in UTF-8: {error}; save it as UTF-8") from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise ValueError(
+            f"{path}:{line}: holds a NUL character, as UTF-16 and damaged files do; save it as text in UTF-8"
+        )
     if not text.strip():
         raise ValueError(f"{path}: holds nothing; get it again from the owners of the data set")
     return text
@@ -28,6 +35,30 @@ def read_list(path: Path) -> str:
 def first_of(*paths: Path) -> Path:
     """The first that exists, or else the first, whose absence is then told to whoever reads it."""
     return next((path for path in paths if path.is_file()), paths[0])
+
+
+def lists_of_splits(
+    lists: Mapping[str, str] | None,
+    defaults: Mapping[str, Sequence[str]],
+    source: Path,
+    splits: Sequence[str] | None,
+) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """({split: its list file}, notes) for ``splits``, or for all lists where it is None.
+
+    ``lists`` are those of the configuration; ``defaults`` the names to look for without them. Raises ValueError for a
+    split without a list.
+    """
+    if lists is not None:
+        files = {split: source / name for split, name in lists.items()}
+    else:
+        files = {split: first_of(*(source / name for name in names)) for split, names in defaults.items()}
+    if splits is None:
+        return files, ()
+    chosen = also_called(list(files), splits, "annotations.lists: no list")
+    unused = [split for split in files if split not in chosen.values()]
+    told = lists is not None and unused
+    notes = (f"annotations.lists: {', '.join(unused)} belong to no configured split and are not read",) if told else ()
+    return {split: files[name] for split, name in chosen.items()}, notes
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -51,29 +82,43 @@ def separated_rows(
         yield where, fields
 
 
-def named_rows(path: Path, *, separator: str, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """(``FILE:LINE``, {column: value}) of a CSV with a header; ValueError where one of ``columns`` is missing."""
+def named_rows(
+    path: Path, *, separator: str, columns: Sequence[str], setting: str = ""
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """(``FILE:LINE``, {column: value}) of a CSV with a header; ValueError where one of ``columns`` is missing.
+
+    ``setting``: where the configuration sets the separator, if it can.
+    """
     rows = _csv_rows(path, separator)
     where, header = next(rows)
     header = [name.strip() for name in header]
     missing = [column for column in columns if column not in header]
     if missing:
+        names = "; annotations.path_column, label_column and so on name other columns" if setting else ""
+        hint = _separator_hint(separator.join(header), separator, setting) or names
         raise ValueError(
             f"{where}: no column {', '.join(missing)} in the header {separator.join(header)!r}; "
-            f"expected {separator.join(columns)}{_separator_hint(separator.join(header), separator)}"
+            f"expected {separator.join(columns)}{hint}"
+        )
+    twice = [column for column in columns if header.count(column) > 1]
+    if twice:
+        raise ValueError(
+            f"{where}: {separator.join(header)!r}: column {twice[0]!r} stands twice; name each column once"
         )
     for where, fields in rows:
         if len(fields) != len(header):
             raise ValueError(
                 f"{where}: {separator.join(fields)!r}: {len(fields)} fields, expected {len(header)}: "
-                f"{separator.join(header)}{_separator_hint(separator.join(fields), separator)}"
+                f"{separator.join(header)}{_separator_hint(separator.join(fields), separator, setting)}"
             )
         yield where, dict(zip(header, fields))
 
 
 def _csv_rows(path: Path, separator: str) -> Iterator[tuple[str, list[str]]]:
-    text = io.StringIO(read_list(path), newline="")
-    reader = csv.reader(text, delimiter=separator, strict=True)
+    blanks = separator == " "  # any number of spaces or tabs
+    text = read_list(path)
+    text = io.StringIO(text.replace("\t", " ") if blanks else text, newline="")
+    reader = csv.reader(text, delimiter=separator, strict=True, skipinitialspace=blanks)
     line = 1
     while True:
         try:
@@ -82,18 +127,24 @@ def _csv_rows(path: Path, separator: str) -> Iterator[tuple[str, list[str]]]:
             raise ValueError(f"{path}:{line}: {error}; expected fields between {_named(separator)}") from error
         if fields is None:
             return
-        if any(field.strip() for field in fields):
+        fields = [field.strip() for field in fields]
+        if blanks and fields and not fields[-1]:
+            fields.pop()  # blanks at the end of the line
+        if any(fields):
             yield f"{path}:{line}", fields
         line = reader.line_num + 1  # a quoted field may hold line ends: a row is named by its first line
 
 
-def _separator_hint(text: str, separator: str) -> str:
-    likely = [other for other in _SEPARATORS if other not in (separator, " ") and other in text]
-    return f"; it looks separated by {_named(likely[0])}, not {_named(separator)}" if likely else ""
+def _separator_hint(text: str, separator: str, setting: str = "") -> str:
+    likely = [other for other in SEPARATORS if other not in (separator, " ") and other in text]
+    if not likely:
+        return ""
+    way_out = f": set {setting}: {likely[0]!r}" if setting else ""
+    return f"; it looks separated by {_named(likely[0])}, not {_named(separator)}{way_out}"
 
 
 def _named(separator: str) -> str:
-    return _SEPARATORS.get(separator, repr(separator))
+    return SEPARATORS.get(separator, repr(separator))
 
 
 def json_content(path: Path, kind: type) -> Any:

@@ -1,6 +1,6 @@
 """CSV with a header, whose columns the configuration names."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -9,13 +9,21 @@ from preprocess.annotations.dataset import Listed, Listing
 from preprocess.annotations.lists import (
     check_segment,
     class_index,
+    lists_of_splits,
     named_rows,
     names_in_order,
     seconds,
     whole_number,
 )
+from preprocess.annotations.numbered import (
+    are_numbers,
+    class_of_number,
+    decimals_among,
+    names_of_numbers,
+    notes_on_numbers,
+)
 
-_DEFAULT_LISTS = {"train": "train.csv", "validation": "validation.csv"}
+_DEFAULT_LISTS = {"train": ("train.csv",), "validation": ("validation.csv", "val.csv")}
 _UNITS = ("seconds", "frames")
 
 
@@ -24,8 +32,9 @@ class NamedCsv:
     """``lists``: {split: file below the source}; ``videos``: the folder that paths begin at.
 
     A row is a video at ``path_column``, or its half-open segment from ``start_column`` to ``end_column`` in ``unit``
-    (frames count from 0). ``label_column`` holds a class name, or several between ``label_separator``. ``classes``: a
-    file with a name a line, in index order; without it the sorted names.
+    (frames count from 0). ``label_column`` holds a class, or several between ``label_separator``. ``classes``: a file
+    with a name a line, in index order; without it the sorted names. Where all labels are whole numbers, and no names in
+    that file, they are the class indices, counted from ``first_label``.
     """
 
     format_name: ClassVar[str] = "csv"
@@ -41,6 +50,7 @@ class NamedCsv:
     start_column: str | None = None
     end_column: str | None = None
     unit: str = "seconds"
+    first_label: int = 0
     frame_rate: float | None = None
 
     def __post_init__(self):
@@ -51,27 +61,69 @@ class NamedCsv:
             )
         if self.unit not in _UNITS:
             raise ValueError(f"unit={self.unit!r}: must be one of {', '.join(_UNITS)}")
+        if self.first_label < 0:
+            raise ValueError(f"first_label={self.first_label}: must be 0 or more")
         if (self.start_column is None) != (self.end_column is None):
             raise ValueError("start_column and end_column belong together: give both or neither")
 
-    def read(self, source: Path) -> Listing:
-        """One split for each list."""
-        files = {split: source / name for split, name in (self.lists or _DEFAULT_LISTS).items()}
+    def read(self, source: Path, splits: Sequence[str] | None = None) -> Listing:
+        """One split for each list, of those that are in ``splits``; ValueError naming file, line and row."""
+        files, notes = lists_of_splits(self.lists, _DEFAULT_LISTS, source, splits)
         columns = [self.path_column, self.label_column, *filter(None, (self.start_column, self.end_column))]
         rows = {
-            split: list(named_rows(path, separator=self.separator, columns=columns)) for split, path in files.items()
+            split: list(named_rows(path, separator=self.separator, columns=columns, setting="annotations.separator"))
+            for split, path in files.items()
         }
-        classes = self._classes(source, rows)
+        first_at: dict[str, str] = {}
+        for where, row in (row for entries in rows.values() for row in entries):
+            for name in self._names(row, where):
+                first_at.setdefault(name, where)
+        class_names, index_of, more_notes = self._classes(source, first_at)
         return Listing(
-            class_names=tuple(classes),
-            splits={split: list(self._listed(source, entries, classes)) for split, entries in rows.items()},
+            class_names=class_names,
+            splits={split: list(self._listed(source, entries, index_of)) for split, entries in rows.items()},
+            entries={split: len(entries) for split, entries in rows.items()},
+            notes=(*notes, *more_notes),
         )
 
-    def _classes(self, source: Path, rows: dict[str, list[tuple[str, dict]]]) -> dict[str, int]:
-        if self.classes is not None:
-            return names_in_order(source / self.classes)
-        names = {name for entries in rows.values() for where, row in entries for name in self._names(row, where)}
-        return {name: index for index, name in enumerate(sorted(names))}
+    def _classes(
+        self, source: Path, first_at: Mapping[str, str]
+    ) -> tuple[tuple[str, ...], Callable[[str, str], int], tuple[str, ...]]:
+        """(names in index order, a label and its place -> class index, notes) for {label: its first place}."""
+        named = names_in_order(source / self.classes) if self.classes is not None else None
+        if are_numbers(first_at) and not (named and first_at.keys() & named.keys()):
+            return self._numbered_classes(first_at, named)
+        if named is None and (decimals := decimals_among(first_at)):
+            raise ValueError(
+                f"{first_at[decimals[0]]}: {self.label_column} is {decimals[0]!r}, a whole number that was written as "
+                f"a decimal; write {decimals[0].partition('.')[0]}, as in all other rows"
+            )
+        numbers = [name for name in first_at if are_numbers([name])]
+        notes = (
+            ()
+            if named is not None or not numbers
+            else (
+                f"{len(numbers)} of {len(first_at)} different labels are numbers, such as {numbers[0]!r} at "
+                f"{first_at[numbers[0]]}; since others are names, all are taken for names",
+            )
+        )
+        classes = named if named is not None else {name: index for index, name in enumerate(sorted(first_at))}
+        listed_in = self.classes or "the lists"
+        return tuple(classes), lambda name, place: class_index(name, classes, place, listed_in), notes
+
+    def _numbered_classes(
+        self, first_at: Mapping[str, str], named: Mapping[str, int] | None
+    ) -> tuple[tuple[str, ...], Callable[[str, str], int], tuple[str, ...]]:
+        limit = len(named) if named is not None else None
+
+        def index_of(text: str, place: str) -> int:
+            return class_of_number(text, place, first_label=self.first_label, num_classes=limit)
+
+        used = {index_of(text, f"{where}: {self.label_column}"): where for text, where in first_at.items()}
+        if named is not None:
+            return tuple(named), index_of, ()
+        names = names_of_numbers(used, first_label=self.first_label)
+        return names, index_of, tuple(notes_on_numbers(used, first_label=self.first_label))
 
     def _names(self, row: dict[str, str], where: str) -> list[str]:
         text = row[self.label_column]
@@ -80,17 +132,16 @@ class NamedCsv:
             raise ValueError(f"{where}: {self.label_column} is {text!r}, expected a class name")
         return [name.strip() for name in names]
 
-    def _listed(self, source: Path, rows: list[tuple[str, dict]], classes: dict[str, int]) -> Iterator[Listed]:
-        listed_in = self.classes or "the lists"
+    def _listed(
+        self, source: Path, rows: list[tuple[str, dict]], index_of: Callable[[str, str], int]
+    ) -> Iterator[Listed]:
         for where, row in rows:
-            path = row[self.path_column]
+            path, place = row[self.path_column], f"{where}: {self.separator.join(row.values())!r}"
             if not path:
-                raise ValueError(f"{where}: {self.path_column} is empty, expected the path of a video")
-            segment = self._segment(row, where)
+                raise ValueError(f"{place}: {self.path_column} is empty, expected the path of a video")
+            segment = self._segment(row, place)
             name = "_".join((path, *(f"{round(100 * float(end)):08d}" for end in segment.values())))
-            labels = tuple(
-                dict.fromkeys(class_index(name, classes, where, listed_in) for name in self._names(row, where))
-            )
+            labels = tuple(dict.fromkeys(index_of(name, place) for name in self._names(row, where)))
             yield Listed(
                 name=name,
                 path=source / self.videos / path,
@@ -100,13 +151,13 @@ class NamedCsv:
                 **segment,
             )
 
-    def _segment(self, row: dict[str, str], where: str) -> dict[str, float]:
+    def _segment(self, row: dict[str, str], place: str) -> dict[str, float]:
         if self.start_column is None:
             return {}
         parse, names = (
             (seconds, ("start", "end")) if self.unit == "seconds" else (whole_number, ("start_frame", "end_frame"))
         )
         columns = self.start_column, self.end_column
-        start, end = (parse(row[column], where, column) for column in columns)
-        check_segment(start, end, where)
+        start, end = (parse(row[column], place, column) for column in columns)
+        check_segment(start, end, place)
         return dict(zip(names, (start, end)))

@@ -1,12 +1,25 @@
 """From a listing to a data set: sub-sets with classes of their own, mirror images, and what is on the disk."""
 
 import difflib
+import functools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocess.annotations.dataset import Dataset, Listed, Listing, Target, Targets, find_on_disk
+from preprocess.annotations.dataset import (
+    Account,
+    Dataset,
+    LeftOut,
+    Listed,
+    Listing,
+    Target,
+    Targets,
+    Video,
+    find_on_disk,
+)
 from preprocess.annotations.lists import numbered_lines
+from preprocess.annotations.remote import RemoteFolders
 
 OUTSIDE = -1  # timm leaves a sample with this label out of the split
 
@@ -47,11 +60,11 @@ def build_dataset(
     subsets: Mapping[str, Subset],
     only: str | None = None,
     flip_labels: Mapping[str, str] | None = None,
-    elsewhere: bool = False,
+    remote: RemoteFolders | None = None,
 ) -> Dataset:
     """The videos of ``listing`` that are on the disk. ``only`` names the sub-set that is kept, with its own classes.
 
-    With ``elsewhere``, those that are not there are kept too.
+    ``remote``: where videos that are not on the disk can be fetched from; then they are kept too.
 
     ``flip_labels``: what a class becomes when its video is mirrored, {name: name}, either way round. Raises ValueError
     for a class, a sub-set or a list of one that is not there.
@@ -60,18 +73,47 @@ def build_dataset(
     if only is not None and only not in members:
         raise ValueError(f"only={only!r}: no such sub-set; there are {', '.join(members) or 'none'}")
     mirror = mirror_labels(listing.class_names, flip_labels or {})
-    present, missing = {}, {}
+    present, missing, accounts = {}, {}, {}
     for split, rows in listing.splits.items():
         targets = [(row, _targets(split, row, members, only, mirror)) for row in rows]
         kept = [(row, target) for row, target in targets if target.target.labels[0] != OUTSIDE]
-        present[split], missing[split] = find_on_disk(source, kept, elsewhere=elsewhere)
+        present[split], missing[split] = find_on_disk(
+            source, kept, locate=functools.partial(remote.locate, split) if remote else None
+        )
+        gone = frozenset(map(id, missing[split]))
+        _refuse_one_file_twice([row for row, _ in kept if id(row) not in gone], present[split])
+        outside = [row for row, target in targets if target.target.labels[0] == OUTSIDE]
+        by_reader = tuple(listing.left_out.get(split, ()))
+        accounts[split] = Account(
+            entries=listing.entries.get(split, len(rows) + sum(kind.count for kind in by_reader)),
+            videos=len(present[split]),
+            missing=len(missing[split]),
+            left_out=(*by_reader, *_outside(outside, only)),
+        )
     return Dataset(
         class_names=listing.class_names if only is None else members[only].class_names,
         splits=present,
         missing=missing,
         notes=(*listing.notes, *(note for member in members.values() for note in member.notes)),
         subsets={name: member.class_names for name, member in members.items() if name != only},
+        accounts=accounts,
     )
+
+
+def _refuse_one_file_twice(rows: Sequence[Listed], videos: Sequence[Video]) -> None:
+    """Two names for one file, such as ``a.mp4`` and ``./a.mp4``; its segments are videos of their own."""
+    seen: dict[tuple, str] = {}
+    for row, video in zip(rows, videos, strict=True):
+        name = os.path.normpath(video.path), video.start, video.end, video.start_frame, video.end_frame
+        if name in seen:
+            raise ValueError(f"{row.where}: {video.path} is listed already, at {seen[name]}; list each video once")
+        seen[name] = row.where
+
+
+def _outside(rows: Sequence[Listed], only: str | None) -> tuple[LeftOut, ...]:
+    if not rows:
+        return ()
+    return (LeftOut(kind=f"videos outside the sub-set {only}", count=len(rows), example=rows[0].where),)
 
 
 def mirror_labels(class_names: Sequence[str], flip_labels: Mapping[str, str]) -> dict[int, int]:

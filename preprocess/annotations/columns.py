@@ -1,0 +1,117 @@
+"""The columns of a plain list: which field is which, what separates them, and whether the first line is a header."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from preprocess.annotations.lists import SEPARATORS, numbered_lines
+from preprocess.annotations.numbered import are_numbers
+
+PATH, LABEL, COUNT, START, END = "path", "label", "n", "start", "end"
+_KNOWN = (f"{PATH} {LABEL}", f"{PATH} {COUNT} {LABEL}", f"{PATH} {START} {END} {LABEL}")
+# What headers call the columns other than the path.
+_HEADER_WORDS = frozenset(
+    (
+        "label",
+        "labels",
+        "label_id",
+        "label_index",
+        "class",
+        "class_id",
+        "class_index",
+        "class_label",
+        "category",
+        "target",
+    )
+    + ("n", "num_frames", "frames", "n_frames", "total_frames", "frame_count", "length", "duration", "y", "index")
+    + ("start", "end", "start_frame", "end_frame", "first", "last", "first_frame", "last_frame", "begin")
+    + (
+        PATH,
+        "video",
+        "file",
+        "filename",
+        "file_name",
+        "video_path",
+        "filepath",
+        "file_path",
+        "name",
+        "video_name",
+        "id",
+    )
+)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """``Columns(("path", "n", "label"))``: names in their order; further fields at the end are further labels."""
+
+    names: tuple[str, ...]
+
+    def place(self, name: str) -> int | None:
+        return self.names.index(name) if name in self.names else None
+
+    @property
+    def expected(self) -> str:
+        """``<path> <n> <label>``"""
+        return " ".join(f"<{name}>" for name in self.names)
+
+    def is_row(self, fields: Sequence[str]) -> bool:
+        """Whether each field is what its column holds."""
+        enough = len(fields) >= len(self.names) and bool(fields[self.names.index(PATH)])
+        return enough and are_numbers(self._numbers(fields))
+
+    def is_header(self, fields: Sequence[str]) -> bool:
+        """Whether the fields name columns; a video whose label is a word is no header."""
+        words = [field.strip("#").strip().casefold().replace(" ", "_").replace("-", "_") for field in fields]
+        return len(fields) >= len(self.names) and all(word in _HEADER_WORDS for word in words)
+
+    def _numbers(self, fields: Sequence[str]) -> list[str]:
+        return [field for place, field in enumerate(fields) if place != self.names.index(PATH)]
+
+
+def parse_columns(text: str) -> Columns:
+    """``"path label" -> Columns(("path", "label"))``; ValueError for names that make no list."""
+    names = tuple(text.replace(",", " ").split())
+    unknown = [name for name in names if name not in (PATH, LABEL, COUNT, START, END)]
+    sets = ({PATH, LABEL}, {PATH, LABEL, COUNT}, {PATH, LABEL, START, END})
+    if unknown or len(set(names)) != len(names) or set(names) not in sets or names[-1] != LABEL:
+        raise ValueError(
+            f"columns={text!r}: must be one of {', '.join(map(repr, _KNOWN))}: n counts the frames, start and end are "
+            "the first and the last frame from 1, and the label stands last"
+        )
+    return Columns(names)
+
+
+def columns_hint(fields: Sequence[str], columns: Columns) -> str:
+    """The way out where a row has the fields of another of the usual lists; else nothing."""
+    other = next(
+        (text for text in _KNOWN if len(text.split()) == len(fields) and Columns(tuple(text.split())).is_row(fields)),
+        None,
+    )
+    return (
+        f"; for rows of {other!r} set annotations.columns: {other}"
+        if other and len(fields) < len(columns.names)
+        else ""
+    )
+
+
+def find_separator(path: Path, columns: Columns) -> str:
+    """What stands between the fields of the first or the second line: tabs, semicolons, commas, or else blanks."""
+    lines = [line for _, line in islice(numbered_lines(path), 2)]
+    for separator in ("\t", ";", ","):
+        if any(columns.is_row(_fields(line, separator)) for line in lines):
+            return separator
+    return " "
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    try:
+        return [field.strip() for field in next(csv.reader([line], delimiter=separator))]
+    except csv.Error:  # such as a field of 200 kB; whoever reads all rows says so, with the line
+        return []
+
+
+def named(separator: str) -> str:
+    return SEPARATORS.get(separator, repr(separator))

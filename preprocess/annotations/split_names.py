@@ -1,0 +1,43 @@
+"""The names that people give to a split: ``val`` for ``validation``, and so on. Pure."""
+
+from collections.abc import Iterable, Sequence
+
+_SAME = (
+    frozenset(("train", "training")),
+    frozenset(("validation", "validate", "valid", "val")),
+    frozenset(("test", "testing")),
+)
+
+
+def also_called(names: Sequence[str], splits: Iterable[str], where: str) -> dict[str, str]:
+    """{split: the one of ``names`` that it goes by}; a name of its own comes before another word for it.
+
+    >>> also_called(["train", "val"], ["train", "validation"], "no folder")
+    {'train': 'train', 'validation': 'val'}
+
+    Raises ValueError, which begins with ``where``, for a split that none of ``names``, or more than one, can be.
+    """
+    splits = list(splits)
+    return {split: _name_of(split, names, splits, where) for split in splits}
+
+
+def _name_of(split: str, names: Sequence[str], splits: Sequence[str], where: str) -> str:
+    if split in names:
+        return split
+    likely = [name for name in names if name not in splits and _words_for(name) == _words_for(split)]
+    if len(likely) > 1:
+        raise ValueError(
+            f"{where} is named {split!r}, a split of the configuration, and {' and '.join(likely)} could each be it; "
+            f"rename one of them to {split}"
+        )
+    if not likely:
+        raise ValueError(
+            f"{where} is named {split!r}: split {split!r} of the configuration is not in the data set, which has "
+            f"{', '.join(names) or 'none'}; rename one of these, or change splits in the configuration"
+        )
+    return likely[0]
+
+
+def _words_for(name: str) -> frozenset[str]:
+    lower = name.casefold()
+    return next((words for words in _SAME if lower in words), frozenset((lower,)))

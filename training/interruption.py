@@ -1,0 +1,51 @@
+"""Ctrl-C: one line and the command that goes on, without the tracebacks of loader workers."""
+
+import contextlib
+import os
+import shlex
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+
+INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
+
+
+@contextlib.contextmanager
+def workers_ignore_interrupts() -> Iterator[None]:
+    """Ctrl-C reaches every process of a terminal: this one is interrupted, and ends its workers, which stay silent."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    this = os.getpid()
+
+    def interrupt(signum, frame):
+        if os.getpid() == this:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def command_to_go_on(argv: Sequence[str], *, experiment: str, world_size: int) -> str:
+    """The command that resumes a run, from the words that began it.
+
+    ``--lr 1 --resume a.tar``, experiment e -> ``python train_image.py --lr 1 --experiment e --resume auto``.
+    """
+    launcher = ["python"] if world_size == 1 else ["torchrun", "--nproc-per-node", str(world_size)]
+    words = [*_without(argv, ("--resume", "--experiment")), "--experiment", experiment, "--resume", "auto"]
+    return shlex.join([*launcher, "train_image.py", *words])
+
+
+def _without(argv: Sequence[str], flags: Sequence[str]) -> list[str]:
+    kept, skip = [], False
+    for word in argv:
+        if skip:
+            skip = False
+        elif word in flags:
+            skip = True
+        elif not word.startswith(tuple(f"{flag}=" for flag in flags)):
+            kept.append(word)
+    return kept
