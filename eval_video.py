@@ -26,7 +26,7 @@ from PIL import Image
 from timm import utils
 from timm.data import create_transform, resolve_data_config
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset, get_worker_info
 from tqdm import tqdm
 
 from evaluation.orders import ORDERS, other_order
@@ -36,11 +36,14 @@ from evaluation.views import AVERAGES, average_views, check_views, sigmoid, soft
 from shards.allocator import keep_freed_memory
 from shards.format import Manifest, read_manifest, view_split
 from shards.layouts import reorder
+from shards.pads import fill_pads_of_image, has_mean_pads, nearest_colour, pad_mask
 from shards.read import decode_array, iter_samples, multi_hot
 from shards.storage import join, local_path, write_whole
 from training.checkpoint import Trained, load_trained
 from training.command_line import Flag, one_line, parse_flags
+from training.evaluation_loader import counted_batches
 from training.flags import MANY, check_mean_std
+from training.grid import keeps_grid
 from training.interruption import INTERRUPTED, workers_ignore_interrupts
 from training.machine import pick_device
 from training.stored import first_line
@@ -220,16 +223,23 @@ def expected_views(manifest: Manifest, split: str) -> list[int]:
 class Views(IterableDataset):
     """Every sample of a split once: (image float (3, H, W), label, video key, view). Workers share the shards.
 
-    A label is an int, or multi-hot float32 (C,) where samples have several.
+    Pads that stand for the mean are zero in the image, whatever the model's mean, as in SIFAR's code. A label is an
+    int, or multi-hot float32 (C,) where samples have several.
     """
 
     def __init__(self, root: str, manifest: Manifest, split: str, *, trained: Trained, order: str, seed: int):
-        chosen = manifest.split(split)
+        chosen, self.name = manifest.split(split), f"--split {split}"
         self.files = [(join(root, name), count) for name, count in zip(chosen.filenames, chosen.shard_lengths)]
         self.num_samples, self.alt_label = chosen.num_samples, chosen.alt_label
         self.multi_label, self.num_classes = manifest.multi_label, len(manifest.class_names)
         self.layout, self.order, self.seed = manifest.layout, order, seed
-        self.transform = create_transform(**resolve_data_config(vars(trained.args), model=trained.model))
+        config = resolve_data_config(vars(trained.args), model=trained.model)
+        self.input_size, self.transform = config["input_size"], create_transform(**config)
+        padded = has_mean_pads(manifest.layout)
+        self.pad_colour = nearest_colour(config["mean"]) if padded and len(config["mean"]) == 3 else None
+        self.pads = None
+        if padded and keeps_grid(trained.args, manifest, training=False):
+            self.pads = torch.from_numpy(pad_mask(manifest.layout, *config["input_size"][1:]))
 
     def __len__(self) -> int:
         return self.num_samples
@@ -239,9 +249,17 @@ class Views(IterableDataset):
         mine = self.files[worker.id :: worker.num_workers] if worker else self.files
         for path, count in mine:
             for sample in iter_samples(path, num_samples=count, alt_label=self.alt_label):
-                image = Image.fromarray(self._ordered(decode_array(sample, path), sample.metadata))
+                image = self._prepared(self._ordered(decode_array(sample, path), sample.metadata))
                 label = multi_hot(sample, self.num_classes, path) if self.multi_label else sample.label
-                yield self.transform(image), label, sample.metadata["video"], sample.metadata["view"]
+                yield image, label, sample.metadata["video"], sample.metadata["view"]
+
+    def _prepared(self, pixels: np.ndarray) -> torch.Tensor:
+        image = Image.fromarray(pixels)
+        if self.pad_colour is not None:
+            # Before the image is scaled, so that the frames beside the pads do not mix with another colour.
+            fill_pads_of_image(image, self.layout, self.pad_colour)
+        tensor = self.transform(image)
+        return tensor if self.pads is None else tensor.masked_fill_(self.pads, 0)
 
     def _ordered(self, image: np.ndarray, metadata: dict) -> np.ndarray:
         if self.order == "normal":
@@ -267,12 +285,12 @@ class Scores:
 def predict(
     views: Views, model: nn.Module, device: torch.device, *, batch_size: int, workers: int
 ) -> dict[str, Scores]:
-    """All videos by their keys, in alphabetical order; ValueError for a view that is there twice."""
-    loader = DataLoader(views, batch_size=batch_size, num_workers=workers)
+    """All videos by their keys, in alphabetical order; ValueError for a view that comes twice, or never."""
+    batches = counted_batches(views, name=views.name, batch_size=batch_size, workers=workers, image=views.input_size)
     model.to(device).eval()
     scored = {}
     with tqdm(total=len(views), unit="view", desc="evaluate") as progress:
-        for images, labels, videos, numbers in loader:
+        for images, labels, videos, numbers in batches:
             logits = model(images.to(device)).float().cpu().numpy()
             for row, label, video, view in zip(logits, labels.tolist(), videos, numbers.tolist()):
                 _add(scored, video, view, label, row)

@@ -201,11 +201,9 @@ def run_epoch(experiment: Run, epoch: int) -> None:
 
 def set_epoch(experiment: Run, epoch: int) -> None:
     loader, off = experiment.train_loader, experiment.args.mixup_off_epoch
-    for part in (loader.dataset, loader.sampler):
-        if hasattr(part, "set_epoch"):
-            part.set_epoch(epoch)
+    loader.set_epoch(epoch)
     if off and epoch >= off:
-        loader.mixup_enabled = False
+        loader.stop_mixing()
 
 
 def record_epoch(experiment: Run, epoch: int, trained: dict, seen: dict, rate: float) -> None:

@@ -10,9 +10,11 @@ from preprocess.training_advice import (
     Readers,
     command_of_ours,
     command_of_timm,
+    pads_for_timm,
     safe_workers,
     splits_to_train_on,
     warnings,
+    what_an_epoch_is,
 )
 
 # A shard whose work takes less than this many times the start of its decoder process wastes a core.
@@ -77,7 +79,10 @@ def _training(prepared: Prepared, cost: Estimate, readers: Readers, shown_output
         yield f"warning: {warning}"
     if prepared.job.multi_label:
         yield "several labels a video: train_image.py trains on all of them, timm's train.py on the first of each"
-    workers = safe_workers([tars[train]], readers)
+    workers, num_views = safe_workers([tars[train]], readers), cost.splits[train].views
+    epochs = what_an_epoch_is(train, num_views, safe_workers([tars[train] // num_views], readers))
+    if epochs:
+        yield epochs
     for name, layout in config.layouts.items():
         directory = os.path.join(shown_output, name)
         yield f"to train on {name}:"
@@ -86,4 +91,7 @@ def _training(prepared: Prepared, cost: Estimate, readers: Readers, shown_output
             yield f"  not timm's train.py on {readers.ranks} GPUs: {tars[train]} shards cannot be dealt to them evenly"
         else:
             classes = len(prepared.job.class_names)
-            yield "  " + command_of_timm(directory, layout, splits, readers, num_classes=classes, workers=workers)
+            numbers = {"num_classes": classes, "workers": workers, "num_views": num_views}
+            yield "  " + command_of_timm(directory, layout, splits, readers, **numbers)
+            if pads_for_timm(layout):
+                yield f"  {pads_for_timm(layout)}"

@@ -5,6 +5,7 @@ shard, so every rank gets the same number of whole batches whatever the number o
 shard or image ends the run. And the shuffle buffer is small, since the videos were shuffled when the shards were made.
 """
 
+import hashlib
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +18,15 @@ from timm.data.readers.shared_count import SharedCount
 from torch.utils.data import get_worker_info
 
 from shards.deal import batches_of_worker, cut_row, samples_of_rank
-from shards.format import read_manifest
+from shards.epochs import ALL, epoch_splits
+from shards.format import Split, read_manifest
+from shards.layouts import reorder
+from shards.pads import fill_pads_of_image, has_mean_pads
 from shards.read import decode_image, iter_samples, multi_hot
 from shards.storage import join
 from shards.write import Sample
+
+TILE_ORDERS = ("stored", "random")
 
 
 class ShardReader(Reader):
@@ -30,7 +36,12 @@ class ShardReader(Reader):
 
     ``is_training``: whole batches only, shards and samples in an order drawn from (seed, epoch); the less than
     ``ranks * batch_size`` samples left over are others in each epoch. Otherwise each sample exactly once, in order.
-    Raises ValueError for an unknown split, or too few samples for one batch on each rank.
+
+    ``views``: ``all`` views of a video in every epoch; ``cycle``: view e % V in epoch e; or the number of one view.
+    ``tile_order``: ``stored``, or ``random``: the frames of a sample are laid out in a new order in each epoch, drawn
+    from (seed, epoch, key); Flatten eq. 11. ``pad_colour``: an RGB colour for pads that stand for the mean.
+
+    Raises ValueError for an unknown split or view, or too few samples for one batch on each rank.
     """
 
     def __init__(
@@ -42,13 +53,21 @@ class ShardReader(Reader):
         batch_size: int = 1,
         seed: int = 42,
         shuffle_size: int = 256,
+        views: str = ALL,
+        tile_order: str = TILE_ORDERS[0],
+        pad_colour: tuple[int, ...] | None = None,
     ):
         super().__init__()
         manifest = read_manifest(root)
         if manifest is None:
             raise ValueError(f"{root}: no manifest of super images; give a directory made by 'python -m preprocess'")
         self.root = root
+        if tile_order not in TILE_ORDERS:
+            raise ValueError(f"--tile-order {tile_order}: must be one of {', '.join(TILE_ORDERS)}")
         self.split = manifest.split(split)
+        self._epoch_splits = epoch_splits(manifest, split, views)
+        self._layout, self._tile_order = manifest.layout, tile_order
+        self._pad_colour = pad_colour if has_mean_pads(manifest.layout) else None
         own = manifest.for_split(split)
         self.class_to_idx = {name: index for index, name in enumerate(own.class_names)}
         self.multi_label, self._num_classes = own.multi_label, len(own.class_names)
@@ -74,7 +93,18 @@ class ShardReader(Reader):
     def __iter__(self) -> Iterator[tuple[Image.Image, int | np.ndarray]]:
         for sample, path in self._samples():
             target = multi_hot(sample, self._num_classes, path) if self.multi_label else sample.label
-            yield decode_image(sample, path), target
+            yield self._image(sample, path), target
+
+    def _image(self, sample: Sample, path: str | Path) -> Image.Image:
+        image = decode_image(sample, path)
+        if self._tile_order == "random":
+            order = random_order(self._layout.frames, seed=self.seed, epoch=self._epoch.value, key=sample.key)
+            # In whatever order the tiles are stored: a permutation of them is as random.
+            cells = np.arange(self._layout.frames)
+            image = Image.fromarray(reorder(np.asarray(image), self._layout, cells, order))
+        if self._pad_colour is not None:
+            fill_pads_of_image(image, self._layout, self._pad_colour)
+        return image
 
     def _filename(self, index: int, basename: bool = False, absolute: bool = False) -> str:
         raise NotImplementedError("samples are streamed in order; use filenames()")
@@ -82,15 +112,21 @@ class ShardReader(Reader):
     def filenames(self, basename: bool = False, absolute: bool = False) -> list[str]:
         """The keys of all samples of the split, in the order of evaluation."""
         return [
-            sample.key for sample, _ in _read_row(self._files(), range(self.split.num_samples), self.split.alt_label)
+            sample.key
+            for sample, _ in _read_row(self._files(self.split), range(self.split.num_samples), self.split.alt_label)
         ]
 
-    def _files(self) -> list[tuple[str | Path, int]]:
-        return [(join(self.root, name), count) for name, count in zip(self.split.filenames, self.split.shard_lengths)]
+    @property
+    def num_views(self) -> int:
+        """Epochs after which all that is read has been read once."""
+        return len(self._epoch_splits)
+
+    def _files(self, split: Split) -> list[tuple[str | Path, int]]:
+        return [(join(self.root, name), count) for name, count in zip(split.filenames, split.shard_lengths)]
 
     def _rank_range(self) -> range:
         return samples_of_rank(
-            self.split.num_samples,
+            self._epoch_splits[0].num_samples,
             rank=self._rank,
             num_ranks=self._num_ranks,
             batch_size=self.batch_size if self.is_training else None,
@@ -104,13 +140,20 @@ class ShardReader(Reader):
             worker=worker.id if worker else 0,
             num_workers=worker.num_workers if worker else 1,
         )
-        files = self._files()
+        split = self._epoch_splits[self._epoch.value % len(self._epoch_splits)]
+        files = self._files(split)
         if not self.is_training:
-            return _read_row(files, share, self.split.alt_label)
+            return _read_row(files, share, split.alt_label)
         random.Random(f"{self.seed} {self._epoch.value}").shuffle(files)
         # Keyed by the share's start, which no other worker of the epoch has.
         generator = random.Random(f"{self.seed} {self._epoch.value} {share.start}")
-        return _shuffled(_read_row(files, share, self.split.alt_label), self.shuffle_size, generator)
+        return _shuffled(_read_row(files, share, split.alt_label), self.shuffle_size, generator)
+
+
+def random_order(frames: int, *, seed: int, epoch: int, key: str) -> np.ndarray:
+    """A permutation of T frames, int64 (T,), the same for the same (seed, epoch, key)."""
+    digest = hashlib.sha256(f"{seed} {epoch} {key}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(frames)
 
 
 def _rank_and_size() -> tuple[int, int]:

@@ -9,6 +9,8 @@ from timm import create_model
 from timm.data import MultiLabelTarget, create_dataset, create_loader
 
 import train_image
+from shards.format import read_manifest
+from shards.pads import pad_mask
 
 VIDEOS, VIEWS = 14, 3
 SMALL = ["--model", "test_resnet", "--batch-size", "8", "--workers", "0", "--warmup-epochs", "0", "--smoothing", "0"]
@@ -43,8 +45,9 @@ def timms_loader(data, split):
 
 
 def logits_and_targets(run, data, split):
-    """What the trained model says of a split by timm's model, weights, reader and loader alone."""
+    """What the trained model says of a split by timm's model, weights, reader and loader alone; the pads are zero."""
+    pads = torch.from_numpy(pad_mask(read_manifest(data).layout, 48, 48))
     model = create_model("test_resnet", num_classes=len(COLOURS), checkpoint_path=str(run / "last.pth.tar")).eval()
     with torch.no_grad():
-        pairs = [(model(images), targets) for images, targets in timms_loader(data, split)]
+        pairs = [(model(images.masked_fill(pads, 0)), targets) for images, targets in timms_loader(data, split)]
     return [torch.cat(tensors).numpy() for tensors in zip(*pairs)]

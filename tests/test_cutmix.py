@@ -189,7 +189,7 @@ def test_the_loader_cuts_by_the_manifest_at_the_size_that_is_trained(tmp_path, g
     argv = ["--cutmix", "1", "--no-aug", "--batch-size", "4", "--workers", "0", "--smoothing", "0"]
     args, _ = fitted(root, *argv, "--input-size", "3", str(height), str(width))
     loader, _ = build_loaders(args, CPU, build_model(args), read_manifest(root))
-    mixup = loader.loader.collate_fn
+    mixup = loader.mixup
     assert (type(mixup), mixup.rows, mixup.columns) == (TileMixup, grid.rows, grid.columns)
     shares = []
     for images, target in loader:

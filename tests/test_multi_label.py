@@ -228,7 +228,8 @@ def with_a_subset(data, copy):
     info = json.loads((copy / "_info.json").read_text())
     info["superimage"]["subsets"] = {"few": ["red", "green"]}
     first = {"filenames": ["validation-v00-000000.tar"], "shard_lengths": [4], "num_samples": 4}
-    info["splits"]["validation_few"] = {"name": "validation_few", "alt_label": "few_label", **first}
+    for name in ("validation_few", *(f"validation_few_v{view:02d}" for view in range(VIEWS))):
+        info["splits"][name] = {"name": name, "alt_label": "few_label", **first}
     (copy / "_info.json").write_text(json.dumps(info))
     return copy
 

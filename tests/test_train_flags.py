@@ -20,6 +20,7 @@ GOLDEN = json.loads((ROOT / "tests/golden/timm_train_flags.json").read_text())
 TIMM = {**GOLDEN["flags"], **GOLDEN["later"]}
 OURS = {"--shuffle-size", "--allow-grid-breaking", "--log-tensorboard"}
 OURS |= {"--window", "--extra-kernels", "--extra-depthwise"}
+OURS |= {"--views", "--tile-order"}
 DEFAULTS = {flag.dest: flag.default for flag in FLAGS}
 
 

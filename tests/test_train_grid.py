@@ -9,6 +9,7 @@ from super_images import layout, write_super_images
 from timm.data import create_dataset, create_loader
 
 from shards.format import read_manifest
+from shards.pads import pad_mask
 from training.command_line import parse_flags
 from training.data import build_loaders
 from training.flags import FLAGS
@@ -119,8 +120,9 @@ def read_by_timm(root, split, **options):
     dataset = create_dataset("wds/any", root=str(root), split=split, is_training=False, batch_size=4)
     options = {"input_size": (3, height, width), "batch_size": 4, "crop_pct": 1.0, **options}
     loader = create_loader(dataset, num_workers=0, device=torch.device("cpu"), persistent_workers=False, **options)
-    images, labels = zip(*loader)
-    return torch.cat(images), torch.cat(labels)
+    images, labels = map(torch.cat, zip(*loader))
+    # timm knows no pads; ours are the normalised zero.
+    return images.masked_fill(torch.from_numpy(pad_mask(read_manifest(root).layout, height, width)), 0), labels
 
 
 def sorted_rows(images, labels):

@@ -5,7 +5,10 @@ from pathlib import Path
 
 from timm.utils import ParseKwargs
 
+from shards.epochs import CYCLE
+from shards.timm_reader import TILE_ORDERS
 from training.command_line import Flag
+from training.cutmix import cuts
 
 MANY = {"nargs": "+"}
 FLAGS = (
@@ -13,6 +16,15 @@ FLAGS = (
     Flag("--dataset", str, "", "timm's TYPE/NAME; empty: super images by their manifest, else a folder of classes"),
     Flag("--train-split", str, "train", "split to train on"),
     Flag("--val-split", str, "validation", "split to validate on"),
+    # ours: what an epoch reads of super images
+    Flag("--views", str, CYCLE, "views of each video that an epoch reads: cycle (view e % V), all, or one's number"),
+    Flag(
+        "--tile-order",
+        str,
+        TILE_ORDERS[0],
+        "order of the tiles in training: as stored, or a new random one for each sample in each epoch",
+        {"choices": TILE_ORDERS},
+    ),
     Flag("--class-map", str, "", "file of class names to indices, for timm's folders"),
     Flag("--shuffle-size", int, 256, "samples in each loader worker's shuffle buffer, for shards"),
     Flag("--allow-grid-breaking", bool, False, "permit augmentation that cuts, mirrors or warps a grid of tiles"),
@@ -154,7 +166,7 @@ def check_mean_std(args: argparse.Namespace, *, channels: int) -> None:
 def check_values(args: argparse.Namespace) -> None:
     """ValueError for numbers that no run can have."""
     least = {"batch_size": 1, "grad_accum_steps": 1, "log_interval": 1, "checkpoint_hist": 1, "shuffle_size": 1}
-    least |= {"workers": 0, "epochs": 1, "validation_batch_size": 1}
+    least |= {"workers": 0, "epochs": 1, "validation_batch_size": 1, "num_classes": 1}
     for name, lowest in least.items():
         value = getattr(args, name)
         if value is not None and value < lowest:
@@ -164,6 +176,11 @@ def check_values(args: argparse.Namespace) -> None:
         if value is not None and len(value) != 2:
             raise ValueError(f"--{name.replace('_', '-')} {value}: two numbers are needed")
     check_mean_std(args, channels=args.input_size[0] if args.input_size else 3)
+    if (args.mixup > 0 or cuts(args)) and args.batch_size % 2:
+        raise ValueError(
+            f"--batch-size {args.batch_size}: mixup and CutMix mix pairs of samples, so it must be even; give "
+            f"{args.batch_size + 1}, or leave --mixup and --cutmix out"
+        )
     if args.pretrained_path and not args.pretrained:
         raise ValueError(f"--pretrained-path {args.pretrained_path} is read with --pretrained alone: give both")
     # A resumed run does not read them: they may be gone.

@@ -6,9 +6,13 @@ from pathlib import Path
 
 from timm.data import auto_augment
 
+from shards.epochs import ALL, CYCLE
 from shards.format import RECORDS_DIR, Manifest, read_manifest
 from shards.storage import is_url
 from training.cutmix import cuts
+
+# Flags for super images alone.
+_OURS = {"allow_grid_breaking", "views", "tile_order"}
 
 
 def find_super_images(args: argparse.Namespace, explicit: Collection[str]) -> Manifest | None:
@@ -20,7 +24,7 @@ def find_super_images(args: argparse.Namespace, explicit: Collection[str]) -> Ma
     if manifest is None:
         if not args.dataset:
             _check_folder(args.data_dir)
-        idle = {"allow_grid_breaking"} if shards else {"allow_grid_breaking", "shuffle_size"}
+        idle = _OURS if shards else _OURS | {"shuffle_size"}
         for name in sorted(name for name in idle & set(explicit) if getattr(args, name)):
             raise ValueError(f"--{name.replace('_', '-')} does nothing here: {args.data_dir} holds no super images")
         if args.aa:
@@ -57,6 +61,10 @@ def fit_to_grid(
         raise ValueError(f"--class-map {args.class_map}: the classes of super images are fixed when they are converted")
     if args.num_classes not in (None, len(manifest.class_names)):
         raise ValueError(f"--num-classes {args.num_classes}: the data has {len(manifest.class_names)} classes")
+    for name in ("views", "tile_order"):
+        if args.dataset and name in explicit:
+            flag = f"--{name.replace('_', '-')} {getattr(args, name)}"
+            raise ValueError(f"{flag}: timm's reader, --dataset {args.dataset}, cannot do that; leave --dataset out")
     height, width = manifest.image_size
     values = {
         "input_size": [3, height, width],
@@ -71,7 +79,8 @@ def fit_to_grid(
     taken = {"input_size"} if "img_size" in explicit else set()
     chosen = {name: value for name, value in values.items() if name not in explicit and name not in taken}
     notes = [f"super images: --{name.replace('_', '-')} {value}" for name, value in chosen.items()]
-    return argparse.Namespace(**{**vars(args), **chosen}), notes + fit_cutmix(args, manifest)
+    notes += describe_epochs(args, manifest) + fit_cutmix(args, manifest)
+    return argparse.Namespace(**{**vars(args), **chosen}), notes
 
 
 def fit_cutmix(args: argparse.Namespace, manifest: Manifest) -> list[str]:
@@ -98,6 +107,28 @@ def fit_cutmix(args: argparse.Namespace, manifest: Manifest) -> list[str]:
             "to 1, and a pixel or more apart"
         )
     return [f"super images: {flag} cuts the same box out of every tile of {tile[0]}x{tile[1]}"]
+
+
+def describe_epochs(args: argparse.Namespace, manifest: Manifest) -> list[str]:
+    """A line that says what an epoch is, where the videos have several views."""
+    num_views = manifest.views.get(args.train_split, 1)
+    if num_views == 1:
+        return []
+    whole = f"an epoch is {num_views} passes over the videos, one of each view"
+    if args.dataset:
+        return [f"super images: timm's reader reads all {num_views} views of split {args.train_split}: {whole}"]
+    if args.views == ALL:
+        return [f"super images: --views all: {whole}"]
+    which = f"view e % {num_views} in epoch e" if args.views == CYCLE else f"view {args.views}"
+    return [f"super images: --views {args.views}: an epoch is one pass over the videos, and reads {which}"]
+
+
+def keeps_grid(args: argparse.Namespace, manifest: Manifest, *, training: bool) -> bool:
+    """Whether the tiles of what is trained or validated on are where the layout has them, if at another size."""
+    given = {name for name, value in vars(args).items() if value is not None}
+    breakers = {breaker.split()[0] for breaker in grid_breakers(args, given, manifest)}
+    of_validation = {"--crop-pct", "--img-size", "--input-size"}
+    return not (breakers - {"--crop-pct"} if training else breakers & of_validation)
 
 
 def grid_breakers(args: argparse.Namespace, explicit: Collection[str], manifest: Manifest) -> list[str]:

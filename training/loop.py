@@ -18,6 +18,7 @@ from torch import distributed, nn
 from training.machine import Machine
 
 _log = logging.getLogger("train_image")
+_HALVINGS = 16  # torch.amp.GradScaler begins at 2 ** 16
 
 
 @dataclass(kw_only=True)
@@ -61,19 +62,38 @@ def train_epoch(experiment: Run, epoch: int) -> dict[str, float]:
     for index, (images, targets) in enumerate(experiment.train_loader):
         due = (index + 1) % accumulate == 0 or index + 1 == num_batches
         in_group = accumulate if index < num_batches - num_batches % accumulate else num_batches % accumulate
-        losses.append(train_step(experiment, images, targets, in_group, due=due))
+        loss = train_step(experiment, images, targets, in_group, due=due)
+        # One step late, so that the device has work while this waits for it.
+        check_losses(experiment, losses, epoch)
+        losses.append(loss)
         if due:
             finish_update(experiment, epoch * experiment.updates_per_epoch + index // accumulate + 1)
             if (index // accumulate + 1) % args.log_interval == 0:
                 _log.info(f"epoch {epoch + 1}  batch {index + 1}/{num_batches}  loss {losses[-1].item():.4f}")
+    check_losses(experiment, losses, epoch)
     mean = torch.stack(losses).mean()
-    if not math.isfinite(losses[-1].item()):
-        raise ValueError(
-            f"the loss is {losses[-1].item()} after epoch {epoch + 1}: lower --lr, or limit with --clip-grad"
-        )
     if experiment.machine.distributed:
         mean = utils.reduce_tensor(mean, experiment.machine.world_size)
     return {"loss": mean.item()}
+
+
+def check_losses(experiment: Run, losses: list[torch.Tensor], epoch: int) -> None:
+    """ValueError where the last loss is not finite: the weights after it are lost.
+
+    A gradient scaler leaves such updates out and halves its scale. With one, the error comes when the losses in a row
+    that are not finite are as many as the halvings from its first scale to 1.
+    """
+    patience = 1 if experiment.scaler is None else _HALVINGS
+    if len(losses) < patience or math.isfinite(losses[-1].item()):
+        return
+    last = [loss.item() for loss in losses[-patience:]]
+    if any(map(math.isfinite, last)):
+        return
+    first = len(losses) - patience + 1
+    raise ValueError(
+        f"the loss is {last[0]} at batch {first} of {len(experiment.train_loader)} of epoch {epoch + 1}: lower --lr, "
+        "or limit with --clip-grad; checkpoints of earlier epochs are kept"
+    )
 
 
 def train_step(

@@ -1,10 +1,20 @@
 """The device of this process and its place among the others."""
 
 import argparse
+import logging
+import os
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from timm import utils
+
+_log = logging.getLogger("train_image")
+_WAIT_SECONDS = 10  # after which a rank says for whom it waits
+_NUMBERS = ("WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
+_RANKS = ("RANK", "PMI_RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
+_PLACES = ("MASTER_ADDR", "MASTER_PORT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +46,42 @@ def pick_device(name: str | None) -> str:
 
 
 def start_machine(args: argparse.Namespace) -> Machine:
-    """Join the other processes, if torchrun started several (NCCL between CUDA devices, gloo otherwise)."""
+    """Join the other processes, if torchrun started several (NCCL between CUDA devices, gloo otherwise).
+
+    ValueError, with the variables that say so, where others are expected and cannot be met.
+    """
     place = argparse.Namespace(device=pick_device(args.device))
-    device = utils.init_distributed_device(place)
+    timer = threading.Timer(_WAIT_SECONDS, lambda: _log.warning(f"waiting for other processes: {told_ranks()}"))
+    timer.daemon = True
+    timer.start()
+    try:
+        device = utils.init_distributed_device(place)
+    except (RuntimeError, ValueError) as error:
+        if not utils.is_distributed_env():
+            raise
+        told = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"{told_ranks()} ({told})") from error
+    finally:
+        timer.cancel()
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
     return Machine(device=device, rank=place.rank, world_size=place.world_size, distributed=place.distributed)
+
+
+def told_ranks(environment: Mapping[str, str] = os.environ) -> str:
+    """Which environment variables make this process wait for others, for whom, and the way out.
+
+    ``{"SLURM_NTASKS": "2", "MASTER_ADDR": "node1"} -> "SLURM_NTASKS=2 MASTER_ADDR=node1 say that ..."``.
+    """
+    known = {name: environment[name] for name in (*_NUMBERS, *_RANKS, *_PLACES) if name in environment}
+    number = next((known[name] for name in _NUMBERS if name in known), "1")
+    rank = next((known[name] for name in _RANKS if name in known), None)
+    place = f"{known.get('MASTER_ADDR', '(MASTER_ADDR is not set)')}:{known.get('MASTER_PORT', '(no MASTER_PORT)')}"
+    mine = "has no rank, since RANK is not set," if rank is None else f"is rank {rank} and"
+    unset = " ".join(f"-u {name}" for name in known if name in _NUMBERS)
+    return (
+        f"{' '.join(f'{name}={value}' for name, value in known.items())} say that {number} processes train together. "
+        f"This one {mine} meets the others at {place}. Start all of them (torchrun, srun), or to train with this one "
+        f"alone: env {unset} python train_image.py ..."
+    )

@@ -1,0 +1,41 @@
+"""Which views of the videos each epoch reads. Pure.
+
+An epoch is one pass over the videos, as the papers' recipes count. A split such as ``train`` holds all V views of each.
+"""
+
+from shards.format import Manifest, Split, view_split
+
+CYCLE, ALL = "cycle", "all"
+
+
+def epoch_splits(manifest: Manifest, name: str, views: str) -> tuple[Split, ...]:
+    """What the epochs read: epoch e reads item ``e % len`` of these splits.
+
+    ``train`` of 2 views: ``cycle -> train_v00, train_v01``; ``all -> train``; ``1 -> train_v01``. A split of one view
+    is itself. ValueError for an unknown split or view, and for views that do not hold the same number of samples.
+    """
+    whole, num_views = manifest.split(name), manifest.views.get(name, 1)
+    if views == ALL or (views == CYCLE and num_views == 1):
+        return (whole,)
+    missing = [view for view in range(num_views) if num_views > 1 and view_split(name, view) not in manifest.splits]
+    if missing:
+        raise ValueError(
+            f"the manifest has no split {view_split(name, missing[0])}, so the views of {name} cannot be read apart; "
+            "give --views all"
+        )
+    chosen = range(num_views) if views == CYCLE else [_number(views, name, num_views)]
+    splits = tuple(manifest.split(view_split(name, view)) if num_views > 1 else whole for view in chosen)
+    lengths = {split.name: split.num_samples for split in splits}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(
+            f"the views of split {name} hold different numbers of samples ({lengths}), so an epoch would not be one "
+            "pass over the videos; read them with --views all"
+        )
+    return splits
+
+
+def _number(views: str, name: str, num_views: int) -> int:
+    if not views.isdecimal() or int(views) >= num_views:
+        known = "view 0" if num_views == 1 else f"views 0 to {num_views - 1}"
+        raise ValueError(f"--views {views}: split {name} has {known}; give cycle, all or one of them")
+    return int(views)
