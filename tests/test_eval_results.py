@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conversion import default_interrupts
 from PIL import Image
 from super_images import write_super_images
 
@@ -247,9 +248,10 @@ def test_ctrl_c_is_one_line(checkpoint, data, tmp_path):
     many = [*words(checkpoint, data, tmp_path / "out"), "--workers", "2", "--batch-size", "1"]
     # It waits in the loop of batches, where a large data set would be.
     code = "import sys, time, eval_video as e; e._add = lambda *_: time.sleep(60); sys.exit(e.main(sys.argv[1:]))"
-    begun = subprocess.Popen(
-        [sys.executable, "-c", code, *many], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    with default_interrupts():
+        begun = subprocess.Popen(
+            [sys.executable, "-c", code, *many], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
     for line in begun.stderr:
         if line.startswith("test_resnet, weights"):
             break

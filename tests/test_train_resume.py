@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conversion import needs_mount
+from conversion import default_interrupts, needs_mount
 from super_images import write_super_images
 from timm.models import create_model, load_checkpoint
 from timm.utils import load_checkpoint_metadata
@@ -248,7 +248,8 @@ def test_a_full_disk_is_one_line_and_destroys_nothing(data, tmp_path):
 def test_ctrl_c_is_one_line_and_the_command_that_goes_on(data, tmp_path, workers):
     flags = command(data, tmp_path, "--epochs", "500", "--workers", workers)
     words = [sys.executable, "train_image.py", *flags]
-    begun = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    with default_interrupts():
+        begun = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
     for line in begun.stderr:
         if line.startswith("epoch 2/"):
             break
