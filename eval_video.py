@@ -29,24 +29,24 @@ from torch import nn
 from torch.utils.data import IterableDataset, get_worker_info
 from tqdm import tqdm
 
-from evaluation.orders import ORDERS, other_order
-from evaluation.report import PREDICTIONS, draw, picture_name, report_one_label, report_several_labels, table
-from evaluation.versions import code_versions
-from evaluation.views import AVERAGES, average_views, check_views, sigmoid, softmax
 from shards.allocator import keep_freed_memory
 from shards.format import Manifest, read_manifest, view_split
 from shards.layouts import reorder
 from shards.pads import fill_pads_of_image, has_mean_pads, nearest_colour, pad_mask
 from shards.read import decode_array, iter_samples, multi_hot
 from shards.storage import join, local_path, write_whole
-from training.checkpoint import Trained, load_trained
-from training.command_line import Flag, one_line, parse_flags
-from training.evaluation_loader import counted_batches
-from training.flags import MANY, check_mean_std
-from training.grid import keeps_grid
-from training.interruption import INTERRUPTED, workers_ignore_interrupts
-from training.machine import pick_device
-from training.stored import first_line
+from superimage.evaluation.orders import ORDERS, other_order
+from superimage.evaluation.report import PREDICTIONS, draw, picture_name, report_one_label, report_several_labels, table
+from superimage.evaluation.versions import code_versions
+from superimage.evaluation.views import AVERAGES, average_views, check_views, sigmoid, softmax
+from superimage.training.checkpoint import Trained, load_trained
+from superimage.training.command_line import Flag, one_line, parse_flags
+from superimage.training.evaluation_loader import counted_batches
+from superimage.training.flags import MANY, check_mean_std
+from superimage.training.grid import keeps_grid
+from superimage.training.interruption import INTERRUPTED, workers_ignore_interrupts
+from superimage.training.machine import pick_device
+from superimage.training.stored import first_line
 
 _log = logging.getLogger("eval_video")
 

@@ -20,9 +20,9 @@ from torch import distributed
 
 from shards.allocator import keep_freed_memory
 from shards.format import Manifest
-from training.command_line import one_line, parse_flags
-from training.data import build_loaders
-from training.experiment import (
+from superimage.training.command_line import one_line, parse_flags
+from superimage.training.data import build_loaders
+from superimage.training.experiment import (
     build_ema,
     experiment_directory,
     open_board,
@@ -30,17 +30,17 @@ from training.experiment import (
     restore,
     resume_path,
 )
-from training.flags import FLAGS, check_values
-from training.grid import find_super_images, fit_to_grid
-from training.interruption import INTERRUPTED, command_to_go_on, workers_ignore_interrupts
-from training.loop import Run, train_epoch, validate
-from training.machine import start_machine
-from training.model import build_loss, build_model, build_optimizer, build_schedule, prepare_model, replicate
-from training.multi_label import fit_to_labels
-from training.saver import Saver
-from training.stored import BEST, checkpoint_files, first_line
-from training.summary import SUMMARY, write_row
-from training.weights import check_start, describe_data, fit_mean_std, loads_weights, without_weights
+from superimage.training.flags import FLAGS, check_values
+from superimage.training.grid import find_super_images, fit_to_grid
+from superimage.training.interruption import INTERRUPTED, command_to_go_on, workers_ignore_interrupts
+from superimage.training.loop import Run, train_epoch, validate
+from superimage.training.machine import start_machine
+from superimage.training.model import build_loss, build_model, build_optimizer, build_schedule, prepare_model, replicate
+from superimage.training.multi_label import fit_to_labels
+from superimage.training.saver import Saver
+from superimage.training.stored import BEST, checkpoint_files, first_line
+from superimage.training.summary import SUMMARY, write_row
+from superimage.training.weights import check_start, describe_data, fit_mean_std, loads_weights, without_weights
 
 _log = logging.getLogger("train_image")
 

@@ -54,9 +54,9 @@ def _train(views: int) -> dict:
 def convert_once(path: str, values: dict) -> Cost:
     """One video into tars, in this process: decode, cut, tile, encode, write; neither Ray nor a sandbox."""
     from preprocess.annotations.dataset import Video
-    from preprocess.config import config_from
-    from preprocess.convert import convert_video
-    from preprocess.job import Job
+    from preprocess.config.schema import config_from
+    from preprocess.worker.messages import Job
+    from preprocess.worker.video import convert_video
     from shards.write import open_shard
 
     video = Video(key="video", path=Path(path).name, labels=(0,))

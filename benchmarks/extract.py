@@ -11,14 +11,14 @@ from importlib import metadata
 import numpy as np
 
 from benchmarks.measure import Cost, cpu_seconds
-from preprocess.picture import ArrayPicture, Picture
+from preprocess.decode.frame import ArrayPicture, Picture
 
 TILE = 224
 _FOREVER = float("inf")
 
 
 def ours(path: str, indices: Sequence[int]) -> np.ndarray:
-    from preprocess.decode_pyav import PyavVideo
+    from preprocess.decode.pyav import PyavVideo
 
     with PyavVideo(path, deadline=_FOREVER) as video:
         return np.stack([_central_tile_of(picture) for _, picture in video.pictures(indices)])
@@ -26,7 +26,7 @@ def ours(path: str, indices: Sequence[int]) -> np.ndarray:
 
 def floor(path: str, indices: Sequence[int]) -> Cost:
     """The decoding alone: nothing opened, looked at or converted within the time that counts."""
-    from preprocess.decode_pyav import PyavVideo
+    from preprocess.decode.pyav import PyavVideo
 
     with PyavVideo(path, deadline=_FOREVER) as video:
         begin = cpu_seconds()

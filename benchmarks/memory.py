@@ -25,10 +25,10 @@ def measure(folder: Path) -> dict:
 
 def convert_shards(source: str) -> dict[str, float]:
     """Peak resident megabytes of this process and of the largest of its children."""
-    from preprocess.config import config_from
-    from preprocess.convert_shard import convert_shard
-    from preprocess.output import begin
-    from preprocess.run import prepare
+    from preprocess.config.schema import config_from
+    from preprocess.run.output import begin
+    from preprocess.run.pipeline import prepare
+    from preprocess.worker.shard import convert_shard
 
     with tempfile.TemporaryDirectory() as output:
         prepared = prepare(config_from(configuration(), "benchmark"), source=Path(source), output=Path(output))

@@ -12,9 +12,9 @@ from PIL import Image
 
 from benchmarks.extraction import evenly_spaced
 from benchmarks.videos import KINDS, make
-from preprocess.config import Encoding
+from preprocess.config.schema import Encoding
 from preprocess.crops import Crop, crop_for_test
-from preprocess.decode_pyav import PyavVideo
+from preprocess.decode.pyav import PyavVideo
 from preprocess.render import Planes, encode, render, stores_ycbcr
 from preprocess.views import Clip, View
 from shards.layouts import Layout, clip_order, untile

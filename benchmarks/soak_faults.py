@@ -113,7 +113,7 @@ def _decoders(mark: str) -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            is_decoder = b"preprocess.decoder_process" in (path / "cmdline").read_bytes()
+            is_decoder = b"preprocess.worker.child" in (path / "cmdline").read_bytes()
             if is_decoder and f"{_MARK}={mark}".encode() in (path / "environ").read_bytes():
                 found.append(int(path.name))
         except OSError:

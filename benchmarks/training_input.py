@@ -52,9 +52,9 @@ def _shards(name: str, frames: int, folder: Path) -> Path:
     """Super images of a kind of video, made once."""
     directory = folder / f"shards-{name}-{frames}"
     if not (directory / "sheet" / "_info.json").exists():
-        from preprocess.cluster import Workers
-        from preprocess.config import config_from
-        from preprocess.run import prepare, run
+        from preprocess.config.schema import config_from
+        from preprocess.run.pipeline import prepare, run
+        from preprocess.run.ray_pool import Workers
 
         values = _configuration(frames)
         source = link_videos(KINDS[name], _SAMPLES, folder)

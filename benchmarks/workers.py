@@ -13,8 +13,8 @@ from benchmarks.dataset import configuration, link_videos
 from benchmarks.family import run_family
 from benchmarks.measure import Child, Cost, interleaved
 from benchmarks.videos import KINDS
-from preprocess.job import Job
 from preprocess.plan import PlannedShard
+from preprocess.worker.messages import Job
 
 _KIND = "b"
 _VIDEOS_PER_SHARD = 25
@@ -60,9 +60,9 @@ def run_pool(source: str, values: dict, workers: int) -> Cost:
 
 
 def _convert_in_pool(source: str, values: dict, workers: int, output: str) -> None:
-    from preprocess.config import config_from
-    from preprocess.output import begin
-    from preprocess.run import prepare
+    from preprocess.config.schema import config_from
+    from preprocess.run.output import begin
+    from preprocess.run.pipeline import prepare
 
     prepared = prepare(config_from(values, "benchmark"), source=Path(source), output=Path(output))
     begin(Path(output), prepared.job.config, prepared.identity)
@@ -72,7 +72,7 @@ def _convert_in_pool(source: str, values: dict, workers: int, output: str) -> No
 
 
 def _convert_shard(job: Job, shard: PlannedShard) -> int:
-    from preprocess.convert_shard import convert_shard
+    from preprocess.worker.shard import convert_shard
 
     return sum(1 for _ in convert_shard(job, shard))
 

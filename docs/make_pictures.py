@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from demo.make_videos import CODECS, encode
 from preprocess.annotations.dataset import Video
-from preprocess.config import config_from
-from preprocess.inspect_video import numbered, picture, super_images
+from preprocess.config.schema import config_from
+from preprocess.report.inspect import numbered, picture, super_images
 
 TARGET = Path(__file__).parent / "pictures"
 NUM_FRAMES, WIDTH, HEIGHT, FPS = 64, 288, 216, 25

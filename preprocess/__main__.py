@@ -5,8 +5,8 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
-from preprocess.command_line import parse
-from preprocess.interruption import TO_GO_ON, interrupted_once
+from preprocess.flags import parse
+from preprocess.run.interruption import TO_GO_ON, interrupted_once
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +39,7 @@ def _main(arguments: Sequence[str]) -> int:
 def _tell_end(args: Namespace, error: str) -> None:
     """The last event for the program that reads ``--progress json``, however the run ends."""
     if args.command == "convert" and args.progress == "json":
-        from preprocess.progress import tell  # here for the same reason
+        from preprocess.run.progress import tell  # here for the same reason
 
         tell("end", complete=False, error=error)
 

@@ -6,20 +6,20 @@ import sys
 from pathlib import Path
 
 from preprocess.annotations import FORMATS
-from preprocess.cluster import Workers
-from preprocess.command_line import workers_of
-from preprocess.config import load_config
-from preprocess.dry_run import describe
-from preprocess.estimate import estimate
-from preprocess.inspect_video import inspect_video
-from preprocess.job import num_broken
-from preprocess.output import holds_conversion
-from preprocess.presets import PRESETS
-from preprocess.progress import tell
-from preprocess.rebuild import rebuild as rebuild_shards
-from preprocess.report_page import write_report
-from preprocess.run import Prepared, Summary, prepare, run
-from preprocess.training_advice import Readers
+from preprocess.config.presets import PRESETS
+from preprocess.config.schema import load_config
+from preprocess.flags import workers_of
+from preprocess.report.dry_run import describe
+from preprocess.report.estimate import estimate
+from preprocess.report.inspect import inspect_video
+from preprocess.report.page import write_report
+from preprocess.report.training_advice import Readers
+from preprocess.run.output import holds_conversion
+from preprocess.run.pipeline import Prepared, Summary, prepare, run
+from preprocess.run.progress import tell
+from preprocess.run.ray_pool import Workers
+from preprocess.run.rebuild import rebuild as rebuild_shards
+from preprocess.worker.messages import num_broken
 from shards.storage import local_path
 
 _FAILURES_SHOWN = 20

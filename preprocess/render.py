@@ -14,10 +14,10 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from preprocess.config import Encoding
+from preprocess.config.schema import Encoding
 from preprocess.crops import Crop
-from preprocess.picture import Picture, scaled_to, ycbcr_of
-from preprocess.video import VideoSource
+from preprocess.decode.frame import Picture, scaled_to, ycbcr_of
+from preprocess.decode.source import VideoSource
 from preprocess.views import Clip, View
 from shards.layouts import Layout, cell_slices, fill_pads, pad_colour
 

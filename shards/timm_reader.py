@@ -17,11 +17,11 @@ from timm.data.readers.reader import Reader
 from timm.data.readers.shared_count import SharedCount
 from torch.utils.data import get_worker_info
 
-from shards.deal import batches_of_worker, cut_row, samples_of_rank
 from shards.epochs import ALL, epoch_splits
 from shards.format import Split, read_manifest
 from shards.layouts import reorder
 from shards.pads import fill_pads_of_image, has_mean_pads
+from shards.partition import batches_of_worker, cut_row, samples_of_rank
 from shards.read import decode_image, iter_samples, multi_hot
 from shards.storage import join
 from shards.write import Sample

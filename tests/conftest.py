@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from media import SHARED, h264, numbered_frames, write_video
+from media import h264, numbered_frames, write_video
+from places import SHARED
 
 # For every Ray that a test starts by itself: without one Ray writes a token into the home directory.
 os.environ["RAY_AUTH_MODE"] = "token"

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-TARGET = "preprocess.decode_pyav"
+TARGET = "preprocess.decode.pyav"
 
 
 def crash(path: str) -> None:
@@ -47,7 +47,7 @@ FAULTS = {fault.__name__: fault for fault in (crash, hang, bloat, killed_once, b
 
 
 class Injector:
-    """Finds ``preprocess.decode_pyav`` as ever, and wraps its class once it is loaded."""
+    """Finds ``preprocess.decode.pyav`` as ever, and wraps its class once it is loaded."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):

@@ -1,0 +1,1 @@
+"""The only door to a decoder: (path, frame indices) -> frames."""

@@ -1,0 +1,208 @@
+"""The ffmpeg command behind ``decode.py``, through ffmpeg-python: one pass lists the frames, another delivers them.
+
+It conceals errors where PyAV stops, so it is the fallback for damaged files, and the oracle of the tests.
+"""
+
+import functools
+import re
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import ffmpeg
+import imageio_ffmpeg
+import numpy as np
+
+from preprocess.decode.ffmpeg_process import FfmpegRun, Messages
+from preprocess.decode.frame import ArrayPicture, Picture, square_size, with_square_pixels
+from preprocess.decode.source import (
+    CONTAINERS,
+    MAX_PIXELS,
+    UNKNOWN_MATRIX,
+    DecodeError,
+    VideoInfo,
+    check_indices,
+    check_size,
+)
+from preprocess.decode.streams import Probed, probe
+
+_TOO_LARGE = re.compile(r"Picture size \d+x\d+ (is invalid|exceeds)")  # by its own rule, or by max_pixels
+_NO_CONVERSION = "Impossible to convert between the formats"
+_LISTING_FIELDS = 6  # stream, dts, pts, duration, size, checksum
+
+
+class FfmpegVideo:
+    """A video read by a child process. Context manager; see ``preprocess.decode.source.VideoSource``."""
+
+    def __init__(self, path: str, *, deadline: float, max_pixels: int = MAX_PIXELS, square_pixels: bool = False):
+        self._path = path
+        self._deadline = deadline
+        self._max_pixels = max_pixels
+        self._probed = _probe(path, max_pixels, deadline)
+        listing, messages = self._list_frames()
+        self._width, self._height = listing.width, listing.height
+        self._aspect = listing.sample_aspect if square_pixels else Fraction(1)
+        width, height = square_size((self._width, self._height), self._aspect)
+        check_size(path, width, height, max_pixels)
+        times = np.array(listing.times_seconds)
+        self.info = VideoInfo(
+            decoder="ffmpeg",
+            codec=None,
+            times_seconds=times - times[0],
+            stream=self._probed.stream if self._probed else None,
+            decoded_share=_decoded_share(len(times), messages, self._probed),
+        )
+
+    def __enter__(self) -> "FfmpegVideo":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Nothing stays open between the passes."""
+
+    def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """(index, uint8 (H, W, 3)) of each index. ffmpeg turns the frames itself, and scales those of another size."""
+        return ((index, picture.rgb()) for index, picture in self.pictures(indices))
+
+    def pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, Picture]]:
+        """The same frames, to cut tiles from."""
+        return (
+            (index, with_square_pixels(ArrayPicture(frame), self._aspect)) for index, frame in self._delivered(indices)
+        )
+
+    def _delivered(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """The wanted frames as ffmpeg gives them, one at a time in memory.
+
+        All frames come, up to the last wanted one, and are counted here. ffmpeg's own ``select`` begins to count anew
+        where a stream changes its size, format or range, since the filters are then made anew.
+        """
+        check_indices(indices, self.info.num_frames)
+        if not len(indices):
+            return
+        wanted, last = set(indices), indices[-1]
+        # passthrough: otherwise ffmpeg repeats and drops frames to fill a constant rate.
+        output = self._input().output(
+            "pipe:", format="rawvideo", pix_fmt="rgb24", fps_mode="passthrough", frames=last + 1, threads=1
+        )
+        shape = self._height, self._width, 3
+        unwanted = memoryview(np.empty(shape, np.uint8)).cast("B")
+        with FfmpegRun(output, path=self._path, deadline=self._deadline) as run:
+            for number in range(last + 1):
+                frame = np.empty(shape, np.uint8) if number in wanted else None
+                buffer = unwanted if frame is None else memoryview(frame).cast("B")
+                if run.read_into(buffer) < len(buffer):
+                    raise self._lost_frame(number, last + 1, run.finish())
+                if frame is not None:
+                    yield number, frame
+
+    def _lost_frame(self, number: int, count: int, messages: Messages) -> DecodeError:
+        if _NO_CONVERSION in messages.complaint:
+            return DecodeError(UNKNOWN_MATRIX, f"{self._path}: {messages.complaint}")
+        return DecodeError(
+            "truncated or damaged stream",
+            f"{self._path}: ffmpeg gave {number} of {count} frames; {messages.complaint}",
+        )
+
+    def _input(self) -> ffmpeg.nodes.FilterableStream:
+        # The prefix and the whitelists: no dash or colon in a name, and no playlist in a file, means more than a file.
+        source = ffmpeg.input(
+            f"file:{self._path}",
+            protocol_whitelist="file",
+            format_whitelist=",".join(CONTAINERS),
+            max_pixels=self._max_pixels,
+            threads=1,
+        )
+        # V: the first that is no cover picture.
+        return source[str(self._probed.stream) if self._probed else "V:0"]
+
+    def _list_frames(self) -> "tuple[_FrameList, Messages]":
+        output = self._input().output(
+            "pipe:", format="framecrc", fps_mode="passthrough", enc_time_base="demux", threads=1
+        )
+        with FfmpegRun(output, path=self._path, deadline=self._deadline) as run:
+            text = run.read_all().decode("ascii", "replace")
+            messages = run.finish()
+        listing = _FrameList.parse(text)
+        if not text:
+            reason = _reason(messages.complaint, opens=self._probed is not None)
+            raise DecodeError(reason, f"{self._path}: {messages.complaint}")
+        if listing.is_cut:
+            raise DecodeError(
+                "truncated or damaged stream",
+                f"{self._path}: ffmpeg's list of frames breaks off after {len(listing.times_seconds)}; "
+                f"{messages.complaint}",
+            )
+        if not listing.times_seconds:
+            raise DecodeError("no frames", f"{self._path}: ffmpeg decodes none; {messages.complaint}")
+        return listing, messages
+
+
+class _FrameList:
+    """The text that ffmpeg's ``framecrc`` muxer writes: a header of ``#`` lines, then a line for each frame.
+
+    ``is_cut``: the last line is not whole, so that ffmpeg did not write all that it meant to.
+    """
+
+    def __init__(self):
+        self.times_seconds: list[float] = []
+        self.width = self.height = 0
+        self.sample_aspect = Fraction(1)
+        self.is_cut = False
+
+    @classmethod
+    def parse(cls, text: str) -> "_FrameList":
+        listing, time_base = cls(), Fraction(1, 25)
+        *lines, rest = text.split("\n")
+        listing.is_cut = bool(rest)
+        for line in lines:
+            name, _, value = line.partition(": ")
+            if name == "#tb 0":
+                time_base = Fraction(value)
+            elif name == "#dimensions 0":
+                listing.width, listing.height = map(int, value.split("x"))
+            elif name == "#sar 0":
+                listing.sample_aspect = _aspect(value)
+            elif not line.startswith("#"):
+                fields = line.split(",")
+                if len(fields) < _LISTING_FIELDS:
+                    listing.is_cut = True
+                    break
+                listing.times_seconds.append(float(int(fields[2]) * time_base))
+        return listing
+
+
+def _aspect(text: str) -> Fraction:
+    """``16/15``; 0/1 says that it is not known."""
+    numerator, denominator = map(int, text.split("/"))
+    return Fraction(numerator, denominator) if numerator > 0 and denominator > 0 else Fraction(1)
+
+
+def _probe(path: str, max_pixels: int, deadline: float) -> Probed | None:
+    """None where PyAV cannot open the file: then ffmpeg is left to itself, and says what is wrong with it."""
+    try:
+        return probe(path, max_pixels=max_pixels, deadline=deadline)
+    except DecodeError as error:
+        if error.reason != "not a video":
+            raise
+        return None
+
+
+def _decoded_share(num_frames: int, messages: Messages, probed: Probed | None) -> float:
+    """Frames without damage, of those delivered, those that did not decode, and those that the file lost."""
+    lost = 0
+    if probed is not None and messages.packets is not None:
+        lost = max(probed.expected_packets - messages.packets, 0)
+    sound = max(num_frames - messages.damaged_frames, 0)
+    return sound / (num_frames + messages.decode_errors + lost)
+
+
+def _reason(complaint: str, *, opens: bool) -> str:
+    if _TOO_LARGE.search(complaint):
+        return "picture too large"
+    if "matches no streams" in complaint:
+        return "no video stream"
+    return "truncated or damaged stream" if opens else "not a video"
+
+
+@functools.cache
+def decoder_version() -> str:
+    """``ffmpeg 7.0.2-static``: asked once, it starts a process."""
+    return f"ffmpeg {imageio_ffmpeg.get_ffmpeg_version()}"

@@ -1,0 +1,150 @@
+"""Which packets show which frames, and which of them must be decoded for some frames. Pure.
+
+A *restart* is a packet after which no frame depends on anything before it. What a container flags as a key frame need
+not be one (an open group of pictures, a writer that flags every packet), so the packet's first bytes decide.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from preprocess.decode.glance import Glance
+
+
+@dataclass(frozen=True, kw_only=True)
+class PacketTable:
+    """All packets of a video stream in the order of decoding, and its frames in the order shown.
+
+    ``packets``: int64 (F,), the packet that each frame comes from; None where frames can only be counted.
+    ``num_frames``: F. ``restarts``: bool (P,), the first one true. ``layered``: some frame may belong to a higher
+    layer. ``one_each``: every packet that is shown is one whole frame.
+    """
+
+    packets: np.ndarray | None
+    num_frames: int
+    restarts: np.ndarray
+    layered: bool
+    one_each: bool
+
+
+def frames_are_told(glances: list[Glance], discarded: list[bool]) -> bool:
+    """Whether the packets' bytes tell what is shown: 0 or 1 frames each."""
+    return not any(glance.frames is None and not is_discarded for glance, is_discarded in zip(glances, discarded))
+
+
+def order_by_stamps(
+    stamps: np.ndarray, decoding: np.ndarray, part_of: np.ndarray, glances: list[Glance], *, reorders: bool
+) -> np.ndarray | None:
+    """int64 (P,): the packets in the order shown, by the times (float) of showing, part by part.
+
+    None where the times cannot be right: one is missing, or stands twice in a part, or lies before that of decoding; or
+    the decoder reorders frames (``reorders``) and their times do not, or the other way round; or a part begins with a
+    packet that decoding cannot begin with.
+    """
+    steps = np.diff(stamps)
+    begins = np.diff(part_of) > 0
+    if np.isnan(stamps).any() or (stamps < decoding).any():
+        return None
+    if not all(glances[number + 1].restart for number in np.flatnonzero(begins)):
+        return None
+    is_sorted = bool(((steps >= 0) | begins).all())
+    if reorders == is_sorted and len(stamps) > 1:
+        return None
+    order = np.lexsort((stamps, part_of))
+    is_twice = (np.diff(stamps[order]) == 0) & (np.diff(part_of[order]) == 0)
+    return None if reorders and is_twice.any() else order
+
+
+def order_by_bytes(glances: list[Glance]) -> np.ndarray | None:
+    """int64 (P,): the packets in the order shown, where their bytes tell: ``I P B B P -> 0 2 3 1 4``.
+
+    A bidirectional frame is shown at once; any other when the next such comes.
+    """
+    if all(glance.order is not None for glance in glances):
+        return np.array(sorted(range(len(glances)), key=lambda number: glances[number].order), np.int64)
+    if any(glance.bidirectional is None for glance in glances):
+        return None
+    order, waiting = [], []
+    for number, glance in enumerate(glances):
+        if not glance.bidirectional:
+            order += waiting
+            waiting = [number]
+        else:
+            order.append(number)
+    return np.array(order + waiting, np.int64)
+
+
+def told_table(order: np.ndarray, glances: list[Glance], discarded: list[bool]) -> PacketTable:
+    """The table of packets in the order shown whose bytes tell what they show."""
+    is_shown = ~np.array(discarded, bool) & np.array([glance.frames == 1 for glance in glances])
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
+    packets = order[is_shown[order]]
+    return PacketTable(
+        packets=packets,
+        num_frames=len(packets),
+        restarts=_restarts(places, glances),
+        layered=any(glance.layered for glance in glances),
+        one_each=True,
+    )
+
+
+def counted_table(numbers: list[int | None], glances: list[Glance]) -> PacketTable:
+    """The table of a stream that was decoded: ``numbers`` are the packets that its frames came from, as shown."""
+    restarts = np.arange(len(glances)) == 0
+    if None in numbers or len(set(numbers)) < len(numbers):
+        return PacketTable(packets=None, num_frames=len(numbers), restarts=restarts, layered=True, one_each=False)
+    packets = np.array(numbers, np.int64)
+    places = np.full(len(glances), -1, np.int64)
+    places[packets] = np.arange(len(packets))
+    return PacketTable(
+        packets=packets, num_frames=len(packets), restarts=_restarts(places, glances), layered=True, one_each=False
+    )
+
+
+def _restarts(places: np.ndarray, glances: list[Glance]) -> np.ndarray:
+    """Packets that say so, and that part all that is shown before from all that is shown after.
+
+    ``places``: of each packet in the order shown; -1 for one that no frame came from. Where packets bring headers, a
+    packet that does not cannot be begun at; where those differ, none can.
+    """
+    restarts = np.array([glance.restart for glance in glances], bool)
+    headers = {glance.headers for glance in glances} - {b""}
+    if headers:
+        restarts &= np.array([glance.headers != b"" for glance in glances], bool) & (len(headers) == 1)
+    latest_before = np.concatenate(([-1], np.maximum.accumulate(places)[:-1]))
+    earliest_after = np.minimum.accumulate(np.where(places < 0, len(places), places)[::-1])[::-1]
+    restarts &= (latest_before < places) & (earliest_after == places)
+    restarts[0] = True
+    return restarts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Packets ``first`` to ``last``, both included, that are decoded for some frames; ``wanted``: packet -> index."""
+
+    first: int
+    last: int
+    wanted: dict[int, int]
+
+
+def runs(table: PacketTable, indices: list[int]) -> list[Run]:
+    """The least that must be decoded for the frames of ascending ``indices``: from the restart before each to it."""
+    packets = table.packets[indices]
+    begins = np.flatnonzero(table.restarts)
+    groups = np.searchsorted(begins, packets, side="right") - 1
+    ends = packets if table.one_each else _ends(table, packets)
+    return [
+        Run(
+            first=int(begins[group]),
+            last=int(ends[groups == group].max()),
+            wanted={int(packets[at]): indices[at] for at in np.flatnonzero(groups == group)},
+        )
+        for group in np.unique(groups)
+    ]
+
+
+def _ends(table: PacketTable, packets: np.ndarray) -> np.ndarray:
+    """The last packet before the next frame's: one that no frame came from may complete a frame (its second field)."""
+    known = np.sort(table.packets)
+    return np.append(known, len(table.restarts))[np.searchsorted(known, packets, side="right")] - 1

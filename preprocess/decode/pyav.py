@@ -1,0 +1,318 @@
+"""PyAV behind ``decode.py``: the packets are looked at first, then only what the wanted frames need is decoded."""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import av
+import av.error
+import numpy as np
+from av.format import Flags
+from av.stream import Discard
+
+from preprocess.decode.frame import Picture, square_size, with_square_pixels
+from preprocess.decode.glance import NOTHING, Reader, glance_for
+from preprocess.decode.order import STAMPING_CONTAINERS, StreamNotes, order_shown, times_seconds
+from preprocess.decode.orientation import UPRIGHT
+from preprocess.decode.packets import PacketTable, Run, counted_table, frames_are_told, runs, told_table
+from preprocess.decode.pyav_frame import Scalers, orient, picture_of, upright_aspect
+from preprocess.decode.source import MAX_PIXELS, DecodeError, VideoInfo, check_indices, check_size
+from preprocess.decode.streams import chosen_stream, lost_packets, open_container, refuse_encrypted
+from preprocess.decode.timeline import LONGEST_PAUSE_SECONDS
+
+# Containers whose seeks lead where they should, or it is seen that they did not.
+_SEEKING_CONTAINERS = ("mov", "matroska", "mpegts", "avi")
+# What comes with one packet and holds for those behind it, so that they cannot be decoded without it: other headers, or
+# the colours of a palette.
+_BINDING_SIDE_DATA = ("new_extradata", "palette")
+# Packets of a clip are kept from the first look; those of longer videos are read again.
+_KEPT_BYTES = 1 << 24
+_COUNTING_HINT = (
+    "the frames of this codec or container can only be counted by decoding them all: raise timeout_seconds, cut the "
+    "video, or encode it as progressive H.264 in mp4"
+)
+# Codecs that mark, in its own header, a frame that no other refers to; HEVC only says so within one temporal layer.
+_MARKING_CODECS = ("h264", "hevc", "mpeg4")
+
+
+class PyavVideo:
+    """A video read in process. Context manager; see ``preprocess.decode.source.VideoSource``."""
+
+    def __init__(self, path: str, *, deadline: float, max_pixels: int = MAX_PIXELS, square_pixels: bool = False):
+        self._path = path
+        self._deadline = deadline
+        self._max_pixels = max_pixels
+        self._square_pixels = square_pixels
+        self._scalers = Scalers(path)
+        self._kept: list[av.Packet] = []
+        self._counts_by_decoding = False
+        self._orientation = UPRIGHT  # of the frame that was decoded last
+        self._container = open_container(path, max_pixels)
+        try:
+            self._stream = _video_stream(self._container, path, max_pixels)
+            self._notes = StreamNotes(
+                codec=self._stream.codec_context.codec.canonical_name,
+                container=self._container.format.name.split(",")[0],
+            )
+            self._table, times = self._look_at_packets()
+            num_frames = len(times)
+            self.info = VideoInfo(
+                decoder="pyav",
+                codec=self._notes.codec,
+                times_seconds=times,
+                stream=self._stream.index,
+                decoded_share=num_frames / (num_frames + lost_packets(self._stream, len(self._table.restarts))),
+            )
+        except BaseException:
+            self._container.close()
+            raise
+
+    def __enter__(self) -> "PyavVideo":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._container.close()
+
+    def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """(index, uint8 (H, W, 3)) of each index. DecodeError where the stream breaks or a frame does not come."""
+        return ((index, picture.rgb()) for index, picture in self.pictures(indices))
+
+    def pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, Picture]]:
+        """The same frames, to cut tiles from."""
+        return ((index, self._picture(frame)) for index, frame in self.decoded(indices))
+
+    def _picture(self, frame: av.VideoFrame) -> Picture:
+        picture = picture_of(frame, self._scalers)
+        if not self._square_pixels:
+            return picture
+        aspect = upright_aspect(frame, self._stream.sample_aspect_ratio)
+        check_size(self._path, *square_size(picture.size, aspect), self._max_pixels)
+        return with_square_pixels(picture, aspect)
+
+    def decoded(self, indices: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """What ``frames`` gives, as it comes from the decoder: neither converted nor turned."""
+        check_indices(indices, self.info.num_frames)
+        missing = list(indices)
+        for decode in (self._decode_least, self._decode_in_order):
+            for index, frame in _in_turn(decode(list(missing)), list(missing)):
+                missing.remove(index)
+                yield index, frame
+        if missing:
+            raise DecodeError(
+                "truncated or damaged stream",
+                f"{self._path}: {self.info.num_frames} frames by its packets, but frame {missing[0]} does not decode",
+            )
+
+    def _look_at_packets(self) -> tuple[PacketTable, np.ndarray]:
+        """The table, and when each frame is shown in seconds from the first."""
+        notes = self._notes
+        self._note_packets()
+        if all(notes.discarded):
+            raise DecodeError("no frames", f"{self._path}: its video stream holds no packets")
+        part_of = notes.parts(self._longest_pause_ticks())
+        order = self._order(part_of)
+        for number, packet in enumerate(self._kept):
+            packet.pts = number  # the decoder hands it on to the frame
+        table, numbers = self._table_of(order)
+        if table.num_frames == 0:
+            raise DecodeError("no frames", f"{self._path}: {len(notes.stamps)} packets, none of which shows a frame")
+        tick_seconds = float(self._stream.time_base or Fraction(1, 25))
+        rate = float(self._stream.average_rate or 25)
+        return table, times_seconds(
+            notes, numbers, part_of, tick_seconds=tick_seconds, rate=rate, reorders=self._reorders
+        )
+
+    def _note_packets(self) -> None:
+        notes, num_bytes = self._notes, 0
+        glance = self._glance(read_order=notes.container not in STAMPING_CONTAINERS)
+        for packet in self._demux():
+            if packet.is_corrupt:
+                raise DecodeError("truncated or damaged file", f"{self._path}: packet {len(notes.stamps)} is not whole")
+            notes.glances.append(glance(memoryview(packet)) if glance else NOTHING)
+            notes.stamps.append(packet.pts)
+            notes.decoding.append(packet.dts)
+            notes.places.append((packet.pos, packet.size))
+            notes.discarded.append(packet.is_discard)
+            # Nearly no packet has any; to ask for one kind costs four times as much.
+            for data in packet.iter_sidedata():
+                refuse_encrypted(data, self._path)
+                if data.data_type in _BINDING_SIDE_DATA:
+                    glance = None
+            num_bytes += packet.size
+            if num_bytes <= _KEPT_BYTES:
+                self._kept.append(packet)
+        if glance is None:
+            notes.glances = [NOTHING] * len(notes.stamps)
+        if len(self._kept) < len(notes.stamps):
+            self._kept.clear()
+
+    def _glance(self, *, read_order: bool) -> Reader | None:
+        return glance_for(self._notes.codec, self._stream.codec_context.extradata, read_order=read_order)
+
+    def _longest_pause_ticks(self) -> float | None:
+        """Of containers whose clock may begin anew; in others a pause is a pause, however long."""
+        if not self._container.format.flags & Flags.ts_discont.value or not self._stream.time_base:
+            return None
+        return LONGEST_PAUSE_SECONDS / float(self._stream.time_base)
+
+    @property
+    def _reorders(self) -> bool:
+        """Whether the codec's header allows for frames that are shown before one that is decoded before them."""
+        return bool(self._stream.codec_context.has_b_frames)
+
+    def _order(self, part_of: np.ndarray) -> np.ndarray | None:
+        """The packets in the order shown; None where only decoding tells it."""
+        notes, reorders = self._notes, self._reorders
+        order = order_shown(notes, part_of, reorders=reorders)
+        if order is not None or notes.codec != "h264" or not frames_are_told(notes.glances, notes.discarded):
+            return order
+        # The stamps are made up, or no frame is bidirectional though the header allows for it: the bytes are read on.
+        glance = self._glance(read_order=True)
+        reread = [glance(memoryview(packet)) for packet in self._kept] or notes.glances
+        return order_shown(dataclasses.replace(notes, glances=reread), part_of, reorders=reorders)
+
+    def _table_of(self, order: np.ndarray | None) -> tuple[PacketTable, list[int | None]]:
+        """The table, and the packet of each frame in the order shown."""
+        if order is not None:
+            table = told_table(order, self._notes.glances, self._notes.discarded)
+            return table, table.packets.tolist()
+        self._counts_by_decoding = True
+        numbers = [frame.pts for packet in self._all_packets() for frame in self._decode(packet)]
+        return counted_table(numbers, self._notes.glances), numbers
+
+    def _decode_least(self, indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """What is exact and cheap, and as many of the frames as it gives."""
+        if self._table.packets is None or not (self._kept or self._notes.container in _SEEKING_CONTAINERS):
+            return
+        may_skip = self._table.one_each and self._notes.codec in _MARKING_CODECS
+        may_skip = may_skip and not (self._notes.codec == "hevc" and self._table.layered)
+        for run in runs(self._table, indices):
+            yield from self._decode_run(run, may_skip)
+
+    def _decode_run(self, run: Run, may_skip: bool) -> Iterator[tuple[int, av.VideoFrame]]:
+        context, wanted = self._stream.codec_context, dict(run.wanted)
+        context.flush_buffers()
+        for packet in self._packets_of_run(run):
+            context.skip_frame = "NONREF" if may_skip and packet is not None and packet.pts not in wanted else "DEFAULT"
+            for frame in self._decode(packet):
+                if frame.pts in wanted:
+                    yield wanted.pop(frame.pts), frame
+            if not wanted:
+                return
+
+    def _packets_of_run(self, run: Run) -> Iterator[av.Packet | None]:
+        """The packets, then None, which has the decoder give out what it still holds. Ends early if a seek misled."""
+        if self._kept:
+            yield from self._kept[run.first : run.last + 1]
+            yield None
+            return
+        self._seek(run.first)
+        number = None
+        for packet in self._demux():
+            identity = packet.pos, packet.size
+            number = self._notes.number_of(identity, run.first) if number is None else number + 1
+            if number is None or number > run.last or identity != self._notes.places[number]:
+                return
+            if number >= run.first:
+                packet.pts = number
+                yield packet
+            if number == run.last:
+                yield None
+                return
+
+    def _seek(self, number: int) -> None:
+        """To a packet, or before it."""
+        if self._notes.container == "mpegts":
+            # By place and not by time: joined streams have times twice.
+            self._container.seek(self._notes.places[number][0] or 0, stream=self._stream, unsupported_byte_offset=True)
+        else:
+            stamps = self._notes.decoding if self._notes.container == "avi" else self._notes.stamps
+            self._container.seek(int(stamps[number] or 0), stream=self._stream)
+
+    def _decode_in_order(self, indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Everything from the start to the last wanted frame."""
+        if not indices:
+            return
+        packets = self._table.packets
+        wanted = dict(zip(indices if packets is None else packets[indices].tolist(), indices))
+        frames = (frame for packet in self._all_packets() for frame in self._decode(packet))
+        for number, frame in enumerate(frames):
+            name = number if packets is None else frame.pts
+            if name in wanted:
+                yield wanted.pop(name), frame
+            if not wanted:
+                return
+
+    def _all_packets(self) -> Iterator[av.Packet | None]:
+        self._stream.codec_context.skip_frame = "DEFAULT"
+        if self._kept:
+            self._stream.codec_context.flush_buffers()
+            yield from self._kept
+        else:
+            self._reopen()
+            for number, packet in enumerate(self._demux()):
+                packet.pts = number
+                yield packet
+        yield None
+
+    def _demux(self) -> Iterator[av.Packet]:
+        """The packets that are not empty."""
+        try:
+            for packet in self._container.demux(self._stream):
+                self._check_deadline()
+                if packet.size > 0:
+                    yield packet
+        except av.error.FFmpegError as error:
+            raise DecodeError("truncated or damaged file", f"{self._path}: {error}") from error
+
+    def _decode(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+        self._check_deadline()
+        try:
+            frames = self._stream.codec_context.decode(packet)
+        except av.error.FFmpegError as error:
+            raise DecodeError("truncated or damaged stream", f"{self._path}: {error}") from error
+        for frame in frames:
+            self._orientation = orient(frame, self._orientation)
+        return frames
+
+    def _check_deadline(self) -> None:
+        if time.monotonic() > self._deadline:
+            hint = f"; {_COUNTING_HINT}" if self._counts_by_decoding else ""
+            raise DecodeError("time limit", f"{self._path}: decoding took longer than timeout_seconds allows{hint}")
+
+    def _reopen(self) -> None:
+        """A fresh container rather than a seek: not every format finds its own beginning again."""
+        self._container.close()
+        self._container = open_container(self._path, self._max_pixels)
+        self._stream = _video_stream(self._container, self._path, self._max_pixels)
+
+
+def decoder_version() -> str:
+    codec = ".".join(map(str, av.library_versions["libavcodec"]))
+    return f"PyAV {av.__version__}, libavcodec {codec}"
+
+
+def _video_stream(container: av.container.InputContainer, path: str, max_pixels: int) -> av.VideoStream:
+    stream = chosen_stream(container, path, max_pixels)
+    _prepare(container, stream, max_pixels)
+    return stream
+
+
+def _prepare(container: av.container.InputContainer, stream: av.VideoStream, max_pixels: int) -> None:
+    # One thread a video: the workers are the parallelism, and a second thread only adds memory and overhead.
+    stream.codec_context.thread_count = 1
+    # Damage is an error here and not concealed: ffmpeg, which is tried next, conceals it and says so.
+    stream.codec_context.options = {"err_detect": "explode", "max_pixels": str(max_pixels)}
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = Discard.all
+
+
+def _in_turn(frames: Iterator[tuple[int, av.VideoFrame]], indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Decoders may give frames in another order than they are shown in; the early ones wait."""
+    waiting = {}
+    for index, frame in frames:
+        waiting[index] = frame
+        while indices and indices[0] in waiting:
+            yield indices[0], waiting.pop(indices.pop(0))

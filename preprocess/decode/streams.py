@@ -1,0 +1,150 @@
+"""Which of a file's streams is the video, by the rule of the ffmpeg command: both decoders take the same one."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import av
+import av.error
+from av.packet import PacketSideData
+from av.stream import Disposition
+
+from preprocess.decode.source import CONTAINERS, ENCRYPTED, DecodeError, check_size
+
+# As in ffmpeg's map_auto_video(): a stream of which packets were seen, then the default one counts as 5 million pixels.
+_DEFAULT_PIXELS = 5_000_000
+_PROBED_BYTES = 5_000_000  # libavformat's probesize
+# Names and titles may be of any encoding, and nothing depends on them. From 19 on PyAV takes them as they are.
+_ANY_TITLE = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+# Containers that mark encrypted packets, and in which all packets are found in no time.
+_ENCRYPTING_CONTAINERS = ("mov", "matroska")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probed:
+    """What the container tells of the video stream that is taken: its index, and the packets that it should have."""
+
+    stream: int
+    expected_packets: int
+
+
+def open_container(path: str, max_pixels: int) -> av.container.InputContainer:
+    """DecodeError for what is no video. No playlist inside a file can make us open another file or a URL."""
+    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS), "max_pixels": str(max_pixels)}
+    try:
+        return av.open(f"file:{path}", options=options, **_ANY_TITLE)
+    except (av.error.FFmpegError, OSError) as error:
+        raise DecodeError("not a video", f"{path}: {error}") from error
+
+
+def chosen_stream(container: av.container.InputContainer, path: str, max_pixels: int) -> av.VideoStream:
+    """The stream that the ffmpeg command takes by itself, which is the one that players show; a cover picture is none.
+
+    Of several: one that has packets, then the default one, then the largest, then the first. DecodeError without any.
+    """
+    candidates = [stream for stream in container.streams.video if _is_candidate(stream)]
+    if not candidates:
+        kinds = sorted({"cover picture" if _is_cover(stream) else stream.type for stream in container.streams})
+        raise DecodeError("no video stream", f"{path}: it holds {', '.join(kinds) or 'no streams'}")
+    stream = candidates[0] if len(candidates) == 1 else _best(candidates, path, max_pixels)
+    check_size(path, stream.codec_context.width, stream.codec_context.height, max_pixels)
+    return stream
+
+
+def probe(path: str, *, max_pixels: int, deadline: float) -> Probed:
+    """The stream that ``chosen_stream`` takes. DecodeError where there is none, or it is encrypted."""
+    with open_container(path, max_pixels) as container:
+        stream = chosen_stream(container, path, max_pixels)
+        if container.format.name.split(",")[0] in _ENCRYPTING_CONTAINERS:
+            _refuse_encrypted(container, stream, path, deadline)
+        return Probed(stream=stream.index, expected_packets=expected_packets(stream))
+
+
+def expected_packets(stream: av.VideoStream) -> int:
+    """The packets that an mp4 or mov lists, whether the file still holds them or not; 0 for other containers.
+
+    Those keep no list that is there when the end of the file is not: the number in an avi's header counts ticks of any
+    length. Empty packets, which repeat a frame, are left out. Read after the packets, since a fragmented mp4 lists
+    those of the fragments read so far.
+    """
+    if stream.container.format.name.split(",")[0] != "mov":
+        return 0
+    return sum(entry.size > 0 for entry in stream.index_entries)
+
+
+def lost_packets(stream: av.VideoStream, num_packets: int) -> int:
+    """How many more packets than ``num_packets``, which were read and not empty, the container lists."""
+    # Nearly always all are there, and to count those that are not empty takes longer.
+    if len(stream.index_entries) <= num_packets:
+        return 0
+    return max(expected_packets(stream) - num_packets, 0)
+
+
+def refuse_encrypted(side_data: PacketSideData, path: str) -> None:
+    """DecodeError where it says that its packet's content is encrypted, which would decode to noise."""
+    if side_data.data_type == "encryption_info":
+        raise DecodeError(
+            ENCRYPTED, f"{path}: its packets are encrypted; decrypt it first, such as with ffmpeg -decryption_key KEY"
+        )
+
+
+def describe_streams(path: str, *, taken: int, max_pixels: int) -> list[str]:
+    """``stream 0: video, h264, 320x240, default: taken``, a line for each stream of a file."""
+    with open_container(path, max_pixels) as container:
+        return [_description(stream, stream.index == taken) for stream in container.streams]
+
+
+def _description(stream: av.stream.Stream, is_taken: bool) -> str:
+    context = stream.codec_context
+    facts = ["cover picture" if _is_cover(stream) else stream.type]
+    facts += [context.name] if context is not None else []
+    facts += [f"{context.width}x{context.height}"] if stream.type == "video" and context is not None else []
+    facts += ["default"] if stream.disposition & Disposition.default else []
+    return f"stream {stream.index}: {', '.join(facts)}{': taken' if is_taken else ''}"
+
+
+def _is_cover(stream: av.stream.Stream) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _is_candidate(stream: av.VideoStream) -> bool:
+    return stream.codec_context is not None and not _is_cover(stream)
+
+
+def _best(candidates: Sequence[av.VideoStream], path: str, max_pixels: int) -> av.VideoStream:
+    seen = _streams_with_packets(path, {stream.index for stream in candidates}, max_pixels)
+    return max(candidates, key=lambda stream: (stream.index in seen, _score(stream)))
+
+
+def _score(stream: av.VideoStream) -> int:
+    context = stream.codec_context
+    return context.width * context.height + _DEFAULT_PIXELS * bool(stream.disposition & Disposition.default)
+
+
+def _streams_with_packets(path: str, indices: set[int], max_pixels: int) -> set[int]:
+    """Those of which packets come early in the file, in a container of its own: the caller's stays at its beginning."""
+    seen, num_bytes = set(), 0
+    with open_container(path, max_pixels) as container:
+        try:
+            for packet in container.demux():
+                seen |= {packet.stream_index} & indices if packet.size else set()
+                num_bytes += packet.size
+                if seen == indices or num_bytes > _PROBED_BYTES:
+                    break
+        except av.error.FFmpegError:
+            return seen  # damage: what decodes it says so
+    return seen
+
+
+def _refuse_encrypted(
+    container: av.container.InputContainer, stream: av.VideoStream, path: str, deadline: float
+) -> None:
+    """All packets are looked at: often the first seconds are left unencrypted."""
+    try:
+        for packet in container.demux(stream):
+            for side_data in packet.iter_sidedata():
+                refuse_encrypted(side_data, path)
+            if time.monotonic() > deadline:
+                raise DecodeError("time limit", f"{path}: reading took longer than timeout_seconds allows")
+    except av.error.FFmpegError:
+        return  # damage: what decodes it says so

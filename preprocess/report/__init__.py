@@ -1,0 +1,1 @@
+"""What a person reads: dry run, estimate, inspection of one video, report page."""

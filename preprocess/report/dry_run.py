@@ -1,0 +1,97 @@
+"""What ``--dry-run`` prints: what there is, what it will become, what that costs, and how to train on it."""
+
+import os
+from collections.abc import Iterator
+
+from preprocess.cores import available_cores
+from preprocess.report.estimate import Estimate, Quantity
+from preprocess.report.training_advice import (
+    Readers,
+    command_of_ours,
+    command_of_timm,
+    pads_for_timm,
+    safe_workers,
+    splits_to_train_on,
+    warnings,
+    what_an_epoch_is,
+)
+from preprocess.run.pipeline import Prepared
+
+# A shard whose work takes less than this many times the start of its decoder process wastes a core.
+_STARTS_PER_SHARD = 10
+
+
+def describe(prepared: Prepared, cost: Estimate, readers: Readers, *, shown_output: str) -> Iterator[str]:
+    """The lines of the plan; ``shown_output`` is the output as the person wrote it."""
+    for split, size in cost.splits.items():
+        yield (
+            f"{split}: {size.videos} videos of {size.classes} classes, {size.missing} missing; {size.views} views "
+            f"each, {size.shards * size.views} shards of {size.videos / size.shards:.1f} samples in each layout"
+        )
+    yield f"estimated from {cost.sampled} videos that were converted, of which {_failures(cost)}:"
+    for layout, quantity in cost.bytes.items():
+        yield f"  {layout}: {_range(quantity, 1e6, 'MB') if quantity.value < 1e9 else _range(quantity, 1e9, 'GB')}"
+    cores = available_cores()
+    hours = cost.cpu_seconds.value / 3600 / cores
+    yield f"  CPU-hours: {_range(cost.cpu_seconds, 3600)}; on the {cores} cores here, {hours:.3g} hours"
+    yield from _small_shards(prepared, cost)
+    yield f"  memory of each worker: {cost.worker_bytes / 1e6:.0f} MB, and up to memory_limit_mb more for a large video"
+    yield from _training(prepared, cost, readers, shown_output)
+
+
+def _failures(cost: Estimate) -> str:
+    told = ", ".join(f"{count} {reason}" for reason, count in sorted(cost.failures.items()))
+    return f"{sum(cost.failures.values())} failed ({told})" if told else "none failed"
+
+
+def _range(quantity: Quantity, unit: float, name: str = "") -> str:
+    shown = f"{quantity.value / unit:.3g} {name}".strip()
+    return f"{shown} ({quantity.low / unit:.3g} to {quantity.high / unit:.3g})"
+
+
+def _small_shards(prepared: Prepared, cost: Estimate) -> Iterator[str]:
+    """A hint where starting a decoder process for each shard takes a large part of the time."""
+    work = cost.cpu_seconds.value / len(prepared.shards)
+    if work < _STARTS_PER_SHARD * cost.start_seconds:
+        share = cost.start_seconds / (cost.start_seconds + work)
+        yield (
+            f"  small shards: each starts a decoder process in {cost.start_seconds:.1f} s and then converts for "
+            f"{work:.2g} s, so {share:.0%} of the time is spent on starts; raise samples_per_shard "
+            f"(now {prepared.job.config.samples_per_shard})"
+        )
+
+
+def _training(prepared: Prepared, cost: Estimate, readers: Readers, shown_output: str) -> Iterator[str]:
+    config = prepared.job.config
+    tars = {split: size.shards * size.views for split, size in cost.splits.items()}
+    splits = splits_to_train_on(config)
+    if splits is None:
+        yield "no command to train: it takes a split with mode: train and one with mode: test"
+        return
+    train = splits[0]
+    yield (
+        f"largest safe ranks x workers: {tars[train]} for timm's train.py, which deals whole shards of {train}, and "
+        f"any divisor of it; for train_image.py any number, with at least a batch of its "
+        f"{cost.splits[train].videos * cost.splits[train].views} samples for each rank"
+    )
+    videos = {split: size.videos for split, size in cost.splits.items()}
+    for warning in warnings({train: tars[train]}, videos, config, readers):
+        yield f"warning: {warning}"
+    if prepared.job.multi_label:
+        yield "several labels a video: train_image.py trains on all of them, timm's train.py on the first of each"
+    workers, num_views = safe_workers([tars[train]], readers), cost.splits[train].views
+    epochs = what_an_epoch_is(train, num_views, safe_workers([tars[train] // num_views], readers))
+    if epochs:
+        yield epochs
+    for name, layout in config.layouts.items():
+        directory = os.path.join(shown_output, name)
+        yield f"to train on {name}:"
+        yield f"  {command_of_ours(directory, layout, splits, readers)}"
+        if workers is None:
+            yield f"  not timm's train.py on {readers.ranks} GPUs: {tars[train]} shards cannot be dealt to them evenly"
+        else:
+            classes = len(prepared.job.class_names)
+            numbers = {"num_classes": classes, "workers": workers, "num_views": num_views}
+            yield "  " + command_of_timm(directory, layout, splits, readers, **numbers)
+            if pads_for_timm(layout):
+                yield f"  {pads_for_timm(layout)}"

@@ -1,0 +1,168 @@
+"""What a conversion has done so far, summed from its records, its facts and its history: ``report.json``."""
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from preprocess.plan import PlannedShard
+from preprocess.run.output import finished_records
+from preprocess.run.pipeline import Prepared, Records
+from preprocess.run.progress import read_history
+from preprocess.worker.facts import ShardFacts, VideoFacts, read_facts
+from shards.format import MANIFEST_NAME
+from shards.records import Failure
+
+REPORT_NAME = "report.json"
+_EXAMPLES = 5
+_NAMES_SHOWN = 12
+_BINS = 20
+_POINTS = 300
+
+
+def collect(prepared: Prepared) -> dict:
+    """The report as plain data. Reads what is on the disk, so it can be made while the conversion runs."""
+    job = prepared.job
+    records = [(shard, finished_records(job, shard)) for shard in prepared.shards]
+    done = [(shard, found) for shard, found in records if found is not None]
+    failures = [failure for _, found in done for failure in next(iter(found.values())).failures]
+    facts = [read_facts(Path(job.output), shard.split, shard.number) for shard, _ in done]
+    known = [shard for shard in facts if shard is not None]
+    videos = [video for shard in known for video in shard.videos]
+    num_done = sum(len(shard.videos) for shard, _ in done)
+    return {
+        "complete": all((Path(job.output) / layout / MANIFEST_NAME).exists() for layout in job.config.layouts),
+        "digest": job.digest,
+        "videos": {
+            "planned": prepared.num_videos,
+            "converted": num_done - len(failures),
+            "failed": len(failures),
+            "pending": prepared.num_videos - num_done,
+            "missing": prepared.num_missing,
+        },
+        "splits": {split: _split(prepared, split, done) for split in job.config.splits},
+        "layouts": {layout: _layout(prepared, layout, [found for _, found in done]) for layout in job.config.layouts},
+        "failures": _by_reason(failures),
+        "missing_examples": [
+            row.path.as_posix() for split in job.config.splits for row in prepared.dataset.missing[split]
+        ][:_EXAMPLES],
+        "source": {**_source(videos), "min_decoded_share": job.config.min_decoded_share},
+        "work": {"shards_without_facts": len(facts) - len(known), **_work(videos, known)},
+        "classes": {split: _classes(prepared, split, known) for split in job.config.splits},
+        "history": _history(Path(job.output)),
+    }
+
+
+def _split(prepared: Prepared, split: str, done: Sequence[tuple[PlannedShard, Records]]) -> dict:
+    return {
+        "videos": len(prepared.dataset.splits[split]),
+        "missing": len(prepared.dataset.missing[split]),
+        "views": prepared.job.config.splits[split].num_views,
+        "shards": sum(shard.split == split for shard in prepared.shards),
+        "shards_done": sum(shard.split == split for shard, _ in done),
+    }
+
+
+def _layout(prepared: Prepared, layout: str, done: Sequence[Records]) -> dict:
+    tars = [tar for records in done for tar in records[layout].tars]
+    height, width = prepared.job.config.layouts[layout].image_size
+    return {
+        "height": height,
+        "width": width,
+        "tars": len(tars),
+        "samples": sum(tar.samples for tar in tars),
+        "bytes": sum(tar.bytes for tar in tars),
+    }
+
+
+def _by_reason(failures: Sequence[Failure]) -> dict:
+    """Most frequent first, each with the first few as examples."""
+    return {
+        reason: {
+            "count": count,
+            "examples": [
+                {"path": failure.path, "detail": failure.detail} for failure in failures if failure.reason == reason
+            ][:_EXAMPLES],
+        }
+        for reason, count in Counter(failure.reason for failure in failures).most_common()
+    }
+
+
+def _source(videos: Sequence[VideoFacts]) -> dict:
+    """The videos as they came: what they are, how long, how large."""
+    facts = [video.facts for video in videos]
+    return {
+        "codecs": _common(one.codec or "unknown" for one in facts if one.decoder),
+        "decoders": _common(one.decoder for one in facts if one.decoder),
+        "sizes": _common(f"{one.width}x{one.height}" for one in facts if one.width),
+        "concealed": _common(one.concealed for one in facts if one.concealed),
+        "decoded_share_of_damaged": _spread(
+            [one.decoded_share for one in facts if one.decoded_share is not None and one.decoded_share < 1]
+        ),
+        "duration_seconds": _spread([one.duration_seconds for one in facts if one.duration_seconds is not None]),
+        "frames": _spread([one.num_frames for one in facts if one.num_frames is not None]),
+        "file_bytes": _spread([one.bytes for one in facts if one.bytes is not None]),
+    }
+
+
+def _work(videos: Sequence[VideoFacts], shards: Sequence[ShardFacts]) -> dict:
+    timed = [video for video in videos if video.facts.cpu_seconds is not None]
+    slowest = sorted(timed, key=lambda video: video.facts.cpu_seconds, reverse=True)[:_EXAMPLES]
+    by_machine: Counter[str] = Counter()
+    for shard in shards:
+        by_machine[shard.machine] += len(shard.videos)
+    return {
+        "cpu_seconds": _spread([video.facts.cpu_seconds for video in timed]),
+        "slowest": [{"path": video.path, "cpu_seconds": video.facts.cpu_seconds} for video in slowest],
+        "machines": _common(by_machine.elements()),
+    }
+
+
+def _classes(prepared: Prepared, split: str, shards: Sequence[ShardFacts]) -> dict[str, int]:
+    """Converted videos by class; every class that the split's list names is there, with 0 if need be."""
+    names = prepared.job.class_names
+    counts = Counter(
+        video.label for shard in shards if shard.split == split for video in shard.videos if not video.reason
+    )
+    listed = {label for video in prepared.dataset.splits[split] for label in video.labels[:1]}
+    return {names[label]: counts[label] for label in sorted(listed)}
+
+
+def _history(output: Path) -> list[dict]:
+    """(working seconds, videos, failures) run after run: the time between two runs is no work. Thinned out."""
+    points, before, last = [], 0.0, 0.0
+    for line in read_history(output):
+        if line["begins"]:
+            before += last
+            points.append({"seconds": before, "videos": line["earlier"], "failures": line["failures"]})
+        last = line["seconds"]
+        points.append({"seconds": before + last, "videos": line["videos"], "failures": line["failures"]})
+    step = max(len(points) // _POINTS, 1)
+    return [*points[:-1:step], *points[-1:]]
+
+
+def _common(names: Iterable[str]) -> dict[str, int]:
+    """The most frequent names with their counts, the rest together under ``others``."""
+    counts = Counter(names)
+    shown = dict(counts.most_common(_NAMES_SHOWN))
+    others = counts.total() - sum(shown.values())
+    return {**shown, **({"others": others} if others else {})}
+
+
+def _spread(values: Sequence[float]) -> dict | None:
+    """Sum, extremes, median, and a histogram of equal bins up to the 99th percentile; the last holds the rest too."""
+    if not values:
+        return None
+    low, high = min(values), max(values)
+    top = statistics.quantiles(values, n=100, method="inclusive")[-1] if len(values) > 1 else high
+    width = (top - low) / _BINS or 1
+    counts = Counter(min(int((value - low) / width), _BINS - 1) for value in values)
+    return {
+        "sum": sum(values),
+        "min": low,
+        "median": statistics.median(values),
+        "max": high,
+        "bin_start": low,
+        "bin_width": width,
+        "counts": [counts[number] for number in range(_BINS)],
+    }

@@ -1,0 +1,235 @@
+"""The course of a whole conversion: read the lists, plan, convert what is not yet there, complete."""
+
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from preprocess.annotations import read_listing
+from preprocess.annotations.classes import untrained_after_failures
+from preprocess.annotations.dataset import Dataset, missing_table
+from preprocess.annotations.missing import why_missing
+from preprocess.annotations.remote import RemoteFolders
+from preprocess.annotations.subsets import build_dataset
+from preprocess.config.schema import Config
+from preprocess.plan import PlannedShard, plan_split
+from preprocess.run.identity import Identity, identity_of
+from preprocess.run.interruption import TO_GO_ON
+from preprocess.run.lock import locked
+from preprocess.run.output import begin, complete, finished_records, forget
+from preprocess.run.progress import Progress, sinks_for, tell
+from preprocess.run.ray_pool import Observer, Workers, convert_on_ray
+from preprocess.run.what_is_there import MISSING_NAME, what_is_there
+from preprocess.worker.messages import Job, num_broken
+from shards.records import Failure, Record
+from shards.storage import exists, join, write_whole
+
+Records = Mapping[str, Record]  # of one planned shard, by layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """How a conversion ended. ``complete`` means that the manifests are written.
+
+    ``untrained``: classes that had training videos, none of which could be converted.
+    """
+
+    num_videos: int
+    failures: tuple[Failure, ...]
+    allowed_failures: int
+    missing: int
+    complete: bool
+    untrained: tuple[str, ...] = ()
+
+    def reasons(self) -> Counter:
+        return Counter(failure.reason for failure in self.failures)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A conversion that is read and planned, and has written nothing."""
+
+    dataset: Dataset
+    shards: list[PlannedShard]
+    identity: Identity
+    job: Job
+
+    @property
+    def num_videos(self) -> int:
+        return sum(len(shard.videos) for shard in self.shards)
+
+    @property
+    def num_missing(self) -> int:
+        return sum(len(self.dataset.missing[split]) for split in self.job.config.splits)
+
+    @property
+    def allowed_failures(self) -> int:
+        """Videos that may fail: a share of all, but at least one, unless the share is 0."""
+        share = self.job.config.max_failures
+        return max(1, int(share * self.num_videos)) if share else 0
+
+
+def prepare(
+    config: Config, *, source: Path, output: Path, videos_url: str | None = None, require_complete: bool = False
+) -> Prepared:
+    """Read the lists and plan the shards; what is there and what is missing goes to standard error.
+
+    Raises ValueError for annotations that cannot be read, and files that are listed but missing where
+    ``require_complete``.
+    """
+    dataset = read_dataset(config, source, videos_url=videos_url)
+    for line in what_is_there(dataset, config, source):
+        print(line, file=sys.stderr)
+    if require_complete and any(dataset.missing.get(split) for split in config.splits):
+        raise ValueError("videos are missing, as listed above; get them, or leave out --require-complete")
+    shards = plan(dataset, config)
+    identity = identity_of(config, shards, dataset.class_names, dataset.subsets)
+    job = Job(
+        config=config,
+        source=str(source.absolute()),
+        output=str(output.absolute()),
+        class_names=dataset.class_names,
+        digest=identity.digest,
+        videos_url=videos_url,
+        subsets=dataset.subsets,
+        multi_label=any(len(video.labels) > 1 for shard in shards for video in shard.videos),
+    )
+    return Prepared(dataset=dataset, shards=shards, identity=identity, job=job)
+
+
+def run(
+    prepared: Prepared,
+    *,
+    workers: Workers,
+    progress: str = "none",
+    retry_failed: bool = False,
+    again: str = "the same command again",
+) -> Summary:
+    """Convert a data set, or go on with a conversion that was interrupted.
+
+    ``progress``: as ``--progress``. ``retry_failed`` makes the shards with failures again. ``again``: the command that
+    goes on, which is printed when the cluster is lost; the process ends then. Raises ValueError for an output that is
+    not ours or that another run is writing to, OSError for a disk that is full or fails.
+    """
+    job = prepared.job
+    output = Path(job.output)
+    with locked(output):
+        begin(output, job.config, prepared.identity)
+        table = missing_table(prepared.dataset, job.config.splits)
+        write_whole(output / MISSING_NAME, table.encode("utf-8", "surrogateescape"))
+        if retry_failed:
+            forget(job, [shard for shard in prepared.shards if num_broken(_failures_of(finished_records(job, shard)))])
+        counter = Progress(total=prepared.num_videos, sinks=sinks_for(progress, output))
+        observer = Observer(
+            works=counter.works, waits=counter.waits, lost=partial(_tell_loss, counter, progress, again)
+        )
+        try:
+            records, failures = _convert_pending(prepared, workers, counter, observer)
+        finally:
+            counter.finish()
+        is_complete = None not in records and num_broken(failures) <= prepared.allowed_failures
+        if is_complete:
+            complete(job, {layout: [by_layout[layout] for by_layout in records] for layout in job.config.layouts})
+    return Summary(
+        num_videos=prepared.num_videos,
+        failures=tuple(failures),
+        allowed_failures=prepared.allowed_failures,
+        missing=prepared.num_missing,
+        complete=is_complete,
+        untrained=_untrained(prepared, records),
+    )
+
+
+def _tell_loss(counter: Progress, progress: str, again: str, reason: str) -> None:
+    counter.finish()
+    if progress == "json":
+        tell("end", complete=False, error=reason)
+    print(f"preprocess: {reason}; {TO_GO_ON}, when Ray is there again:\n  {again}", file=sys.stderr)
+
+
+def _convert_pending(
+    prepared: Prepared, workers: Workers, progress: Progress, observer: Observer
+) -> tuple[list[Records | None], list[Failure]]:
+    """Convert what is not yet there, up to the allowed failures; (records of each shard or None, all failures).
+
+    What the workers say counts, not what this machine sees on a shared disk, which may be some seconds behind.
+    """
+    shards = {(shard.split, shard.number): shard for shard in prepared.shards}
+    records = {name: finished_records(prepared.job, shard) for name, shard in shards.items()}
+    failures = {name: _failures_of(found) for name, found in records.items()}
+    for name, found in records.items():
+        if found is not None:
+            progress.found(name, videos=len(shards[name].videos), failures=len(failures[name]))
+    pending = [shard for name, shard in shards.items() if records[name] is None]
+    too_many = sum(map(num_broken, failures.values())) > prepared.allowed_failures
+    if pending and not too_many:
+        with contextlib.closing(convert_on_ray(prepared.job, pending, workers, observer)) as states:
+            for shard, state in states:
+                name = shard.split, shard.number
+                failures[name] = state.failures
+                records[name] = state.records or None
+                progress.reached(name, videos=state.videos, failures=len(state.failures))
+                if sum(map(num_broken, failures.values())) > prepared.allowed_failures:
+                    break
+    return list(records.values()), [failure for failed in failures.values() for failure in failed]
+
+
+def _untrained(prepared: Prepared, records: Sequence[Records | None]) -> tuple[str, ...]:
+    """Names of classes of which training videos were planned, and none was stored, in the shards that are done."""
+    planned, stored = Counter(), Counter()
+    for shard, found in zip(prepared.shards, records):
+        if prepared.job.config.splits[shard.split].mode == "train":
+            failed = {failure.video for failure in _failures_of(found)}
+            for video in shard.videos:
+                planned.update(video.labels)
+                stored.update(() if video.key in failed else video.labels)
+    return untrained_after_failures(prepared.job.class_names, planned, stored)
+
+
+def _failures_of(records: Records | None) -> tuple[Failure, ...]:
+    """Every layout's record tells the same failures."""
+    return next(iter(records.values())).failures if records else ()
+
+
+def read_dataset(config: Config, source: Path, *, videos_url: str | None = None) -> Dataset:
+    """What the lists name and what of it is on the disk, or below ``videos_url``."""
+    listing = read_listing(config.annotations, source, tuple(config.splits))
+    return build_dataset(
+        listing,
+        source,
+        subsets=config.subsets,
+        only=config.only,
+        flip_labels=config.flip_labels,
+        remote=_remote(config, source, listing.class_names, videos_url) if videos_url else None,
+    )
+
+
+def _remote(config: Config, source: Path, class_names: Sequence[str], videos_url: str) -> RemoteFolders:
+    return RemoteFolders(
+        lambda path: exists(join(videos_url, path)),
+        source=source,
+        class_names=class_names,
+        videos=getattr(config.annotations, "videos", "."),
+    )
+
+
+def plan(dataset: Dataset, config: Config) -> list[PlannedShard]:
+    """All shards of the configured splits; ValueError for a split that the data set lacks or that holds no video."""
+    shards = []
+    for split in config.splits:
+        if split not in dataset.splits:
+            raise ValueError(
+                f"split {split!r} of the configuration is not in the data set: {', '.join(dataset.splits)}"
+            )
+        if not dataset.splits[split]:
+            missing = dataset.missing[split]
+            why = why_missing(missing[0].path) if missing else ""
+            shown = f": {missing[0].path}{f' ({why})' if why else ''}, for one" if missing else ""
+            raise ValueError(
+                f"split {split!r} has no video on the disk ({len(missing)} are listed{shown}); check --source"
+            )
+        shards += plan_split(split, dataset.splits[split], samples_per_shard=config.samples_per_shard, seed=config.seed)
+    return shards

@@ -1,0 +1,105 @@
+"""What models there are and what they cost; published weights into theirs.
+
+python -m superimage.models [list] [PATTERN ...]                          parameters, GMACs, input and windows
+python -m superimage.models convert FILE --model NAME --output FILE       published weights, for one of these
+python -m superimage.models papers                                        the papers' costs beside ours
+python -m superimage.models families [FAMILY ...]                         timm's families on super images of two shapes
+python -m superimage.models docs docs/models.md                           the same tables, into the document
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from superimage.models.convert import convert
+from superimage.models.families import FAMILIES, try_family
+from superimage.models.report import check_markers, families_table, list_table, papers_table, write_tables
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status 0 when all that was asked is done, 2 for a user's mistake, told in one line."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    args = parser().parse_args(argv or ["list"])
+    try:
+        args.run(args)
+    except (ValueError, OSError) as error:
+        print(f"models: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m superimage.models", description="Models for super images.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    listing = commands.add_parser("list", help="parameters, GMACs, input and windows of each model")
+    listing.add_argument("pattern", nargs="*", help="names, with * and ?; any model of timm; by default ours")
+    listing.set_defaults(run=run_list)
+    _add_convert(commands.add_parser("convert", help="published weights, for a model here"))
+    commands.add_parser("papers", help="the papers' costs beside ours").set_defaults(run=run_papers)
+    families = commands.add_parser("families", help="timm's families on a square and an oblong super image")
+    families.add_argument("family", nargs="*", help="only these; by default all")
+    families.set_defaults(run=run_families)
+    docs = commands.add_parser("docs", help="write the tables into a document, between their markers")
+    docs.add_argument("document", type=Path)
+    docs.set_defaults(run=run_docs)
+    return top
+
+
+def _add_convert(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "checkpoint",
+        type=Path,
+        help="Microsoft's, timm's or SIFAR's Swin, SIFAR's or timm's ResNet, or a published UniFormer",
+    )
+    command.add_argument("--model", required=True, help="model that the weights are for")
+    command.add_argument("--output", required=True, type=Path, help="file to write")
+    command.add_argument("--img-size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="size of its input in px")
+    command.add_argument(
+        "--window", nargs="+", default=(), help="its windows: one, or one a stage; also global, square"
+    )
+    command.add_argument("--keep-head", action="store_true", help="keep the classifier; dropped by default")
+    command.set_defaults(run=run_convert)
+
+
+def run_list(args: argparse.Namespace) -> None:
+    print(list_table(args.pattern))
+
+
+def run_convert(args: argparse.Namespace) -> None:
+    options = {"img_size": tuple(args.img_size)} if args.img_size else {}
+    for line in convert(
+        args.checkpoint, args.output, args.model, keep_head=args.keep_head, windows=args.window, **options
+    ):
+        print(line)
+    if args.keep_head:
+        print(f"evaluate it: python eval_video.py --checkpoint {args.output} --model {args.model} ...")
+    else:
+        flags = f"--model {args.model} --pretrained --pretrained-path {args.output}"
+        print(f"train from it: python train_image.py {flags} ...")
+
+
+def run_papers(args: argparse.Namespace) -> None:
+    print(papers_table())
+
+
+def run_families(args: argparse.Namespace) -> None:
+    unknown = set(args.family) - set(FAMILIES)
+    if unknown:
+        raise ValueError(f"{sorted(unknown)[0]} is no family that is tried; those are {', '.join(FAMILIES)}")
+    print(families_table([try_family(family) for family in args.family or FAMILIES]))
+
+
+def run_docs(args: argparse.Namespace) -> None:
+    check_markers(args.document, ("list", "papers", "families"))  # the tables take minutes
+    tables = {
+        "list": list_table(()),
+        "papers": papers_table(),
+        "families": families_table([try_family(family) for family in FAMILIES]),
+    }
+    write_tables(args.document, tables)
+    print(args.document)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

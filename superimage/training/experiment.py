@@ -1,0 +1,175 @@
+"""The directory of an experiment: what is written there, and how a run goes on from it."""
+
+import argparse
+import json
+import logging
+import re
+from datetime import datetime
+from pathlib import Path
+
+import yaml
+from timm import utils
+from timm.models import load_checkpoint, resume_checkpoint
+from torch import nn
+
+from shards.format import Manifest
+from shards.storage import local_path, remove_partial_files, write_whole
+from superimage.training.comparison import all_differences, class_difference
+from superimage.training.saver import Saver
+from superimage.training.stored import (
+    MANIFEST_COPY,
+    checkpoint_files,
+    first_line,
+    newest_whole,
+    read_checkpoint,
+    trained_on,
+)
+from superimage.training.summary import SUMMARY, mend_summary, read_rows
+
+_log = logging.getLogger("train_image")
+FLAGS_NAME = "args.yaml"
+
+
+def experiment_directory(args: argparse.Namespace) -> Path:
+    now = datetime.now().strftime("%Y%m%d-%H%M%S")
+    return local_path(args.output or "output/train") / (
+        args.experiment or f"{now}-{re.sub(r'[^A-Za-z0-9_.-]', '_', args.model)}"
+    )
+
+
+def resume_path(args: argparse.Namespace, directory: Path, manifest: Manifest | None) -> Path | None:
+    """The checkpoint to go on from, if any: with ``--resume auto``, the newest whole one of the directory.
+
+    ValueError rather than two experiments in one directory, or a new beginning over the epochs of an old one.
+    """
+    if args.resume == "auto" and not args.experiment:
+        raise ValueError("--resume auto goes on in the experiment's own directory; name it with --experiment")
+    if args.resume == "auto":
+        path = _own_checkpoint(directory)
+    else:
+        path = Path(args.resume) if args.resume else None
+        _refuse_second_experiment(path, directory)
+    if path is not None:
+        told = f"--resume {path}"
+        if not path.is_file():
+            raise ValueError(f"{told}: no such checkpoint")
+        _check_same_data(path, read_checkpoint(path, told), args, manifest)
+    return path
+
+
+def _own_checkpoint(directory: Path) -> Path | None:
+    path, damages = newest_whole(directory)
+    num_rows = max(len(read_rows(directory / SUMMARY)) - 1, 0)
+    if path is None and (num_rows or checkpoint_files(directory)):
+        raise ValueError(
+            f"--resume auto: {directory} has {num_rows} epochs in {SUMMARY}, but no whole checkpoint "
+            f"({'; '.join(damages) or 'none at all'}). Put one back, or begin again under another --experiment"
+        )
+    if path is not None and damages:
+        _log.warning(f"--resume auto: {'; '.join(damages)}. It goes on from {path}, the newest that is whole")
+    return path
+
+
+def _refuse_second_experiment(path: Path | None, directory: Path) -> None:
+    if path is not None and path.parent.resolve() == directory.resolve():
+        return
+    there = checkpoint_files(directory) or ([directory / SUMMARY] if read_rows(directory / SUMMARY) else [])
+    if there:
+        raise ValueError(f"{there[0]} exists: go on from it with --resume auto, or give another --experiment")
+
+
+def _check_same_data(path: Path, content: dict, args: argparse.Namespace, manifest: Manifest | None) -> None:
+    section = trained_on(path, content)
+    if section is None:
+        return
+    if manifest is None:
+        raise ValueError(
+            f"{path} was trained on super images of digest {section['digest']}, but {args.data_dir} holds none: give "
+            "those, or another --experiment without --resume"
+        )
+    if section["digest"] != manifest.digest:
+        raise ValueError(
+            f"{path} was trained on super images of digest {section['digest']}, but those in {args.data_dir} have "
+            f"{manifest.digest} ({all_differences(section, manifest.superimage)}): give those, or another --experiment "
+            "without --resume"
+        )
+    classes = class_difference(section["class_names"], manifest.class_names)
+    if classes:
+        raise ValueError(f"{path}: {classes}; give the --train-split that it was trained on")
+
+
+def restore(args, checkpoint: Path | None, model: nn.Module, optimizer, scaler) -> int:
+    """Weights, optimizer and loss scale as they were; returns the epoch to go on with."""
+    if checkpoint is None:
+        return 0
+    try:
+        epoch = resume_checkpoint(
+            model,
+            str(checkpoint),
+            optimizer=None if args.no_resume_opt else optimizer,
+            loss_scaler=None if args.no_resume_opt else scaler,
+            log_info=False,
+        )
+    # torch says in many ways that weights or an optimizer's state are not those of this run.
+    except Exception as error:
+        told = " ".join(str(error).split())[:400] or first_line(error)
+        raise ValueError(f"{checkpoint}: no checkpoint of this model ({told})") from error
+    if epoch is None:
+        raise ValueError(f"{checkpoint}: holds weights alone; start from them with --initial-checkpoint")
+    return epoch
+
+
+def build_ema(args: argparse.Namespace, checkpoint: Path | None, model: nn.Module) -> utils.ModelEmaV3 | None:
+    if not args.model_ema:
+        return None
+    device = "cpu" if args.model_ema_force_cpu else None
+    ema = utils.ModelEmaV3(model, decay=args.model_ema_decay, use_warmup=args.model_ema_warmup, device=device)
+    if checkpoint is not None:
+        load_checkpoint(ema.module, str(checkpoint), use_ema=True)
+    return ema
+
+
+def open_directory(
+    args: argparse.Namespace,
+    directory: Path,
+    checkpoint: Path | None,
+    manifest: Manifest | None,
+    saver: Saver,
+    start_epoch: int,
+) -> None:
+    """args.yaml and the manifest's copy; the rows that the checkpoint's epoch came before leave summary.csv."""
+    record, summary = directory / FLAGS_NAME, None
+    if checkpoint is not None and checkpoint.parent.resolve() == directory.resolve():
+        saver.restore_history(checkpoint)
+        summary = read_checkpoint(checkpoint, str(checkpoint)).get("summary")
+        before = _flags_before(record)
+        for name, value in yaml.safe_load(_to_yaml(args)).items():
+            if name != "resume" and name in before and before[name] != value:
+                _log.warning(f"--{name.replace('_', '-')} was {before[name]} when this experiment began; now {value}")
+    write_whole(record, _to_yaml(args))
+    remove_partial_files(directory)
+    if manifest is not None:
+        write_whole(directory / MANIFEST_COPY, json.dumps(manifest.superimage, indent=1).encode())
+    mend_summary(directory / SUMMARY, start_epoch, summary)
+
+
+def _flags_before(record: Path) -> dict:
+    """The flags of args.yaml; none where the file is missing or damaged, since it only serves to tell changes."""
+    try:
+        before = yaml.safe_load(record.read_bytes()) if record.exists() else {}
+    except yaml.YAMLError:
+        _log.warning(f"{record}: not YAML, and written anew; changes of flags cannot be told")
+        before = {}
+    return before if isinstance(before, dict) else {}
+
+
+def _to_yaml(args: argparse.Namespace) -> bytes:
+    return yaml.safe_dump(vars(args), default_flow_style=None).encode()
+
+
+def open_board(directory: Path):
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ValueError("--log-tensorboard needs the package tensorboard: pip install tensorboard") from error
+    return SummaryWriter(str(directory))

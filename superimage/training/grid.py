@@ -1,0 +1,180 @@
+"""What a grid of tiles asks of a trainer: the flags that its manifest sets, and those that would break it."""
+
+import argparse
+from collections.abc import Collection
+from pathlib import Path
+
+from timm.data import auto_augment
+
+from shards.epochs import ALL, CYCLE
+from shards.format import RECORDS_DIR, Manifest, read_manifest
+from shards.storage import is_url
+from superimage.training.cutmix import cuts
+
+# Flags for super images alone.
+_OURS = {"allow_grid_breaking", "views", "tile_order"}
+
+
+def find_super_images(args: argparse.Namespace, explicit: Collection[str]) -> Manifest | None:
+    """The manifest of ``--data-dir`` if it holds super images; ValueError if it is no place to train from."""
+    if args.data_dir is None:
+        raise ValueError("--data-dir is missing: name the directory of the data set")
+    shards = args.dataset.startswith("wds/")
+    manifest = read_manifest(args.data_dir) if shards or not args.dataset else None
+    if manifest is None:
+        if not args.dataset:
+            _check_folder(args.data_dir)
+        idle = _OURS if shards else _OURS | {"shuffle_size"}
+        for name in sorted(name for name in idle & set(explicit) if getattr(args, name)):
+            raise ValueError(f"--{name.replace('_', '-')} does nothing here: {args.data_dir} holds no super images")
+        if args.aa:
+            geometric_operations(args.aa)
+        return None
+    # The classes are those of the sub-set that is trained on. timm's reader also knows splits that no manifest names.
+    return manifest.for_split(args.train_split) if args.train_split in manifest.splits else manifest
+
+
+def _check_folder(location: str) -> None:
+    if is_url(location):
+        raise ValueError(f"--data-dir {location}: no _info.json there; give the URL of one layout, its conversion done")
+    root = Path(location)
+    if not root.is_dir():
+        raise ValueError(f"--data-dir {root}: no such directory")
+    if (root / RECORDS_DIR).is_dir():
+        raise ValueError(f"--data-dir {root}: its conversion is not finished; run the same 'preprocess' command again")
+    layouts = sorted(str(path.parent) for path in root.glob("*/_info.json"))
+    if layouts:
+        raise ValueError(f"--data-dir {root} holds one directory for each layout; give one of {', '.join(layouts)}")
+
+
+def fit_to_grid(
+    args: argparse.Namespace, explicit: Collection[str], manifest: Manifest
+) -> tuple[argparse.Namespace, list[str]]:
+    """The flags for super images, and a line for each that now differs from timm's default.
+
+    What was given stands, and is refused with a ValueError where it would break the grid without --allow-grid-breaking.
+    """
+    broken = [] if args.allow_grid_breaking else grid_breakers(args, explicit, manifest)
+    if broken:
+        raise ValueError(f"{'; '.join(broken)}. Leave it out, or permit it with --allow-grid-breaking")
+    if args.class_map:
+        raise ValueError(f"--class-map {args.class_map}: the classes of super images are fixed when they are converted")
+    if args.num_classes not in (None, len(manifest.class_names)):
+        raise ValueError(f"--num-classes {args.num_classes}: the data has {len(manifest.class_names)} classes")
+    for name in ("views", "tile_order"):
+        if args.dataset and name in explicit:
+            flag = f"--{name.replace('_', '-')} {getattr(args, name)}"
+            raise ValueError(f"{flag}: timm's reader, --dataset {args.dataset}, cannot do that; leave --dataset out")
+    height, width = manifest.image_size
+    values = {
+        "input_size": [3, height, width],
+        "num_classes": len(manifest.class_names),
+        "mean": list(manifest.mean),
+        "std": list(manifest.std),
+        "crop_pct": 1.0,
+        "scale": [1.0, 1.0],
+        "ratio": [width / height, width / height],
+        "hflip": 0.0,
+    }
+    taken = {"input_size"} if "img_size" in explicit else set()
+    chosen = {name: value for name, value in values.items() if name not in explicit and name not in taken}
+    notes = [f"super images: --{name.replace('_', '-')} {value}" for name, value in chosen.items()]
+    notes += describe_epochs(args, manifest) + fit_cutmix(args, manifest)
+    return argparse.Namespace(**{**vars(args), **chosen}), notes
+
+
+def fit_cutmix(args: argparse.Namespace, manifest: Manifest) -> list[str]:
+    """A line that tells how CutMix treats the tiles, where it is on; ValueError where it finds none, or no box in one.
+
+    ``--cutmix 1 --input-size 3 96 96``, 3x3 tiles -> ``--cutmix 1.0 cuts the same box out of every tile of 32x32``.
+    """
+    if not cuts(args):
+        return []
+    parts = args.cutmix_minmax
+    flag = f"--cutmix {args.cutmix}" if parts is None else f"--cutmix-minmax {parts}"
+    height, width = given_size(args) or manifest.image_size
+    rows, columns = manifest.layout.rows, manifest.layout.columns
+    if height % rows or width % columns:
+        raise ValueError(
+            f"{flag} cuts the same box out of every tile, but {height}x{width} pixels are not {rows}x{columns} whole "
+            f"tiles; give an --input-size whose height is a multiple of {rows} and width of {columns}, or no CutMix"
+        )
+    tile = (height // rows, width // columns)
+    # timm draws whole pixels from the smaller part up to, and without, the larger.
+    if parts is not None and not all(0 <= int(side * parts[0]) < int(side * parts[1]) <= side for side in tile):
+        raise ValueError(
+            f"{flag}: tiles of {tile[0]}x{tile[1]} pixels have no such box; give the smaller part first, both from 0 "
+            "to 1, and a pixel or more apart"
+        )
+    return [f"super images: {flag} cuts the same box out of every tile of {tile[0]}x{tile[1]}"]
+
+
+def describe_epochs(args: argparse.Namespace, manifest: Manifest) -> list[str]:
+    """A line that says what an epoch is, where the videos have several views."""
+    num_views = manifest.views.get(args.train_split, 1)
+    if num_views == 1:
+        return []
+    whole = f"an epoch is {num_views} passes over the videos, one of each view"
+    if args.dataset:
+        return [f"super images: timm's reader reads all {num_views} views of split {args.train_split}: {whole}"]
+    if args.views == ALL:
+        return [f"super images: --views all: {whole}"]
+    which = f"view e % {num_views} in epoch e" if args.views == CYCLE else f"view {args.views}"
+    return [f"super images: --views {args.views}: an epoch is one pass over the videos, and reads {which}"]
+
+
+def keeps_grid(args: argparse.Namespace, manifest: Manifest, *, training: bool) -> bool:
+    """Whether the tiles of what is trained or validated on are where the layout has them, if at another size."""
+    given = {name for name, value in vars(args).items() if value is not None}
+    breakers = {breaker.split()[0] for breaker in grid_breakers(args, given, manifest)}
+    of_validation = {"--crop-pct", "--img-size", "--input-size"}
+    return not (breakers - {"--crop-pct"} if training else breakers & of_validation)
+
+
+def grid_breakers(args: argparse.Namespace, explicit: Collection[str], manifest: Manifest) -> list[str]:
+    """What was asked for and would cut, mirror or warp the grid of tiles, each with its reason. Colour is safe."""
+    height, width = manifest.image_size
+    size = given_size(args)
+    warps = {} if args.no_aug else _grid_breaking_augmentation(args, width / height)
+    checks = {
+        "crop_pct": args.crop_pct is not None and args.crop_pct != 1 and "cuts the outer tiles in validation",
+        "img_size": size is not None and size[0] * width != size[1] * height and f"is not shaped as {height}x{width}",
+        **warps,
+    }
+    checks["input_size"] = checks["img_size"]
+    return [
+        f"--{name.replace('_', '-')} {getattr(args, name)} {reason}"
+        for name, reason in checks.items()
+        if reason and name in explicit
+    ]
+
+
+def _grid_breaking_augmentation(args: argparse.Namespace, aspect: float) -> dict[str, str | bool]:
+    geometric = geometric_operations(args.aa) if args.aa else []
+    return {
+        "scale": any(value != 1 for value in args.scale) and "crops tiles away",
+        "ratio": any(value != aspect for value in args.ratio) and "crops tiles away",
+        "train_crop_mode": args.train_crop_mode != "rrc" and "shifts the grid",
+        "hflip": args.hflip > 0 and "mirrors the rows of the grid",
+        "vflip": args.vflip > 0 and "mirrors the columns of the grid",
+        "aa": bool(geometric) and f"moves pixels across tiles ({', '.join(geometric)})",
+    }
+
+
+def geometric_operations(policy: str) -> list[str]:
+    """The operations of a timm policy that move pixels: ``"3a" -> []``, ``"original" -> ["Rotate", "ShearX", ...]``."""
+    makers = {"rand": auto_augment.rand_augment_transform, "augmix": auto_augment.augment_and_mix_transform}
+    make = next((maker for prefix, maker in makers.items() if policy.startswith(prefix)), None)
+    try:
+        transform = (make or auto_augment.auto_augment_transform)(policy, {"translate_const": 1, "translate_pct": 0.1})
+    except AssertionError as error:
+        raise ValueError(f"--aa {policy}: timm knows no such policy ({error})") from error
+    operations = transform.ops if make else [operation for step in transform.policy for operation in step]
+    return sorted({op.name for op in operations if op.name.startswith(("Rotate", "Shear", "Translate"))})
+
+
+def given_size(args: argparse.Namespace) -> tuple[int, int] | None:
+    """(height, width) that the flags name, if they do."""
+    if args.input_size is not None:
+        return args.input_size[1], args.input_size[2]
+    return (args.img_size, args.img_size) if args.img_size is not None else None

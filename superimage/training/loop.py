@@ -1,0 +1,196 @@
+"""One epoch of training, and one of validation."""
+
+import argparse
+import contextlib
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from timm import utils
+from timm.models import model_parameters
+from timm.scheduler.scheduler import Scheduler
+from timm.task import MultiLabelClassificationEvaluator
+from torch import distributed, nn
+
+from superimage.training.machine import Machine
+
+_log = logging.getLogger("train_image")
+_HALVINGS = 16  # torch.amp.GradScaler begins at 2 ** 16
+
+
+@dataclass(kw_only=True)
+class Run:
+    """All that an experiment needs from its first epoch to its last."""
+
+    args: argparse.Namespace
+    machine: Machine
+    directory: Path
+    model: nn.Module  # the bare one: what is validated and saved
+    replica: nn.Module  # the one that is trained: `model`, or its DistributedDataParallel
+    ema: utils.ModelEmaV3 | None
+    optimizer: torch.optim.Optimizer
+    scaler: utils.NativeScaler | None
+    scheduler: Scheduler | None
+    loss: nn.Module
+    train_loader: object
+    validation_loader: object
+    saver: utils.CheckpointSaver | None  # of rank 0 alone, as is the board
+    board: object | None
+    start_epoch: int
+    num_epochs: int
+    multi_label: bool = False
+
+    @property
+    def updates_per_epoch(self) -> int:
+        return math.ceil(len(self.train_loader) / self.args.grad_accum_steps)
+
+    @property
+    def validated(self) -> nn.Module:
+        """The average of the weights where there is one on this device, as timm does."""
+        return self.model if self.ema is None or self.args.model_ema_force_cpu else self.ema.module
+
+
+def train_epoch(experiment: Run, epoch: int) -> dict[str, float]:
+    """One pass over the training split; returns its mean loss over all ranks."""
+    args, num_batches = experiment.args, len(experiment.train_loader)
+    experiment.replica.train()
+    experiment.optimizer.zero_grad()
+    losses, accumulate = [], args.grad_accum_steps
+    for index, (images, targets) in enumerate(experiment.train_loader):
+        due = (index + 1) % accumulate == 0 or index + 1 == num_batches
+        in_group = accumulate if index < num_batches - num_batches % accumulate else num_batches % accumulate
+        loss = train_step(experiment, images, targets, in_group, due=due)
+        # One step late, so that the device has work while this waits for it.
+        check_losses(experiment, losses, epoch)
+        losses.append(loss)
+        if due:
+            finish_update(experiment, epoch * experiment.updates_per_epoch + index // accumulate + 1)
+            if (index // accumulate + 1) % args.log_interval == 0:
+                _log.info(f"epoch {epoch + 1}  batch {index + 1}/{num_batches}  loss {losses[-1].item():.4f}")
+    check_losses(experiment, losses, epoch)
+    mean = torch.stack(losses).mean()
+    if experiment.machine.distributed:
+        mean = utils.reduce_tensor(mean, experiment.machine.world_size)
+    return {"loss": mean.item()}
+
+
+def check_losses(experiment: Run, losses: list[torch.Tensor], epoch: int) -> None:
+    """ValueError where the last loss is not finite: the weights after it are lost.
+
+    A gradient scaler leaves such updates out and halves its scale. With one, the error comes when the losses in a row
+    that are not finite are as many as the halvings from its first scale to 1.
+    """
+    patience = 1 if experiment.scaler is None else _HALVINGS
+    if len(losses) < patience or math.isfinite(losses[-1].item()):
+        return
+    last = [loss.item() for loss in losses[-patience:]]
+    if any(map(math.isfinite, last)):
+        return
+    first = len(losses) - patience + 1
+    raise ValueError(
+        f"the loss is {last[0]} at batch {first} of {len(experiment.train_loader)} of epoch {epoch + 1}: lower --lr, "
+        "or limit with --clip-grad; checkpoints of earlier epochs are kept"
+    )
+
+
+def train_step(
+    experiment: Run, images: torch.Tensor, targets: torch.Tensor, in_group: int, *, due: bool
+) -> torch.Tensor:
+    """Forward, backward and, when ``due``, the update of the weights; returns the batch's loss."""
+    if experiment.args.channels_last:
+        images = images.contiguous(memory_format=torch.channels_last)
+    waits = experiment.machine.distributed and not due
+    with experiment.replica.no_sync() if waits else contextlib.nullcontext():
+        with autocast(experiment):
+            loss = experiment.loss(experiment.replica(images), targets)
+        backward(experiment, loss / in_group, due=due)
+    return loss.detach()
+
+
+def autocast(experiment: Run) -> torch.autocast:
+    args = experiment.args
+    return torch.autocast(experiment.machine.device.type, dtype=getattr(torch, args.amp_dtype), enabled=args.amp)
+
+
+def backward(experiment: Run, loss: torch.Tensor, *, due: bool) -> None:
+    args, optimizer = experiment.args, experiment.optimizer
+    parameters = model_parameters(experiment.model, exclude_head=args.clip_mode == "agc")
+    second_order = getattr(optimizer, "is_second_order", False)
+    if experiment.scaler is not None:
+        experiment.scaler(
+            loss,
+            optimizer,
+            clip_grad=args.clip_grad,
+            clip_mode=args.clip_mode,
+            parameters=parameters,
+            create_graph=second_order,
+            need_update=due,
+        )
+        return
+    loss.backward(create_graph=second_order)
+    if due:
+        if args.clip_grad is not None:
+            utils.dispatch_clip_grad(parameters, args.clip_grad, mode=args.clip_mode)
+        optimizer.step()
+
+
+def finish_update(experiment: Run, num_updates: int) -> None:
+    experiment.optimizer.zero_grad()
+    if experiment.ema is not None:
+        experiment.ema.update(experiment.model, step=num_updates)
+    if experiment.scheduler is not None:
+        experiment.scheduler.step_update(num_updates)
+
+
+@torch.no_grad()
+def validate(experiment: Run) -> dict[str, float]:
+    """Loss, and top-1 and top-5, or mAP of several labels a sample, in percent.
+
+    Ranks may hold different numbers of samples: they meet once, at the end.
+    """
+    seen = _mean_average_precision(experiment) if experiment.multi_label else _accuracy(experiment)
+    if seen is None:
+        raise ValueError(f"--val-split {experiment.args.val_split}: no samples")
+    return seen
+
+
+def _predictions(experiment: Run) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """(logits, targets) of each validation batch."""
+    model = experiment.validated
+    model.eval()
+    for images, targets in experiment.validation_loader:
+        with autocast(experiment):
+            logits = model(images)
+        yield logits, targets
+
+
+def _accuracy(experiment: Run) -> dict[str, float] | None:
+    rows = [torch.zeros(4, device=experiment.machine.device)]
+    for logits, targets in _predictions(experiment):
+        loss = nn.functional.cross_entropy(logits.float(), targets)
+        top1, top5 = utils.accuracy(logits, targets, topk=(1, 5))
+        rows.append(torch.stack([loss, top1, top5, torch.ones_like(loss)]) * len(targets))
+    sums = torch.stack(rows).sum(0)
+    if experiment.machine.distributed:
+        distributed.all_reduce(sums)
+    loss, top1, top5, count = sums.tolist()
+    return {"loss": loss / count, "top1": top1 / count, "top5": top5 / count} if count else None
+
+
+def _mean_average_precision(experiment: Run) -> dict[str, float] | None:
+    """Over the classes that have positives; of each as Charades_v1_classify.m has it (Sigurdsson et al., ECCV 2016)."""
+    machine = experiment.machine
+    evaluator = MultiLabelClassificationEvaluator(machine.device)
+    present = torch.zeros(experiment.args.num_classes, device=machine.device)
+    for logits, targets in _predictions(experiment):
+        evaluator.update(logits, targets)
+        present = torch.maximum(present, targets.amax(0))
+    seen = evaluator.compute(distributed=machine.distributed)
+    if machine.distributed:
+        distributed.all_reduce(present, distributed.ReduceOp.MAX)
+    share = present.mean().item()
+    # timm counts a class without positives as 0 and divides by all.
+    return {"loss": seen["loss"], "map": seen["map"] / share} if share else None

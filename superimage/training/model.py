@@ -1,0 +1,144 @@
+"""The model, its loss, optimizer, schedule and average, each by timm's own factory."""
+
+import argparse
+import logging
+from functools import partial
+from pathlib import Path
+
+import torch
+from timm import is_model, list_models
+from timm.layers import convert_sync_batchnorm
+from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
+from timm.models import get_pretrained_cfg
+from timm.optim import create_optimizer_v2, optimizer_kwargs
+from timm.scheduler import create_scheduler_v2, scheduler_kwargs
+from timm.scheduler.scheduler import Scheduler
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from shards.format import Manifest
+from superimage import models
+from superimage.training.command_line import close_names
+from superimage.training.data import mixes
+from superimage.training.grid import given_size
+from superimage.training.machine import Machine
+from superimage.training.model_input import check_input, describe, set_checkpointing
+
+_log = logging.getLogger("train_image")
+
+
+def build_model(args: argparse.Namespace, manifest: Manifest | None = None) -> nn.Module:
+    """A timm model, or one of ours. One that is made for a fixed input is told the size that the flags name.
+
+    ValueError for a model that has a vector for each tile of another grid than the data's.
+    """
+    if ":" not in args.model and not is_model(args.model):
+        raise ValueError(f"--model {args.model}: timm knows no such model{close_names(args.model, list_models())}")
+    preset = get_pretrained_cfg(args.model, allow_unregistered=True)
+    if args.pretrained and not args.pretrained_path and preset is not None and not preset.has_weights:
+        raise ValueError(f"--pretrained: timm serves no weights of {args.model}; give a file with --pretrained-path")
+    for flag, path in (("initial-checkpoint", args.initial_checkpoint), ("pretrained-path", args.pretrained_path)):
+        if path and not Path(path).is_file():
+            raise ValueError(f"--{flag} {path}: no such file")
+    check_input(args, manifest, partial(_create, args, weights=False))
+    model = _create(args, given_size(args))
+    if manifest is not None:
+        models.check_grid(model, (manifest.layout.rows, manifest.layout.columns))
+    if args.grad_checkpointing:
+        set_checkpointing(model, args.model)
+    return model
+
+
+def _create(args: argparse.Namespace, img_size: tuple[int, int] | None, *, weights: bool = True) -> nn.Module:
+    """The model of the flags; ValueError for what its constructor, or the loading of its weights, does not take."""
+    options = {"pretrained": args.pretrained, "pretrained_path": args.pretrained_path}
+    options |= {"checkpoint_path": args.initial_checkpoint}
+    try:
+        return _build(args, img_size, **(options if weights else {}))
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError) as error:
+        given = {"model": args.model, "model-kwargs": args.model_kwargs, "initial-checkpoint": args.initial_checkpoint}
+        raise ValueError(describe(error, tuple(given.items()))) from error
+
+
+def _build(args: argparse.Namespace, img_size: tuple[int, int] | None, **options) -> nn.Module:
+    return models.build_model(
+        args.model,
+        img_size=img_size,
+        windows=args.window or (),
+        extra_kernels=args.extra_kernels or (),
+        extra_depthwise=args.extra_depthwise,
+        **options,
+        num_classes=args.num_classes,
+        in_chans=args.input_size[0] if args.input_size else 3,
+        drop_rate=args.drop,
+        drop_path_rate=args.drop_path,
+        global_pool=args.gp,
+        **args.model_kwargs,
+    )
+
+
+def prepare_model(model: nn.Module, args: argparse.Namespace, machine: Machine) -> nn.Module:
+    model.to(machine.device)
+    if args.channels_last:
+        model.to(memory_format=torch.channels_last)
+    return convert_sync_batchnorm(model) if args.sync_bn and machine.distributed else model
+
+
+def replicate(args: argparse.Namespace, model: nn.Module, machine: Machine) -> nn.Module:
+    """The module that is trained. Made after the average of the weights, which is never compiled or replicated."""
+    if args.torchcompile:
+        model.compile(backend=args.torchcompile)
+    if not machine.distributed:
+        return model
+    return DistributedDataParallel(model, device_ids=None if machine.device.type == "cpu" else [machine.device])
+
+
+def build_loss(args: argparse.Namespace) -> nn.Module:
+    if args.bce_loss:
+        return BinaryCrossEntropy(
+            smoothing=0.0 if mixes(args) else args.smoothing,
+            target_threshold=args.bce_target_thresh,
+            sum_classes=args.bce_sum,
+            pos_weight=args.bce_pos_weight,
+            smooth_dense=True,  # of multi-hot targets; those that mixup makes are smooth already
+        )
+    if mixes(args):
+        return SoftTargetCrossEntropy()
+    return LabelSmoothingCrossEntropy(smoothing=args.smoothing) if args.smoothing else nn.CrossEntropyLoss()
+
+
+def build_optimizer(args: argparse.Namespace, model: nn.Module, machine: Machine) -> torch.optim.Optimizer:
+    rate = learning_rate(args, machine.world_size)
+    _log.info(
+        f"learning rate {rate:.3g}, {args.batch_size} samples on each of {machine.world_size} {machine.device.type}"
+    )
+    return create_optimizer_v2(
+        model, **optimizer_kwargs(cfg=argparse.Namespace(**{**vars(args), "lr": rate})), **args.opt_kwargs
+    )
+
+
+def learning_rate(args: argparse.Namespace, world_size: int) -> float:
+    """--lr, or --lr-base scaled to the samples of an update, by their root for Ada* and Lamb as timm does."""
+    if args.lr:
+        return args.lr
+    factor = args.batch_size * world_size * args.grad_accum_steps / args.lr_base_size
+    by_root = any(name in args.opt.lower() for name in ("ada", "lamb"))
+    scale = args.lr_base_scale or ("sqrt" if by_root else "linear")
+    return args.lr_base * (factor**0.5 if scale == "sqrt" else factor)
+
+
+def build_schedule(
+    args: argparse.Namespace, optimizer: torch.optim.Optimizer, start_epoch: int, updates_per_epoch: int
+) -> tuple[Scheduler | None, int]:
+    """(schedule, number of epochs with cycles and cool-down), the rate set for the first epoch."""
+    if args.sched == "plateau":
+        raise ValueError("--sched plateau remembers what no checkpoint holds, so it could not be resumed; use cosine")
+    scheduler, num_epochs = create_scheduler_v2(
+        optimizer,
+        **scheduler_kwargs(args, decreasing_metric=args.eval_metric == "loss"),
+        updates_per_epoch=updates_per_epoch,
+    )
+    if scheduler is not None and start_epoch > 0:
+        scheduler.step(start_epoch)
+        scheduler.step_update(start_epoch * updates_per_epoch)
+    return scheduler, num_epochs

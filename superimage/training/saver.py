@@ -1,0 +1,101 @@
+"""Saving checkpoints: timm's names, ranking and content, and what the model was trained on beside the weights."""
+
+import os
+import uuid
+from pathlib import Path
+
+import torch
+from timm import utils
+
+from shards.storage import whole_file
+from superimage.training.stored import BEST, damage, first_line
+
+
+class Saver(utils.CheckpointSaver):
+    """timm's saver, whose files are there whole or not at all, whenever the process or the machine stops.
+
+    ``extras`` goes into each checkpoint: plain data that ``torch.load(weights_only=True)`` accepts.
+    """
+
+    def __init__(self, *args, extras: dict, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._extras = extras
+        self._summary: dict = {}
+
+    def save_epoch(self, epoch: int, metric: float, summary: dict) -> None:
+        """Save after ``epoch``, counted from 0; ``summary`` has the arguments of its row in the summary.
+
+        Raises OSError, in one line, where the disk is full or fails; the checkpoints of earlier epochs stay.
+        """
+        self._summary = summary
+        try:
+            self.save_checkpoint(epoch, metric=metric)
+        except (OSError, RuntimeError) as error:
+            raise OSError(
+                f"{self.checkpoint_dir}: the checkpoint of epoch {epoch + 1} cannot be written ({first_line(error)}); "
+                "those of earlier epochs are whole. Make room, then go on with the same command and --resume auto"
+            ) from error
+
+    def _save(self, save_path: str, epoch: int, metric: float | None = None) -> None:
+        state = self._state(epoch, metric)
+        with whole_file(save_path) as file:
+            try:
+                torch.save(state, file)
+            except RuntimeError as error:
+                # torch hides the error of the disk behind one of its own.
+                raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+
+    def _state(self, epoch: int, metric: float | None) -> dict:
+        """What timm's tools read, under timm's names, and ``extras`` and the row of the summary."""
+        state = {
+            "epoch": epoch,
+            "arch": self.args.model,
+            "args": self.args,
+            "version": 2,
+            "state_dict": utils.get_state_dict(self.model, self.unwrap_fn),
+            "optimizer": self.optimizer.state_dict(),
+            "metric": metric,
+            "saver": self.state_dict(epoch, metric),
+            "summary": self._summary,
+            **self._extras,
+        }
+        if self.model_ema is not None:
+            state["state_dict_ema"] = utils.get_state_dict(self.model_ema, self.unwrap_fn)
+        if self.amp_scaler is not None:
+            state[self.amp_scaler.state_dict_key] = self.amp_scaler.state_dict()
+        return state
+
+    def _replace(self, src: str, dst: str) -> None:
+        # timm removes the old file first, and a kill in between leaves none.
+        os.replace(src, dst)
+
+    def _duplicate(self, src: str, dst: str) -> None:
+        """A second name for the same bytes, or a copy where the disk knows no hard links."""
+        partial = f"{Path(dst).with_name('.' + Path(dst).name)}.{uuid.uuid4().hex}.partial"
+        try:
+            os.link(src, partial)
+        except (OSError, NotImplementedError):
+            with open(src, "rb") as source, whole_file(dst) as target:
+                while chunk := source.read(1 << 20):
+                    target.write(chunk)
+            return
+        try:
+            os.replace(partial, dst)
+        finally:
+            Path(partial).unlink(missing_ok=True)  # it stays where both names were those of one file already
+
+    def restore_history(self, checkpoint: Path) -> None:
+        """The ranking as it was when ``checkpoint`` was saved, less the files that are damaged since.
+
+        A best checkpoint that is lost is made anew from the best of an epoch that is whole.
+        """
+        self.load_state_dict_from_checkpoint(str(checkpoint))
+        best = Path(self.checkpoint_dir) / BEST
+        if self.best_metric is None or (best.is_file() and damage(best) is None):
+            return
+        self.checkpoint_files = [entry for entry in self.checkpoint_files if damage(Path(entry[0])) is None]
+        self.best_metric = self.best_epoch = None
+        if self.checkpoint_files:
+            path, self.best_metric = self.checkpoint_files[0]
+            self.best_epoch = int(Path(path).name.split("-")[1].split(".")[0])
+            self._duplicate(path, str(best))

@@ -1,0 +1,74 @@
+"""Thousands of damaged copies of real clips: each is converted, or left out for a reason that has a name.
+
+SUPERIMAGE_DAMAGED_COPIES=150 pytest -m slow tests/test_damaged_copies.py -s
+"""
+
+import os
+import time
+from collections import Counter
+
+import pytest
+from damage import damaged_copy
+
+from preprocess.annotations.dataset import Video
+from preprocess.config.schema import config_from
+from preprocess.decode.source import TIME_LIMIT
+from preprocess.worker.messages import UNEXPECTED, Job
+from preprocess.worker.sandbox import Sandbox
+
+pytestmark = pytest.mark.slow
+COPIES = int(os.environ.get("SUPERIMAGE_DAMAGED_COPIES", "3000"))
+TIMEOUT_SECONDS = 120
+CONFIG = {
+    "annotations": {"format": "folder"},
+    "layouts": {"grid": {"frames": 8, "tile": 112}},
+    "splits": {"train": {"mode": "train", "views": 1}},
+    "timeout_seconds": TIMEOUT_SECONDS,
+}
+# Every reason that damage may have. Any other one is a kind of failure that nobody has looked at.
+REASONS = {
+    "empty file",
+    "not a video",
+    "no video stream",
+    "no frames",
+    "truncated or damaged file",
+    "truncated or damaged stream",
+    "too few frames decode",
+    "picture too large",
+    "colour matrix that libswscale does not know",
+    "encrypted video",
+    "decoder crashed",
+    "memory limit",
+}
+
+
+def test_each_is_converted_or_named(shared, tmp_path):
+    clips = sorted(
+        path
+        for path in (shared / "clips" / "awkward").rglob("*")
+        if path.suffix in (".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif") and path.stat().st_size
+    )
+    job = Job(config=config_from(CONFIG, "test"), source=str(tmp_path), output="unused", class_names=("a",), digest="d")
+    outcomes, wrong, slowest = Counter(), [], (0.0, "")
+    with Sandbox(job) as sandbox:
+        for number in range(COPIES):
+            path = damaged_copy(clips, number, tmp_path)
+            began = time.monotonic()
+            converted = sandbox.convert("train", Video(key=f"v{number}", path=path.name, labels=(0,)))
+            slowest = max(slowest, (time.monotonic() - began, path.name))
+            failure, facts = converted.failure, converted.facts
+            reason = failure.reason if failure else f"by {facts.decoder}: {facts.concealed or 'sound'}"
+            outcomes[reason] += 1
+            if failure and failure.reason not in REASONS:
+                wrong.append(f"{path.name}: {failure.reason}: {failure.detail}")
+            elif UNEXPECTED in (facts.concealed, reason):
+                wrong.append(f"{path.name}: {UNEXPECTED}, concealed")
+            elif not failure:
+                assert len(converted.samples) == 1
+            path.unlink()
+    print(f"\n{COPIES} copies of {len(clips)} clips; the slowest took {slowest[0]:.1f} s: {slowest[1]}")
+    for reason, count in outcomes.most_common():
+        print(f"{count:6} {reason}")
+    assert wrong == []
+    assert TIME_LIMIT not in outcomes
+    assert outcomes.total() == COPIES

@@ -1,0 +1,263 @@
+"""Results survive a failing picture, names of any characters and results of other code; mistakes end in one line."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conversion import default_interrupts
+from PIL import Image
+from places import ROOT
+from super_images import write_super_images
+
+import eval_video
+import train_image
+from superimage.evaluation.plots import average_precision_png, confusion_png
+from superimage.evaluation.report import predictions_csv
+from superimage.evaluation.versions import code_versions
+
+NAMES = [
+    "Ba$$in",
+    "not utf-8 \udcff",
+    "a\ttab",
+    "歩く",
+    "a^b_{",
+    "\\frac{",
+    "$x",
+    "new\nline",
+    "cr\rname",
+    "☃\U000f0000",
+]
+NAMES += ["x" * 300]
+TRAINING = ["--model", "test_resnet", "--epochs", "1", "--warmup-epochs", "0", "--batch-size", "8", "--workers", "0"]
+TRAINING += ["--device", "cpu", "--lr", "0.01"]
+pytestmark = pytest.mark.usefixtures("as_if_alone")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_super_images(tmp_path_factory.mktemp("data"), train=16, validation=4, class_names=NAMES)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(data, tmp_path_factory):
+    output = tmp_path_factory.mktemp("runs")
+    assert train_image.main([*TRAINING, "--data-dir", str(data), "--output", str(output), "--experiment", "run"]) == 0
+    return output / "run" / "last.pth.tar"
+
+
+def words(checkpoint, data, output, *flags):
+    given = ["--checkpoint", str(checkpoint), "--data-dir", str(data), "--output", str(output)]
+    return [*given, "--workers", "0", "--device", "cpu", *flags]
+
+
+def evaluate(checkpoint, data, output, *flags) -> int:
+    return eval_video.main(words(checkpoint, data, output, *flags))
+
+
+def one_line_of(capsys) -> str:
+    error = capsys.readouterr().err
+    lines = [line for line in error.splitlines() if line.startswith("eval_video:")]
+    assert len(lines) == 1
+    assert "Traceback" not in error
+    return lines[0]
+
+
+def test_any_class_name_that_training_took_is_evaluated(checkpoint, data, tmp_path, caplog):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert evaluate(checkpoint, data, tmp_path) == 0
+    assert "is not drawn" not in caplog.text
+    with Image.open(tmp_path / "confusion.png") as picture:
+        picture.load()
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "predictions.csv").read_bytes().decode(), newline="")))
+    assert [row["label_name"] for row in rows] == ["Ba$$in", "not utf-8 \\udcff"] * 2
+
+
+def test_every_name_is_in_a_row_that_is_read_again():
+    labels, probabilities = np.arange(len(NAMES)), np.eye(len(NAMES))
+    content = predictions_csv([f"v{label}" for label in labels], labels, probabilities, NAMES)
+    rows = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+    assert [row["predicted_name"] for row in rows] == [name.replace("\udcff", "\\udcff") for name in NAMES]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_name_is_read_as_mathematics_or_warned_about(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pictures = [
+            confusion_png(np.eye(2, dtype=int), [name, "other"], name),
+            average_precision_png(np.array([50.0, 20.0]), [name, "other"], name),
+        ]
+    for picture in pictures:
+        with Image.open(io.BytesIO(picture)) as image:
+            image.load()
+
+
+def test_mathematics_is_drawn_as_the_letters_that_it_is():
+    def picture(name):
+        return confusion_png(np.eye(2, dtype=int), [name, "other"], "title")
+
+    assert picture("$x$") != picture("x")  # as mathematics, both would have been an x
+    assert picture("\t") == picture("#0")
+
+
+def test_a_picture_that_fails_is_a_warning_and_the_next_run_draws_it(checkpoint, data, tmp_path, caplog, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no fonts\nat all")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(eval_video, "draw", fail)
+        assert evaluate(checkpoint, data, tmp_path) == 0
+    assert f"{tmp_path / 'confusion.png'} is not drawn (no fonts); results.json and predictions.csv" in caplog.text
+    before = (tmp_path / "results.json").stat().st_mtime_ns
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["predictions.csv", "results.json"]
+    assert evaluate(checkpoint, data, tmp_path) == 0
+    assert "already evaluated" in caplog.text
+    assert (tmp_path / "results.json").stat().st_mtime_ns == before
+    again = tmp_path / "again"
+    assert evaluate(checkpoint, data, again) == 0
+    assert (tmp_path / "confusion.png").read_bytes() == (again / "confusion.png").read_bytes()
+
+
+def test_a_picture_of_other_results_does_not_stay(checkpoint, data, tmp_path, monkeypatch):
+    assert evaluate(checkpoint, data, tmp_path) == 0
+    monkeypatch.setattr(eval_video, "draw", None)
+    assert evaluate(checkpoint, data, tmp_path, "--order", "reverse") == 0
+    assert not (tmp_path / "confusion.png").exists()
+
+
+def test_results_of_other_code_are_replaced(checkpoint, data, tmp_path, caplog, monkeypatch):
+    assert evaluate(checkpoint, data, tmp_path) == 0
+    versions = json.loads((tmp_path / "results.json").read_text())["versions"]
+    assert versions == code_versions(ROOT / "eval_video.py")
+    assert versions.keys() >= {"superimage", "timm", "torch", "sources"}
+    monkeypatch.setattr(eval_video, "code_versions", lambda _: {**versions, "timm": "0"})
+    assert evaluate(checkpoint, data, tmp_path) == 0
+    assert "has another versions and is replaced" in caplog.text
+
+
+def test_the_hash_of_the_sources_sees_every_change(tmp_path):
+    for name in ("evaluation", "models", "shards", "training"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    script = Path(shutil.copy(ROOT / "eval_video.py", tmp_path))
+    assert code_versions(script) == code_versions(ROOT / "eval_video.py")
+    with open(tmp_path / "shards" / "layouts.py", "a") as file:
+        file.write("#\n")
+    assert code_versions(script)["sources"] != code_versions(ROOT / "eval_video.py")["sources"]
+
+
+def test_epochs_are_counted_as_training_counts_them(checkpoint, data, tmp_path, caplog):
+    assert evaluate(checkpoint, data, tmp_path) == 0
+    assert json.loads((tmp_path / "results.json").read_text())["epoch"] == 1
+    assert "weights of epoch 1," in caplog.text
+
+
+def test_damaged_results_are_replaced(checkpoint, data, tmp_path, caplog):
+    assert evaluate(checkpoint, data, tmp_path) == 0
+    (tmp_path / "results.json").write_bytes(b"")
+    assert evaluate(checkpoint, data, tmp_path) == 0
+    assert "is damaged" in caplog.text
+    assert json.loads((tmp_path / "results.json").read_text())["num_videos"] == 4
+
+
+def not_yaml(folder):
+    (folder / "args.yaml").write_text("model: [test_resnet")
+
+
+def a_list(folder):
+    (folder / "args.yaml").write_text("- model")
+
+
+def not_json(folder):
+    (folder / "args.yaml").write_text("model: test_resnet")
+    (folder / "superimage.json").write_text("{")
+
+
+def without_classes(folder):
+    (folder / "args.yaml").write_text("model: test_resnet")
+    (folder / "superimage.json").write_text("{}")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (not_yaml, "args.yaml: not YAML"),
+        (a_list, "args.yaml: a mapping of flags to values"),
+        (not_json, "superimage.json: not JSON"),
+        (without_classes, "has no class_names, digest, layout"),
+    ],
+)
+def test_damaged_files_beside_bare_weights_are_one_line(checkpoint, data, tmp_path, capsys, spoil, message):
+    bare = tmp_path / "bare.pth"
+    torch.save({"state_dict": torch.load(checkpoint, weights_only=False)["state_dict"]}, bare)
+    spoil(tmp_path)
+    assert evaluate(bare, data, tmp_path / "out") == 2
+    assert message in one_line_of(capsys)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--batch-size", "0"], "--batch-size 0: must be at least 1"),
+        (["--workers", "-1"], "--workers -1: must be at least 0"),
+        (["--device", "toaster"], "--device toaster: "),
+        (["--device", "cuda:99"], "--device cuda:99: "),
+        (["--device", "meta"], "--device meta: "),
+        (["--mean", "0.5", "0.5"], "--mean [0.5, 0.5]: one number or 3"),
+        (["--std", "0"], "--std [0.0]: must be above 0"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["--model-kwargs", "colour=red"], "the model has no option colour"),
+        (["--model", "resnet10x"], "did you mean resnet10t"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_status_2(checkpoint, data, tmp_path, capsys, flags, message):
+    assert evaluate(checkpoint, data, tmp_path / "out", *flags) == 2
+    assert message in one_line_of(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(checkpoint, data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(eval_video, "predict", None)  # nothing is evaluated
+    (tmp_path / "file").touch()
+    for output in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert evaluate(checkpoint, data, output) == 2
+        assert f"{tmp_path / 'file'} is no directory" in one_line_of(capsys)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"hello", bytes(999), b"\x80\x02}q\x00."])
+def test_a_file_that_is_no_checkpoint_is_one_line(data, tmp_path, capsys, content):
+    path = tmp_path / "x.pth.tar"
+    path.write_bytes(content)
+    assert evaluate(path, data, tmp_path / "out") == 2
+    line = one_line_of(capsys)
+    assert len(line) < 400
+    assert str(path) in line
+
+
+def test_ctrl_c_is_one_line(checkpoint, data, tmp_path):
+    many = [*words(checkpoint, data, tmp_path / "out"), "--workers", "2", "--batch-size", "1"]
+    # It waits in the loop of batches, where a large data set would be.
+    code = "import sys, time, eval_video as e; e._add = lambda *_: time.sleep(60); sys.exit(e.main(sys.argv[1:]))"
+    with default_interrupts():
+        begun = subprocess.Popen(
+            [sys.executable, "-c", code, *many], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+    for line in begun.stderr:
+        if line.startswith("test_resnet, weights"):
+            break
+    begun.stderr.read(1)  # of the progress: the loop has begun
+    os.killpg(begun.pid, signal.SIGINT)
+    told = begun.stderr.read()
+    assert begun.wait() == 130, told
+    assert "Traceback" not in told
+    assert told.rstrip().splitlines()[-1].startswith("eval_video: interrupted; no results are kept")

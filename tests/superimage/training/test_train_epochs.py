@@ -1,0 +1,269 @@
+"""What an epoch reads: which views, in which order of tiles, with pads that are zero; and as many samples as are due."""
+
+import csv
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from places import ROOT
+from super_images import encoded, layout, write_super_images
+
+import train_image
+from preprocess.report.training_advice import epochs_of_timm, pads_for_timm, what_an_epoch_is
+from shards.epochs import epoch_splits
+from shards.format import read_manifest
+from shards.layouts import reorder, tile, untile
+from shards.pads import fill_pads_of_image, pad_mask
+from shards.timm_reader import ShardReader, random_order
+from superimage.training.batches import counted
+from superimage.training.command_line import parse_flags
+from superimage.training.data import build_loaders
+from superimage.training.flags import FLAGS
+from superimage.training.grid import find_super_images, fit_to_grid
+from superimage.training.machine import Machine, told_ranks
+from superimage.training.model import build_model
+
+CPU = Machine(device=torch.device("cpu"), rank=0, world_size=1, distributed=False)
+SMALL = ["--model", "test_resnet", "--batch-size", "8", "--workers", "0", "--warmup-epochs", "0", "--epochs", "1"]
+SMALL += ["--opt", "adamw", "--lr", "0.003", "--device", "cpu", "--experiment", "run"]
+VIEWS, VIDEOS = 3, 16
+pytestmark = pytest.mark.usefixtures("as_if_alone")
+
+
+def numbered(video, view, num_views, index, grid, rng):
+    """Frame t of a video is one grey: ``10 * t`` and the number of the view; red is the number of the video."""
+    frames = np.zeros((grid.frames, grid.tile, grid.tile, 3), np.uint8)
+    frames[..., 0] = index
+    frames[..., 1] = (10 * np.arange(grid.frames))[:, None, None]
+    frames[..., 2] = view
+    order = np.arange(grid.frames)
+    metadata = {"video": video, "label": index % 2, "view": view, "num_views": num_views, "order": order.tolist()}
+    return encoded(tile(frames, grid, order), metadata)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    views = {"train": VIEWS, "validation": 1}
+    return write_super_images(
+        tmp_path_factory.mktemp("data"), train=VIDEOS, validation=6, views=views, make_sample=numbered
+    )
+
+
+def read(data, epoch, **options):
+    reader = ShardReader(data, split="train", is_training=True, batch_size=4, **options)
+    reader.set_epoch(epoch)
+    return [np.asarray(image) for image, _ in reader]
+
+
+def videos_and_views(images):
+    return Counter((int(image[0, 0, 0]), int(image[0, 0, 2])) for image in images)
+
+
+@pytest.mark.parametrize("epoch", range(5))
+def test_an_epoch_is_one_pass_over_the_videos_and_reads_the_next_view(data, epoch):
+    assert videos_and_views(read(data, epoch, views="cycle")) == Counter(
+        (video, epoch % VIEWS) for video in range(VIDEOS)
+    )
+    assert videos_and_views(read(data, epoch, views="2")) == Counter((video, 2) for video in range(VIDEOS))
+    everything = Counter((video, view) for video in range(VIDEOS) for view in range(VIEWS))
+    assert videos_and_views(read(data, epoch, views="all")) == everything
+
+
+@pytest.mark.parametrize("views", ["3", "-1", "first", ""])
+def test_a_view_that_is_not_there_is_refused(data, views):
+    with pytest.raises(ValueError, match="split train has views 0 to 2; give cycle, all or one of them"):
+        epoch_splits(read_manifest(data), "train", views)
+
+
+@pytest.mark.parametrize(("flags", "batches"), [([], 2), (["--views", "all"], 6), (["--views", "1"], 2)])
+def test_the_trainer_cycles_by_default(data, flags, batches):
+    loader, _ = loaders(data, *flags)
+    assert len(loader) == len(list(loader)) == batches
+
+
+def loaders(data, *flags):
+    words = [*SMALL, "--data-dir", str(data), *flags]
+    args, explicit = parse_flags(FLAGS, words, prog="test")
+    args, _ = fit_to_grid(args, explicit, find_super_images(args, explicit))
+    return build_loaders(args, CPU, build_model(args), read_manifest(data))
+
+
+def orders(images):
+    """The position in time of each tile, by the number of the video."""
+    return {
+        int(image[0, 0, 0]): tuple(
+            image[y : y + 16, x : x + 16, 1][0, 0] // 10 for y in (0, 16, 32) for x in (0, 16, 32)
+        )[:8]
+        for image in images
+    }
+
+
+def test_a_random_order_is_drawn_anew_in_each_epoch(data):
+    stored = orders(read(data, 0, views="0"))
+    assert set(stored.values()) == {tuple(range(8))}
+    drawn = [orders(read(data, epoch, views="0", tile_order="random")) for epoch in (0, 1, 0)]
+    assert drawn[0] == drawn[2]
+    assert all(drawn[0][video] != drawn[1][video] for video in range(VIDEOS))
+    assert len(set(drawn[0].values())) == VIDEOS
+    assert all(sorted(order) == list(range(8)) for order in drawn[0].values())
+
+
+def test_the_order_is_of_seed_epoch_and_key():
+    draws = {
+        tuple(random_order(16, seed=seed, epoch=epoch, key=key))
+        for seed in (0, 1)
+        for epoch in (0, 1)
+        for key in ("a_v00", "b_v00")
+    }
+    assert len(draws) == 8
+
+
+def test_flattens_configuration_draws_it_in_the_loader():
+    path = ROOT / "configs/train/flatten_k400_xxs_16f_random.yaml"
+    args, _ = parse_flags(FLAGS, ["--config", str(path)], prog="test")
+    assert args.tile_order == "random"
+
+
+@pytest.mark.parametrize("size", [48, 24, 50])
+@pytest.mark.parametrize("mean", [["0.5", "0.5", "0.5"], ["0.485", "0.456", "0.406"]])
+def test_pads_are_exactly_zero_whatever_the_mean_and_frames_are_not(data, mean, size):
+    flags = ["--mean", *mean, "--std", "0.5", "0.5", "0.5", "--img-size", str(size)]
+    mask = torch.from_numpy(pad_mask(layout(), size, size))
+    assert mask.sum() == (size // 3) ** 2
+    for loader in loaders(data, *flags):
+        for images, _ in loader:
+            assert (images[..., mask] == 0).all()
+            assert (images[..., : size // 3, : size // 3] != 0).all()
+
+
+def test_black_pads_stay_black(tmp_path):
+    black = write_super_images(tmp_path, grid=layout(pad="black"))
+    images, _ = next(iter(loaders(black, "--mean", "0.5", "0.5", "0.5", "--std", "0.5", "0.5", "0.5")[0]))
+    assert images[..., 32:, 32:].max() == -1
+
+
+def test_the_colour_goes_into_the_pads_alone():
+    grid = layout()
+    frames = np.full((8, 16, 16, 3), 200, np.uint8)
+    image = Image.fromarray(tile(frames, grid, np.arange(8)))
+    fill_pads_of_image(image, grid, (1, 2, 3))
+    pixels = np.asarray(image)
+    assert (pixels[32:, 32:] == (1, 2, 3)).all()
+    assert (untile(pixels, grid, np.arange(8)) == frames).all()
+    assert (reorder(pixels, grid, np.arange(8), np.arange(8)[::-1])[:32] == 200).all()
+
+
+@pytest.mark.parametrize("lengths", [[4, 4], [4, 4, 4, 4]])
+def test_samples_that_are_missing_or_too_many_end_the_epoch_with_the_numbers(lengths):
+    batches = counted([range(length) for length in lengths], due=12, count=len, name="--train-split train", rank=1)
+    with pytest.raises(
+        ValueError, match=rf"rank 1 received {sum(lengths)} of the 12 samples .*/dev/shm has .*--shm-size"
+    ):
+        list(batches)
+
+
+def write_folders(root):
+    """Twelve images to train on and seven to validate on, of two classes by their brightness."""
+    for split, count in (("train", 12), ("validation", 7)):
+        for index in range(count):
+            path = root / split / f"class{index % 2}" / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng(index).integers(0, 255, (32, 32, 3), np.uint8)
+            Image.fromarray(pixels).save(path)
+    return root
+
+
+def test_two_ranks_validate_each_image_of_a_folder_once(tmp_path):
+    """Seven images on two ranks: the sampler repeats one, which counts once."""
+    root = write_folders(tmp_path / "images")
+    flags = [*SMALL, "--data-dir", str(root), "--num-classes", "2", "--img-size", "32", "--batch-size", "2"]
+    flags += ["--output", str(tmp_path), "--no-aug"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    options = {"cwd": ROOT, "capture_output": True, "text": True, "timeout": 240}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*torchrun, "train_image.py", *flags], env=environment, **options)
+    assert done.returncode == 0, done.stderr
+    with open(tmp_path / "run" / "summary.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    sevenths = float(row["eval_top1"]) * 7 / 100
+    assert sevenths == pytest.approx(round(sevenths), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--mixup", "0.2", "--batch-size", "7"], "--batch-size 7: mixup and CutMix mix pairs"),
+        (["--cutmix", "1", "--batch-size", "3"], "--batch-size 3: mixup and CutMix mix pairs"),
+        (["--lr", "1e30", "--opt", "sgd"], "the loss is nan at batch 2 of 2 of epoch 1: lower --lr"),
+    ],
+)
+def test_what_cannot_train_is_found_at_the_start_or_at_the_step(data, tmp_path, capsys, flags, told):
+    assert train_image.main([*SMALL, "--data-dir", str(data), "--output", str(tmp_path), *flags]) == 2
+    assert told in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_an_empty_validation_split_is_found_before_anything_is_written(tmp_path, capsys):
+    empty = write_super_images(tmp_path / "data", validation=0)
+    assert train_image.main([*SMALL, "--data-dir", str(empty), "--output", str(tmp_path / "out")]) == 2
+    assert "--val-split validation: no samples" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_by_hand_says_which_variables_make_it_wait(data, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    slurm = {"SLURM_NTASKS": "2", "SLURM_PROCID": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    words = [sys.executable, "train_image.py", *SMALL, "--data-dir", str(data), "--output", str(tmp_path)]
+    log = tmp_path / "log"
+    with open(log, "wb") as stream:
+        process = subprocess.Popen(words, cwd=ROOT, stderr=stream, env={**os.environ, **slurm})
+    try:
+        deadline = time.monotonic() + 200
+        while "waiting for other processes" not in log.read_text() and time.monotonic() < deadline:
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.5)
+        line = next(line for line in log.read_text().splitlines() if "waiting for" in line)
+    finally:
+        process.kill()
+        process.wait()
+    assert f"SLURM_NTASKS=2 SLURM_PROCID=0 MASTER_ADDR=127.0.0.1 MASTER_PORT={port}" in line
+    assert "env -u SLURM_NTASKS python train_image.py" in line
+
+
+def test_without_a_place_to_meet_the_run_ends_with_the_variables(data, tmp_path):
+    words = [sys.executable, "train_image.py", *SMALL, "--data-dir", str(data), "--output", str(tmp_path)]
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("MASTER_", "SLURM_"))}
+    own |= {"SLURM_NTASKS": "2", "SLURM_PROCID": "1"}
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=200, env=own)
+    assert done.returncode == 2, done.stderr
+    assert "SLURM_NTASKS=2 SLURM_PROCID=1 say that 2 processes train together" in done.stderr.splitlines()[-1]
+
+
+def test_the_variables_are_those_that_are_read():
+    told = told_ranks({"WORLD_SIZE": "4", "SLURM_NTASKS": "2", "MASTER_ADDR": "node1", "MASTER_PORT": "29500"})
+    assert "4 processes" in told
+    assert "has no rank, since RANK is not set" in told
+    assert "env -u WORLD_SIZE -u SLURM_NTASKS" in told
+
+
+@pytest.mark.parametrize(("views", "epochs"), [(1, (30, 5)), (2, (15, 3)), (4, (8, 2)), (10, (3, 1))])
+def test_timms_epochs_are_as_many_passes_as_the_recipes(views, epochs):
+    assert epochs_of_timm(views) == epochs
+    assert epochs[0] * views >= 30
+
+
+def test_the_advice_tells_both_ways_and_what_becomes_of_pads():
+    told = what_an_epoch_is("train", 2, 3)
+    assert "on train is 2 passes, so --epochs 15 are 30 passes" in told
+    assert "--train-split train_v00 --epochs 30 --warmup-epochs 5 --workers 3" in told
+    assert what_an_epoch_is("train", 1, 3) is None
+    assert "train_image.py makes them zero" in pads_for_timm(layout())
+    assert pads_for_timm(layout(pad="black")) is None
