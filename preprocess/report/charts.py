@@ -29,7 +29,7 @@ def columns(heights: Sequence[float], *, left: str, right: str) -> str:
 
 
 def histogram(spread: Mapping, *, unit: float = 1.0) -> str:
-    """Of a spread as ``preprocess.report.summary`` makes it; the last column holds all that is larger, up to the maximum."""
+    """A histogram of a spread from ``summary.py``; the last column holds all that is larger, up to the maximum."""
     last = spread["bin_start"] + spread["bin_width"] * len(spread["counts"])
     ends = dict.fromkeys((number(last / unit), number(spread["max"] / unit)))  # the same number is not said twice
     return columns(spread["counts"], left=number(spread["bin_start"] / unit), right=" ... ".join(ends))

@@ -268,7 +268,7 @@ def test_full_range_and_limited_range_look_the_same(tmp_path):
 
 
 def test_hdr_is_not_tone_mapped_and_alpha_is_dropped(tmp_path):
-    """What is said of them in ``preprocess.decode.source``: both decoders give the coded values, whatever they stand for."""
+    """Both decoders give the coded values, whatever they stand for (``preprocess.decode.source``)."""
     for name in ("hevc hdr", "animation with alpha", "vp9 alpha, no duration"):
         path = VIDEOS[name](tmp_path)
         given = []

@@ -160,11 +160,11 @@ def test_tiles_of_another_grid_are_refused(data, tmp_path, capsys):
 
 
 def test_importing_the_package_is_all_that_timm_needs():
-    """What --device-modules superimage.models does in timm's own train.py; nothing of video or of shards comes along."""
+    """timm's train.py --device-modules superimage.models imports the models and nothing of video or of shards."""
     code = (
-        "import sys, importlib, timm; importlib.import_module('models'); "
+        "import sys, importlib, timm; importlib.import_module('superimage.models'); "
         "names = timm.list_models(['sifar_*', 'uniformer_*']); "
-        "print(len(names), sorted({'preprocess', 'shards', 'training', 'ray', 'av'} & sys.modules.keys()))"
+        "print(len(names), sorted({'preprocess', 'shards', 'superimage.training', 'ray', 'av'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split(maxsplit=1) == [str(len(SWINS) + len(RESNETS) + 1 + len(VARIANTS)), "[]\n"]

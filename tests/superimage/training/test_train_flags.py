@@ -54,7 +54,7 @@ def test_the_script_that_made_the_golden_list():
 
 def names_read_from_args() -> set[str]:
     """Every ``args.NAME`` of the trainer's sources, and every name that timm takes from an args-like object."""
-    sources = [ROOT / "train_image.py", *(ROOT / "training").glob("*.py")]
+    sources = [ROOT / "train_image.py", *(ROOT / "superimage/training").glob("*.py")]
     nodes = [node for path in sources for node in ast.walk(ast.parse(path.read_text()))]
     read = {node.attr for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("args")}
     for function in (optimizer_kwargs, scheduler_kwargs, resolve_data_config):
