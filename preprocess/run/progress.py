@@ -14,6 +14,7 @@ from typing import Protocol
 from tqdm import tqdm
 
 from preprocess.worker.facts import FACTS_DIR
+from shards.page.formats import clock
 
 HISTORY_NAME = "progress.jsonl"
 _SECONDS_BEFORE_WAITING_IS_SHOWN = 5.0
@@ -177,12 +178,6 @@ def line_of(snapshot: Snapshot) -> str:
     return f"{done}, {snapshot.videos_per_second:.1f} videos/s, {snapshot.failures} failed, " + (
         f"{clock(left)} left" if left is not None else "time left unknown"
     )
-
-
-def clock(seconds: float) -> str:
-    """``3725 -> 1:02:05``."""
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 class JsonLines:

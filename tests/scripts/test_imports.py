@@ -25,8 +25,9 @@ INSIDE_PREPROCESS = {
     **CORE,
     "preprocess.worker": {"annotations", "config", "crops", "decode", "plan", "render", "views"},
     "preprocess.run": {"annotations", "config", "decode", "plan", "worker"},
-    "preprocess.report": {"annotations", "config", "crops", "decode", "plan", "render", "run", "views", "worker"},
-    "preprocess.flags": set(),
+    "preprocess.report": {"annotations", "cores", "config", "crops", "decode", "plan", "render", "run", "views", "worker"},
+    "preprocess.cores": set(),
+    "preprocess.flags": {"cores"},
     "preprocess.commands": {"annotations", "config", "decode", "flags", "plan", "report", "run", "worker"},
     "preprocess.__main__": {"commands", "flags"},
 }
@@ -45,6 +46,7 @@ DOORS = {
     "ffmpeg": {"preprocess/decode/ffmpeg_cli.py", "preprocess/decode/ffmpeg_process.py"},
     "simplejpeg": {"preprocess/render.py"},
     "imageio_ffmpeg": {"preprocess/decode/ffmpeg_cli.py", "preprocess/decode/ffmpeg_process.py"},
+    "jinja2": {"shards/page/render.py"},
     "tarfile": {"shards/read.py", "shards/write.py"},
 }
 
