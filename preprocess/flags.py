@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from preprocess.cores import available_cores
+from shards.cores import available_cores
 
 PROGRESS_KINDS = ("auto", "bar", "lines", "json", "none")
 

@@ -6,6 +6,7 @@ An epoch is one pass over the videos, as the papers' recipes count. A split such
 from shards.format import Manifest, Split, view_split
 
 CYCLE, ALL = "cycle", "all"
+TILE_ORDERS = ("stored", "random")  # of --tile-order
 
 
 def epoch_splits(manifest: Manifest, name: str, views: str) -> tuple[Split, ...]:

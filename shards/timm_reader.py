@@ -17,7 +17,7 @@ from timm.data.readers.reader import Reader
 from timm.data.readers.shared_count import SharedCount
 from torch.utils.data import get_worker_info
 
-from shards.epochs import ALL, epoch_splits
+from shards.epochs import ALL, TILE_ORDERS, epoch_splits
 from shards.format import Split, read_manifest
 from shards.layouts import reorder
 from shards.pads import fill_pads_of_image, has_mean_pads
@@ -25,8 +25,6 @@ from shards.partition import batches_of_worker, cut_row, samples_of_rank
 from shards.read import decode_image, iter_samples, multi_hot
 from shards.storage import join
 from shards.write import Sample
-
-TILE_ORDERS = ("stored", "random")
 
 
 class ShardReader(Reader):
@@ -91,9 +89,14 @@ class ShardReader(Reader):
         return self._num_rank_samples
 
     def __iter__(self) -> Iterator[tuple[Image.Image, int | np.ndarray]]:
+        for image, target, _ in self.with_metadata():
+            yield image, target
+
+    def with_metadata(self) -> Iterator[tuple[Image.Image, int | np.ndarray, dict]]:
+        """``(RGB image, label, KEY.json)`` of the same samples, for readers that need the video and the view."""
         for sample, path in self._samples():
             target = multi_hot(sample, self._num_classes, path) if self.multi_label else sample.label
-            yield self._image(sample, path), target
+            yield self._image(sample, path), target, sample.metadata
 
     def _image(self, sample: Sample, path: str | Path) -> Image.Image:
         image = decode_image(sample, path)

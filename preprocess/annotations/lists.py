@@ -1,7 +1,6 @@
 """List files as text, CSV or JSON, read strictly: each row with its place, ``FILE:LINE``, for whoever must mend it."""
 
 import csv
-import difflib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from preprocess.annotations.split_names import also_called
+from shards.suggestions import did_you_mean
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "blanks"}
 
@@ -176,9 +176,9 @@ def json_entries(path: Path, fields: Mapping[str, type]) -> Iterator[tuple[str, 
 def class_index(name: str, classes: Mapping[str, int], where: str, classes_from: str) -> int:
     """The index of a class; ValueError with the nearest name for one that is not there."""
     if name not in classes:
-        close = difflib.get_close_matches(name, list(classes), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"{where}: class {name!r} is not among the {len(classes)} of {classes_from}{hint}")
+        raise ValueError(
+            f"{where}: class {name!r} is not among the {len(classes)} of {classes_from}{did_you_mean(name, classes)}"
+        )
     return classes[name]
 
 

@@ -1,6 +1,5 @@
 """From a listing to a data set: sub-sets with classes of their own, mirror images, and what is on the disk."""
 
-import difflib
 import functools
 import os
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from preprocess.annotations.dataset import (
 )
 from preprocess.annotations.lists import numbered_lines
 from preprocess.annotations.remote import RemoteFolders
+from shards.suggestions import did_you_mean
 
 OUTSIDE = -1  # timm leaves a sample with this label out of the split
 
@@ -123,9 +123,7 @@ def mirror_labels(class_names: Sequence[str], flip_labels: Mapping[str, str]) ->
     for pair in flip_labels.items():
         for name in pair:
             if name not in indices:
-                close = difflib.get_close_matches(str(name), class_names, n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
-                raise ValueError(f"flip_labels: {name!r} is no class of this data set{hint}")
+                raise ValueError(f"flip_labels: {name!r} is no class of this data set{did_you_mean(name, class_names)}")
         for one, other in (pair, pair[::-1]):
             if mirror.setdefault(indices[one], indices[other]) != indices[other]:
                 raise ValueError(f"flip_labels: {one!r} has two partners; each class has one at most")
@@ -179,9 +177,7 @@ def _names_of_classes(path: Path, class_names: Sequence[str]) -> tuple[set[str],
     for where, line in numbered_lines(path):
         name = line if line in known else line.strip("'\". ")
         if name not in known:
-            close = difflib.get_close_matches(name, class_names, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"{where}: class {line!r} is not in the data set{hint}")
+            raise ValueError(f"{where}: class {line!r} is not in the data set{did_you_mean(name, class_names)}")
         if name != line:
             notes.append(f"{where}: {line!r} is taken for {name!r}")
         names.add(name)

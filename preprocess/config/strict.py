@@ -1,11 +1,12 @@
 """Dictionaries to frozen dataclasses, strictly: an unknown key or a value of the wrong type is an error that helps."""
 
 import dataclasses
-import difflib
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
+
+from shards.suggestions import did_you_mean
 
 T = TypeVar("T")
 
@@ -31,9 +32,8 @@ def check_key(key: Any, known: list[str], where: str) -> None:
     """ValueError for a key that is not known, with the nearest that is."""
     if key in known:
         return
-    close = difflib.get_close_matches(str(key), known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise ValueError(f"{where}: unknown key {key!r}; {hint}the keys are {', '.join(known)}")
+    suggestion = did_you_mean(key, known) or ";"
+    raise ValueError(f"{where}: unknown key {key!r}{suggestion} the keys are {', '.join(known)}")
 
 
 def _names(cls: type) -> list[str]:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 
-from preprocess.cores import available_cores
 from preprocess.report.estimate import Estimate, Quantity
 from preprocess.report.training_advice import (
     Readers,
@@ -16,6 +15,7 @@ from preprocess.report.training_advice import (
     what_an_epoch_is,
 )
 from preprocess.run.pipeline import Prepared
+from shards.cores import available_cores
 
 # A shard whose work takes less than this many times the start of its decoder process wastes a core.
 _STARTS_PER_SHARD = 10

@@ -1,40 +1,67 @@
-"""Many views of a video -> one score vector. Pure numpy."""
+"""The views that an evaluation reads: which ones a video must have, and a data set of them."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Iterator
 
 import numpy as np
+import torch
+from PIL import Image
+from timm.data import create_transform, resolve_data_config
+from torch.utils.data import IterableDataset
 
-AVERAGES = ("logits", "probabilities")
-_NAMED = 5
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Over the last axis, in float64."""
-    shifted = np.exp(np.asarray(logits, np.float64) - np.max(logits, axis=-1, keepdims=True))
-    return shifted / shifted.sum(-1, keepdims=True)
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Each by itself, in float64."""
-    return np.exp(-np.logaddexp(0, -np.asarray(logits, np.float64)))
+from shards.format import Manifest, view_split
+from shards.layouts import reorder
+from shards.pads import has_mean_pads, nearest_colour, pad_mask
+from shards.timm_reader import ShardReader
+from superimage.evaluation.orders import other_order
+from superimage.training.checkpoint import Trained
+from superimage.training.grid import keeps_grid
 
 
-def average_views(logits: np.ndarray, average: str, *, probabilities: Callable = softmax) -> np.ndarray:
-    """Logits (V, C) of one video's views -> probabilities (C,).
+def expected_views(manifest: Manifest, split: str) -> list[int]:
+    """The views that each video of a split must have: ``validation -> [0, 1, 2]``, ``validation_v01 -> [1]``."""
+    for base, num_views in manifest.views.items():
+        if split == base:
+            return list(range(num_views))
+        for view in range(num_views):
+            if split == view_split(base, view):
+                return [view]
+    raise ValueError(f"--split {split}: the manifest does not say how many views it has, only {dict(manifest.views)}")
 
-    ``logits``: softmax of the mean; ``probabilities``: mean of the softmax. One view: the same. With
-    ``probabilities=sigmoid``, for classes that do not exclude each other, sigmoid takes the place of softmax.
+
+class Views(IterableDataset):
+    """Every sample of a split once: (image float (3, H, W), label, video key, view). Workers share the samples.
+
+    Pads that stand for the mean are zero in the image, whatever the model's mean, as in SIFAR's code. A label is an
+    int, or multi-hot float32 (C,) where samples have several.
     """
-    if average not in AVERAGES:
-        raise ValueError(f"average={average!r}: must be one of {', '.join(AVERAGES)}")
-    logits = np.asarray(logits, np.float64)
-    return probabilities(logits.mean(0)) if average == "logits" else probabilities(logits).mean(0)
 
+    def __init__(
+        self, root: str, manifest: Manifest, split: str, *, trained: Trained, order: str, seed: int, batch_size: int
+    ):
+        self.name = f"--split {split}"
+        self.layout, self.order, self.seed = manifest.layout, order, seed
+        config = resolve_data_config(vars(trained.args), model=trained.model)
+        self.input_size, self.transform = config["input_size"], create_transform(**config)
+        colour = nearest_colour(config["mean"]) if len(config["mean"]) == 3 else None
+        # Pads are filled before the image is scaled, so that the frames beside them do not mix with another colour.
+        self.reader = ShardReader(root, split=split, batch_size=batch_size, pad_colour=colour)
+        self.pads = None
+        if has_mean_pads(manifest.layout) and keeps_grid(trained.args, manifest, training=False):
+            self.pads = torch.from_numpy(pad_mask(manifest.layout, *config["input_size"][1:]))
 
-def check_views(seen: Mapping[str, Collection[int]], expected: Collection[int]) -> None:
-    """ValueError that names the videos without all the expected views, or with others."""
-    wrong = {video: sorted(views) for video, views in seen.items() if set(views) != set(expected)}
-    if wrong:
-        named = "; ".join(f"{video} has {views}" for video, views in sorted(wrong.items())[:_NAMED])
-        rest = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
-        raise ValueError(f"{len(wrong)} of {len(seen)} videos do not have views {sorted(expected)}: {named}{rest}")
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, int | np.ndarray, str, int]]:
+        for image, label, metadata in self.reader.with_metadata():
+            tensor = self.transform(self._ordered(image, metadata))
+            if self.pads is not None:
+                tensor.masked_fill_(self.pads, 0)
+            yield tensor, label, metadata["video"], metadata["view"]
+
+    def _ordered(self, image: Image.Image, metadata: dict) -> Image.Image:
+        if self.order == "normal":
+            return image
+        old = np.asarray(metadata["order"])
+        new = other_order(old, self.order, video=metadata["video"], seed=self.seed)
+        return Image.fromarray(reorder(np.asarray(image), self.layout, old, new))

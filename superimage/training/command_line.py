@@ -1,20 +1,25 @@
 """A command line out of a table of flags, and YAML files of the same flags."""
 
 import argparse
-import difflib
+import ast
 import re
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from shards.configurations import find_configuration
+from shards.suggestions import did_you_mean
+
+_METAVARS = {int: "N", float: "X", str: "VALUE"}
+
 
 @dataclass(frozen=True)
 class Flag:
-    """One option: its names (the last is the long one), type, default, help, and what else argparse is told."""
+    """One option: its names (the last is the long one), type, default, help, and further arguments of argparse."""
 
     names: str
     type: type
@@ -53,34 +58,95 @@ class _Off(argparse.Action):
         setattr(namespace, self.dest, self.const)
 
 
+class KeyValues(argparse.Action):
+    """``KEY=VALUE ...`` as a dictionary. A value is a Python literal where it can be read as one, else a string."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        parsed = {}
+        for word in values:
+            key, separator, text = word.partition("=")
+            if not (key and separator):
+                raise argparse.ArgumentError(self, f"{word!r} must be KEY=VALUE, such as depth=12")
+            try:
+                parsed[key] = ast.literal_eval(text)
+            except (ValueError, SyntaxError):
+                parsed[key] = text
+        setattr(namespace, self.dest, parsed)
+
+
 def negative(option: str) -> str:
     """The option that takes another back: ``--amp -> --no-amp``, ``--no-aug -> --aug``."""
     return f"--{option.removeprefix('--no-')}" if option.startswith("--no-") else f"--no-{option.removeprefix('--')}"
 
 
-def parse_flags(flags: Sequence[Flag], argv: Sequence[str] | None, *, prog: str) -> tuple[argparse.Namespace, set]:
-    """(values of all flags, the names of those that were given): on the command line or, before it, in ``--config``.
+def parse_flags(
+    groups: Mapping[str, Sequence[Flag]],
+    argv: Sequence[str] | None,
+    *,
+    prog: str,
+    kind: str = "train",
+    description: str = "",
+) -> tuple[argparse.Namespace, set[str]]:
+    """(values of all flags, names of the flags that were given).
 
-    ``--config demo.yaml --lr 0.1`` with ``lr: 0.2`` in the file -> lr 0.1. ValueError for an unknown flag or key.
+    ``groups`` are the flags by the heading that ``--help`` prints them under. A flag is given on the command line, or
+    in the file that ``--config`` names, which is a path or the name of a shipped configuration of this ``kind``. The
+    command line wins: ``--config demo --lr 0.1`` with ``lr: 0.2`` in the file -> lr 0.1. Raises ValueError for an
+    unknown flag, key or configuration.
     """
-    parser = _Parser(prog=prog, allow_abbrev=False, argument_default=argparse.SUPPRESS)
-    parser.add_argument("-c", "--config", metavar="FILE", help="YAML file of flags; those on the command line win")
-    for flag in flags:
-        _add(parser, flag)
+    flags = [flag for group in groups.values() for flag in group]
+    parser = _parser(groups, prog=prog, kind=kind, description=description)
     argv = sys.argv[1:] if argv is None else list(argv)
     given, unknown = parser.parse_known_args(argv)
     if "config" in given:
-        given, unknown = parser.parse_known_args(_config_tokens(Path(given.config), flags) + argv)
+        tokens = _config_tokens(find_configuration(given.config, kind), flags)
+        given, unknown = parser.parse_known_args(tokens + argv)
     if unknown:
-        raise ValueError(
-            f"unknown argument {unknown[0]}{close_names(unknown[0], [f.names.split()[-1] for f in flags])}"
-        )
+        options = [flag.names.split()[-1] for flag in flags]
+        raise ValueError(f"unknown argument {unknown[0]}{did_you_mean(unknown[0], options, count=3, quoted=False)}")
     explicit = {name: value for name, value in vars(given).items() if name != "config"}
     return argparse.Namespace(**{**{flag.dest: flag.default for flag in flags}, **explicit}), set(explicit)
 
 
-def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
-    kind = {"action": _Switch, "metavar": "true|false"} if flag.type is bool else {"type": flag.type}
+def parse_or_report(
+    groups: Mapping[str, Sequence[Flag]], argv: Sequence[str], *, prog: str, kind: str, description: str
+) -> tuple[argparse.Namespace, set[str]] | None:
+    """What ``parse_flags`` returns; None after one line on standard error where it raises an error."""
+    try:
+        return parse_flags(groups, argv, prog=prog, kind=kind, description=description)
+    except (ValueError, OSError) as error:
+        print(f"{prog}: {one_line(error)}", file=sys.stderr)
+        return None
+
+
+def _parser(groups: Mapping[str, Sequence[Flag]], *, prog: str, kind: str, description: str) -> _Parser:
+    parser = _Parser(
+        prog=prog,
+        description=description,
+        usage=f"{prog} [--config NAME|FILE] [flags]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument(
+        "-c",
+        "--config",
+        metavar="NAME|FILE",
+        help=f"YAML file of flags: a path, or the name of a configuration in configs/{kind}/; flags on the command "
+        "line win",
+    )
+    for title, flags in groups.items():
+        group = parser.add_argument_group(title)
+        for flag in flags:
+            _add(group, flag)
+    return parser
+
+
+def _add(parser: argparse._ArgumentGroup, flag: Flag) -> None:
+    is_switch, has_choices = flag.type is bool, "choices" in (flag.extra or {})
+    kind = {"action": _Switch, "metavar": "true|false"} if is_switch else {"type": flag.type}
+    if not is_switch and not has_choices:
+        kind["metavar"] = _METAVARS[flag.type]
     shown = "" if flag.default in (None, "", {}) or flag.type is bool else f" (default: {flag.default})"
     options = {
         **kind,
@@ -91,21 +157,15 @@ def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
     }
     parser.add_argument(*flag.names.split(), **options)
     if (flag.extra or {}).get("nargs") == "?":
-        told = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+        hidden = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
         option = negative(flag.names.split()[-1])
-        parser.add_argument(option, action=_Off, nargs=0, dest=flag.dest, const=flag.default, **told)
-
-
-def close_names(name: str, names: Collection[str]) -> str:
-    """The end of a message: ``("lrr", ["lr"]) -> "; did you mean lr?"``, or nothing."""
-    matches = difflib.get_close_matches(name, names)
-    return f"; did you mean {' or '.join(matches)}?" if matches else ""
+        parser.add_argument(option, action=_Off, nargs=0, dest=flag.dest, const=flag.default, **hidden)
 
 
 def _config_tokens(path: Path, flags: Sequence[Flag]) -> list[str]:
     """A YAML mapping as command line words: ``{amp: true, scale: [1, 1]}`` -> ``--amp --scale 1 1``."""
     try:
-        config = yaml.safe_load(path.read_text()) or {}
+        config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict):
@@ -115,7 +175,7 @@ def _config_tokens(path: Path, flags: Sequence[Flag]) -> list[str]:
     for key, value in config.items():
         dest = str(key).replace("-", "_")
         if dest not in by_dest:
-            raise ValueError(f"{path}: {key} is no flag{close_names(dest, by_dest)}")
+            raise ValueError(f"{path}: {key} is no flag{did_you_mean(dest, by_dest, count=3, quoted=False)}")
         tokens += _tokens(by_dest[dest], value, f"{path}: {key}: {value}")
     return tokens
 

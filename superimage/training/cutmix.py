@@ -1,15 +1,8 @@
 """Mixup and CutMix of super images: timm's own, with one box for all the tiles of a sheet."""
 
-import argparse
-
 import numpy as np
 import torch
 from timm.data import FastCollateMixup
-
-
-def cuts(args: argparse.Namespace) -> bool:
-    """Whether the flags ask for CutMix."""
-    return args.cutmix > 0 or args.cutmix_minmax is not None
 
 
 class TileMixup(FastCollateMixup):

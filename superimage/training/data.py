@@ -24,7 +24,8 @@ from shards.pads import has_mean_pads, nearest_colour, pad_mask
 from shards.timm_reader import ShardReader
 from superimage.training.batches import Batches
 from superimage.training.collate import CheckedCollate, end_worker_on_lost_batch
-from superimage.training.cutmix import TileMixup, cuts
+from superimage.training.cutmix import TileMixup
+from superimage.training.flags import cuts
 from superimage.training.grid import keeps_grid
 from superimage.training.machine import Machine
 from superimage.training.multi_label import check_split_labels

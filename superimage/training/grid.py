@@ -9,7 +9,7 @@ from timm.data import auto_augment
 from shards.epochs import ALL, CYCLE
 from shards.format import RECORDS_DIR, Manifest, read_manifest
 from shards.storage import is_url
-from superimage.training.cutmix import cuts
+from superimage.training.flags import cuts
 
 # Flags for super images alone.
 _OURS = {"allow_grid_breaking", "views", "tile_order"}

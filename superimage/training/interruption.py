@@ -7,6 +7,8 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 
+from shards.program import shown_command
+
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
 
 
@@ -34,9 +36,9 @@ def command_to_go_on(argv: Sequence[str], *, experiment: str, world_size: int) -
 
     ``--lr 1 --resume a.tar``, experiment e -> ``python train_image.py --lr 1 --experiment e --resume auto``.
     """
-    launcher = ["python"] if world_size == 1 else ["torchrun", "--nproc-per-node", str(world_size)]
+    several = ["torchrun", "--nproc-per-node", str(world_size), "train_image.py"]
     words = [*_without(argv, ("--resume", "--experiment")), "--experiment", experiment, "--resume", "auto"]
-    return shlex.join([*launcher, "train_image.py", *words])
+    return shlex.join([*(shown_command("train") if world_size == 1 else several), *words])
 
 
 def _without(argv: Sequence[str], flags: Sequence[str]) -> list[str]:

@@ -17,8 +17,8 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from shards.format import Manifest
+from shards.suggestions import did_you_mean
 from superimage import models
-from superimage.training.command_line import close_names
 from superimage.training.data import mixes
 from superimage.training.grid import given_size
 from superimage.training.machine import Machine
@@ -33,7 +33,10 @@ def build_model(args: argparse.Namespace, manifest: Manifest | None = None) -> n
     ValueError for a model that has a vector for each tile of another grid than the data's.
     """
     if ":" not in args.model and not is_model(args.model):
-        raise ValueError(f"--model {args.model}: timm knows no such model{close_names(args.model, list_models())}")
+        raise ValueError(
+            f"--model {args.model}: timm knows no such model"
+            f"{did_you_mean(args.model, list_models(), count=3, quoted=False)}"
+        )
     preset = get_pretrained_cfg(args.model, allow_unregistered=True)
     if args.pretrained and not args.pretrained_path and preset is not None and not preset.has_weights:
         raise ValueError(f"--pretrained: timm serves no weights of {args.model}; give a file with --pretrained-path")

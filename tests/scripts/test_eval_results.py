@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from super_images import write_super_images
 
 import eval_video
 import train_image
+from superimage.evaluation import results, run
 from superimage.evaluation.plots import average_precision_png, confusion_png
 from superimage.evaluation.report import predictions_csv
 from superimage.evaluation.versions import code_versions
@@ -116,7 +116,7 @@ def test_a_picture_that_fails_is_a_warning_and_the_next_run_draws_it(checkpoint,
         raise RuntimeError("no fonts\nat all")
 
     with monkeypatch.context() as patched:
-        patched.setattr(eval_video, "draw", fail)
+        patched.setattr(results, "draw", fail)
         assert evaluate(checkpoint, data, tmp_path) == 0
     assert f"{tmp_path / 'confusion.png'} is not drawn (no fonts); results.json and predictions.csv" in caplog.text
     before = (tmp_path / "results.json").stat().st_mtime_ns
@@ -131,7 +131,7 @@ def test_a_picture_that_fails_is_a_warning_and_the_next_run_draws_it(checkpoint,
 
 def test_a_picture_of_other_results_does_not_stay(checkpoint, data, tmp_path, monkeypatch):
     assert evaluate(checkpoint, data, tmp_path) == 0
-    monkeypatch.setattr(eval_video, "draw", None)
+    monkeypatch.setattr(results, "draw", None)
     assert evaluate(checkpoint, data, tmp_path, "--order", "reverse") == 0
     assert not (tmp_path / "confusion.png").exists()
 
@@ -139,21 +139,20 @@ def test_a_picture_of_other_results_does_not_stay(checkpoint, data, tmp_path, mo
 def test_results_of_other_code_are_replaced(checkpoint, data, tmp_path, caplog, monkeypatch):
     assert evaluate(checkpoint, data, tmp_path) == 0
     versions = json.loads((tmp_path / "results.json").read_text())["versions"]
-    assert versions == code_versions(ROOT / "eval_video.py")
+    assert versions == code_versions()
     assert versions.keys() >= {"superimage", "timm", "torch", "sources"}
-    monkeypatch.setattr(eval_video, "code_versions", lambda _: {**versions, "timm": "0"})
+    monkeypatch.setattr(results, "code_versions", lambda: {**versions, "timm": "0"})
     assert evaluate(checkpoint, data, tmp_path) == 0
     assert "has another versions and is replaced" in caplog.text
 
 
 def test_the_hash_of_the_sources_sees_every_change(tmp_path):
-    for name in ("evaluation", "models", "shards", "training"):
+    for name in ("shards", "superimage"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    script = Path(shutil.copy(ROOT / "eval_video.py", tmp_path))
-    assert code_versions(script) == code_versions(ROOT / "eval_video.py")
+    assert code_versions(tmp_path) == code_versions()
     with open(tmp_path / "shards" / "layouts.py", "a") as file:
         file.write("#\n")
-    assert code_versions(script)["sources"] != code_versions(ROOT / "eval_video.py")["sources"]
+    assert code_versions(tmp_path)["sources"] != code_versions()["sources"]
 
 
 def test_epochs_are_counted_as_training_counts_them(checkpoint, data, tmp_path, caplog):
@@ -227,7 +226,7 @@ def test_a_users_mistake_is_one_line_and_status_2(checkpoint, data, tmp_path, ca
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_the_work(checkpoint, data, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(eval_video, "predict", None)  # nothing is evaluated
+    monkeypatch.setattr(run, "predict", None)  # nothing is evaluated
     (tmp_path / "file").touch()
     for output in (tmp_path / "file", tmp_path / "file" / "below"):
         assert evaluate(checkpoint, data, output) == 2

@@ -27,7 +27,6 @@ INSIDE_PREPROCESS = {
     "preprocess.run": {"annotations", "config", "decode", "plan", "worker"},
     "preprocess.report": {
         "annotations",
-        "cores",
         "config",
         "crops",
         "decode",
@@ -37,8 +36,7 @@ INSIDE_PREPROCESS = {
         "views",
         "worker",
     },
-    "preprocess.cores": set(),
-    "preprocess.flags": {"cores"},
+    "preprocess.flags": set(),
     "preprocess.commands": {"annotations", "config", "decode", "flags", "plan", "report", "run", "worker"},
     "preprocess.__main__": {"commands", "flags", "run"},
 }

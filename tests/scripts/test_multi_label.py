@@ -27,9 +27,10 @@ from shards.timm_reader import ShardReader
 from superimage.evaluation.metrics import mean_average_precision
 from superimage.training.command_line import parse_flags
 from superimage.training.data import build_mixup, open_split
-from superimage.training.flags import FLAGS, check_values
+from superimage.training.flags import GROUPS, check_values
 from superimage.training.grid import find_super_images
 from superimage.training.model import build_loss, build_model
+from superimage.training.run import adapt
 
 pytestmark = pytest.mark.usefixtures("as_if_alone")
 
@@ -56,9 +57,9 @@ def one_label(tmp_path_factory):
 
 
 def parsed(data, *flags):
-    args, explicit = parse_flags(FLAGS, [*SMALL, "--data-dir", str(data), *flags], prog="test")
+    args, explicit = parse_flags(GROUPS, [*SMALL, "--data-dir", str(data), *flags], prog="test")
     manifest = find_super_images(args, explicit)
-    return train_image.adapt(args, explicit, manifest), manifest
+    return adapt(args, explicit, manifest), manifest
 
 
 # timm's reader deals whole shards to its workers and pads; alone in its process it reads each sample once.
@@ -267,7 +268,7 @@ def test_a_configuration_takes_what_the_one_of_its_data_set_makes(train, preproc
     assert f"train_image.py --config configs/train/{path.name} " in path.read_text()
     assert f"configs/preprocess/{preprocess}.yaml makes them" in path.read_text()
     (layout,) = load_config(ROOT / f"configs/preprocess/{preprocess}.yaml").layouts.values()
-    args, _ = parse_flags(FLAGS, ["--config", str(path), "--data-dir", "DIR"], prog="test")
+    args, _ = parse_flags(GROUPS, ["--config", str(path), "--data-dir", "DIR"], prog="test")
     check_values(args)
     args.pretrained, args.input_size, args.num_classes = False, [3, *layout.image_size], classes
     args.bce_loss = True  # which the manifest sets

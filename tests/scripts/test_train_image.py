@@ -19,7 +19,7 @@ import train_image
 from shards.format import read_manifest
 from superimage.training.command_line import parse_flags
 from superimage.training.data import build_loaders
-from superimage.training.flags import FLAGS
+from superimage.training.flags import GROUPS
 from superimage.training.grid import find_super_images, fit_to_grid
 from superimage.training.loop import validate
 from superimage.training.machine import Machine
@@ -214,7 +214,7 @@ def test_on_two_processes(data, tmp_path):
 
 def validated_alone(data, weights):
     argv = [*SMALL, "--data-dir", str(data), "--val-split", "validation_v00"]
-    args, explicit = parse_flags(FLAGS, argv, prog="test")
+    args, explicit = parse_flags(GROUPS, argv, prog="test")
     args, _ = fit_to_grid(args, explicit, find_super_images(args, explicit))
     machine = Machine(device=torch.device("cpu"), rank=0, world_size=1, distributed=False)
     model = build_model(args)
@@ -260,7 +260,7 @@ def test_accumulated_gradients_are_those_of_the_larger_batch(data, tmp_path):
 
 def test_the_learning_rate_scales_as_timms():
     def rate(*argv, world_size=1):
-        return learning_rate(parse_flags(FLAGS, argv, prog="test")[0], world_size)
+        return learning_rate(parse_flags(GROUPS, argv, prog="test")[0], world_size)
 
     assert rate("--lr", "0.3") == 0.3
     assert rate("--batch-size", "64", "--grad-accum-steps", "2", world_size=4) == pytest.approx(0.1 * 512 / 256)
@@ -270,7 +270,7 @@ def test_the_learning_rate_scales_as_timms():
 
 def test_the_schedule_is_timms_cosine():
     argv = ["--epochs", "10", "--warmup-epochs", "0", "--cooldown-epochs", "3"]
-    args, _ = parse_flags(FLAGS, argv, prog="test")
+    args, _ = parse_flags(GROUPS, argv, prog="test")
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     _, num_epochs = build_schedule(args, optimizer, 5, 7)
     assert num_epochs == 13

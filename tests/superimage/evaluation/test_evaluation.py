@@ -11,10 +11,10 @@ from PIL import Image
 from timm.utils import accuracy
 
 from shards.layouts import Layout, clip_order, reorder, tile, untile
+from superimage.evaluation.averages import average_views, check_views, sigmoid, softmax
 from superimage.evaluation.metrics import confusion_matrix, mean_class_accuracy, top_k_accuracy
 from superimage.evaluation.orders import ORDERS, other_order
 from superimage.evaluation.plots import average_precision_png, confusion_png
-from superimage.evaluation.views import average_views, check_views, sigmoid, softmax
 
 SCORES = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.6, 0.3, 0.1]])
 LABELS = np.array([1, 1, 2, 2])

@@ -9,7 +9,7 @@ from places import ROOT
 from timm.models import get_pretrained_cfg, is_model
 
 from superimage.training.command_line import parse_flags
-from superimage.training.flags import FLAGS, check_values
+from superimage.training.flags import GROUPS, check_values
 from superimage.training.model import build_loss, build_model, build_optimizer
 
 CONFIGS = sorted((ROOT / "configs/train").glob("sifar_*.yaml")) + sorted(
@@ -38,7 +38,7 @@ ROWS = {"sifar": 7 + 5 + 2 + 2 + 2 + 9 * 2, "flatten": len(FLATTEN)}
 
 def read(path):
     """(flags, rows, columns, tile px, frames, classes), the shape as the configuration's heading gives it."""
-    args, _ = parse_flags(FLAGS, ["--config", str(path), "--data-dir", "DIR"], prog="train_image")
+    args, _ = parse_flags(GROUPS, ["--config", str(path), "--data-dir", "DIR"], prog="train_image")
     rows, columns, tile, frames = map(
         int, re.search(r"(\d+)x(\d+) tiles of (\d+) px, (\d+) frames", path.read_text()).groups()
     )

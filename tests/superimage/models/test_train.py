@@ -18,14 +18,14 @@ from superimage.models.sifar_swin import PRESETS as SWINS
 from superimage.models.uniformer import VARIANTS
 from superimage.models.windows import built_stages
 from superimage.training.command_line import parse_flags
-from superimage.training.flags import FLAGS, check_values
+from superimage.training.flags import GROUPS, check_values
 from superimage.training.model import build_model
 
 SWIN = "swin_tiny_patch4_window7_224"
 
 
 def flags(*argv):
-    args, _ = parse_flags(FLAGS, ["--data-dir", "D", *argv], prog="train_image")
+    args, _ = parse_flags(GROUPS, ["--data-dir", "D", *argv], prog="train_image")
     check_values(args)
     return args
 

@@ -17,7 +17,7 @@ from shards.format import read_manifest
 from superimage.training.command_line import parse_flags
 from superimage.training.cutmix import TileMixup
 from superimage.training.data import build_loaders, build_mixup
-from superimage.training.flags import FLAGS
+from superimage.training.flags import GROUPS
 from superimage.training.grid import find_super_images, fit_to_grid
 from superimage.training.machine import Machine
 from superimage.training.model import build_model
@@ -142,7 +142,7 @@ def data(tmp_path_factory):
 
 
 def fitted(root, *argv):
-    args, explicit = parse_flags(FLAGS, ["--data-dir", str(root), "--model", "test_resnet", *argv], prog="test")
+    args, explicit = parse_flags(GROUPS, ["--data-dir", str(root), "--model", "test_resnet", *argv], prog="test")
     return fit_to_grid(args, explicit, find_super_images(args, explicit))
 
 
@@ -201,7 +201,7 @@ def test_the_loader_cuts_by_the_manifest_at_the_size_that_is_trained(tmp_path, g
 
 
 def test_plain_images_are_mixed_by_timm():
-    args, _ = parse_flags(FLAGS, ["--cutmix", "1", "--model", "test_resnet"], prog="test")
+    args, _ = parse_flags(GROUPS, ["--cutmix", "1", "--model", "test_resnet"], prog="test")
     assert type(build_mixup(args, 2, None)) is FastCollateMixup
 
 

@@ -25,7 +25,7 @@ from shards.timm_reader import ShardReader, random_order
 from superimage.training.batches import counted
 from superimage.training.command_line import parse_flags
 from superimage.training.data import build_loaders
-from superimage.training.flags import FLAGS
+from superimage.training.flags import GROUPS
 from superimage.training.grid import find_super_images, fit_to_grid
 from superimage.training.machine import Machine, told_ranks
 from superimage.training.model import build_model
@@ -90,7 +90,7 @@ def test_the_trainer_cycles_by_default(data, flags, batches):
 
 def loaders(data, *flags):
     words = [*SMALL, "--data-dir", str(data), *flags]
-    args, explicit = parse_flags(FLAGS, words, prog="test")
+    args, explicit = parse_flags(GROUPS, words, prog="test")
     args, _ = fit_to_grid(args, explicit, find_super_images(args, explicit))
     return build_loaders(args, CPU, build_model(args), read_manifest(data))
 
@@ -127,7 +127,7 @@ def test_the_order_is_of_seed_epoch_and_key():
 
 def test_flattens_configuration_draws_it_in_the_loader():
     path = ROOT / "configs/train/flatten_k400_xxs_16f_random.yaml"
-    args, _ = parse_flags(FLAGS, ["--config", str(path)], prog="test")
+    args, _ = parse_flags(GROUPS, ["--config", str(path)], prog="test")
     assert args.tile_order == "random"
 
 

@@ -12,8 +12,9 @@ from timm.data import resolve_data_config
 from timm.optim import optimizer_kwargs
 from timm.scheduler import scheduler_kwargs
 
+from shards.cores import available_cores
 from superimage.training.command_line import one_line, parse_flags
-from superimage.training.flags import FLAGS, check_values
+from superimage.training.flags import FLAGS, GROUPS, check_values
 
 GOLDEN = json.loads((ROOT / "tests/support/golden/timm_train_flags.json").read_text())
 TIMM = {**GOLDEN["flags"], **GOLDEN["later"]}
@@ -34,7 +35,9 @@ def test_name_type_and_default_are_timms(flag):
     assert flag.type.__name__ == facts["type"]
     assert (flag.extra or {}).get("nargs") == facts["nargs"]
     if long_name(flag) == "--device":
-        assert flag.default is None  # the one difference: timm's "cuda" fails where there is none
+        assert flag.default is None  # timm's "cuda" fails where there is none
+    elif long_name(flag) == "--workers":
+        assert flag.default == min(facts["default"], available_cores())  # torch warns of more workers than cores
     else:
         assert flag.default == facts["default"]
 
@@ -73,11 +76,11 @@ def test_no_flag_is_accepted_and_ignored():
 def parse_yaml(tmp_path, config, *argv):
     path = tmp_path / "config.yaml"
     path.write_text(config if isinstance(config, str) else yaml.safe_dump(config))
-    return parse_flags(FLAGS, ["--config", str(path), *argv], prog="test")
+    return parse_flags(GROUPS, ["--config", str(path), *argv], prog="test")
 
 
 def test_without_arguments_all_is_default():
-    args, explicit = parse_flags(FLAGS, [], prog="test")
+    args, explicit = parse_flags(GROUPS, [], prog="test")
     assert vars(args) == DEFAULTS
     assert explicit == set()
 
@@ -92,7 +95,7 @@ def test_yaml_then_command_line(tmp_path):
 
 def test_what_was_run_can_be_run_again(tmp_path):
     argv = ["--opt-betas", "0.9", "0.99", "--model-kwargs", "window_size=(7, 7)", "--dr", "0.2", "--torchcompile"]
-    args, _ = parse_flags(FLAGS, argv, prog="test")
+    args, _ = parse_flags(GROUPS, argv, prog="test")
     again, _ = parse_yaml(tmp_path, yaml.safe_dump(vars(args)))
     assert vars(again) == {**vars(args), "model_kwargs": {"window_size": [7, 7]}}  # YAML knows no tuples
 
@@ -131,14 +134,14 @@ def test_a_bad_config_is_refused(tmp_path, config, message):
 )
 def test_a_bad_command_line_is_refused(argv, message):
     with pytest.raises(ValueError, match=message):
-        parse_flags(FLAGS, argv, prog="test")
+        parse_flags(GROUPS, argv, prog="test")
 
 
 @pytest.mark.parametrize(
     "argv", [["--batch-size", "0"], ["--workers", "-1"], ["--shuffle-size", "0"], ["--scale", "1"], ["--epochs", "0"]]
 )
 def test_impossible_numbers_are_refused(argv):
-    args, _ = parse_flags(FLAGS, argv, prog="test")
+    args, _ = parse_flags(GROUPS, argv, prog="test")
     with pytest.raises(ValueError, match=argv[0]):
         check_values(args)
 

@@ -12,7 +12,7 @@ from shards.format import read_manifest
 from shards.pads import pad_mask
 from superimage.training.command_line import parse_flags
 from superimage.training.data import build_loaders
-from superimage.training.flags import FLAGS
+from superimage.training.flags import GROUPS
 from superimage.training.grid import find_super_images, fit_to_grid, geometric_operations
 from superimage.training.machine import Machine
 from superimage.training.model import build_model
@@ -32,7 +32,7 @@ def strip(tmp_path_factory):
 
 
 def fitted(root, *argv):
-    args, explicit = parse_flags(FLAGS, ["--data-dir", str(root), "--model", "test_resnet", *argv], prog="test")
+    args, explicit = parse_flags(GROUPS, ["--data-dir", str(root), "--model", "test_resnet", *argv], prog="test")
     return fit_to_grid(args, explicit, find_super_images(args, explicit))
 
 
@@ -83,7 +83,7 @@ def test_what_breaks_the_grid_is_refused(square, argv, message):
 )
 def test_what_leaves_it_whole_is_not(square, argv):
     args, _ = fitted(square, *argv)
-    given, explicit = parse_flags(FLAGS, argv, prog="test")
+    given, explicit = parse_flags(GROUPS, argv, prog="test")
     assert all(getattr(args, name) == getattr(given, name) for name in explicit)
 
 
@@ -95,7 +95,7 @@ def test_an_unknown_policy_is_refused():
 
 @pytest.mark.parametrize("argv", [["--shuffle-size", "9"], ["--allow-grid-breaking"]])
 def test_flags_for_grids_are_refused_elsewhere(tmp_path, argv):
-    args, explicit = parse_flags(FLAGS, ["--data-dir", str(tmp_path), *argv], prog="test")
+    args, explicit = parse_flags(GROUPS, ["--data-dir", str(tmp_path), *argv], prog="test")
     with pytest.raises(ValueError, match="does nothing here"):
         find_super_images(args, explicit)
 
@@ -162,7 +162,7 @@ def test_elsewhere_the_transforms_are_timms_own(tmp_path):
         (tmp_path / split / "a").mkdir(parents=True)
         Image.new("RGB", (40, 30)).save(tmp_path / split / "a" / "1.png")
     argv = ["--data-dir", str(tmp_path), "--model", "test_resnet", "--batch-size", "1", "--workers", "0"]
-    args, explicit = parse_flags(FLAGS, argv, prog="test")
+    args, explicit = parse_flags(GROUPS, argv, prog="test")
     assert find_super_images(args, explicit) is None
     train, validation = build_loaders(args, CPU, build_model(args), None)
     plain = {"input_size": (3, 160, 160), "batch_size": 1, "device": torch.device("cpu"), "persistent_workers": False}
@@ -179,6 +179,6 @@ def test_elsewhere_the_transforms_are_timms_own(tmp_path):
     [("test_vit", (48, 48)), ("test_vit", (16, 128)), ("test_resnet", (48, 48)), ("test_maxvit", (64, 64))],
 )
 def test_a_model_takes_the_size_of_the_images(name, size):
-    args, _ = parse_flags(FLAGS, ["--model", name, "--num-classes", "2"], prog="test")
+    args, _ = parse_flags(GROUPS, ["--model", name, "--num-classes", "2"], prog="test")
     args.input_size = [3, *size]
     assert build_model(args)(torch.zeros(1, 3, *size)).shape == (1, 2)

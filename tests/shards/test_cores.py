@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from preprocess.cores import available_cores, cgroup_quota
 from preprocess.flags import parse, workers_of
+from shards.cores import available_cores, cgroup_quota
 
 
 def test_an_affinity_limits_the_workers():
-    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); import preprocess.cores as c; "
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); import shards.cores as c; "
     code += "print(c.available_cores())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"

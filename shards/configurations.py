@@ -1,0 +1,50 @@
+"""The configurations that are installed with the package: found by name, and listed with what each is for.
+
+They lie in ``configs/`` of the repository. The installed package has them as data of ``superimage``, so that
+``--config ucf101_sifar_3x3`` works outside a checkout.
+"""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from shards.suggestions import did_you_mean
+
+KINDS = ("preprocess", "train", "eval")
+_SUFFIXES = (".yaml", ".yml")
+
+
+def shipped_configurations(kind: str) -> Mapping[str, Path]:
+    """The files of one kind (``preprocess``, ``train`` or ``eval``) by their names, in alphabetical order."""
+    if kind not in KINDS:
+        raise ValueError(f"kind={kind!r}: must be one of {', '.join(KINDS)}")
+    folder = Path(str(files("superimage"))) / "configs" / kind
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_configuration(given: str | Path, kind: str) -> Path:
+    """The file that ``--config`` means: the path of a file, or the name of a shipped configuration.
+
+    A file that exists comes first. Raises ValueError, with the nearest names, where there is neither.
+    """
+    path, shipped = Path(given), shipped_configurations(kind)
+    if path.is_file():
+        return path
+    if str(given) in shipped:
+        return shipped[str(given)]
+    if path.is_dir():
+        raise ValueError(f"--config {given}: a directory, not a YAML file")
+    name = path.stem if path.suffix in _SUFFIXES else str(given)
+    if name in shipped:
+        raise ValueError(f"--config {given}: no such file; the shipped configuration of this name is --config {name}")
+    suggestion = did_you_mean(name, shipped, count=3) or ";"
+    raise ValueError(
+        f"--config {given}: neither a file nor the name of a shipped configuration{suggestion} "
+        "'python -m preprocess --list' lists them"
+    )
+
+
+def purpose_of(path: Path) -> str:
+    """The first line of a configuration file, a comment that says what it is for."""
+    with path.open(encoding="utf-8") as file:
+        return file.readline().lstrip("#").strip()

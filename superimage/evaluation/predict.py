@@ -1,0 +1,52 @@
+"""The logits of every view of every video."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from superimage.evaluation.views import Views
+from superimage.training.evaluation_loader import counted_batches
+
+
+@dataclass(kw_only=True)
+class Scores:
+    """What was seen of one video: its class, or C zeros and ones for several, and the logits (C,) of each view."""
+
+    label: int | list[float]
+    logits: dict[int, np.ndarray]
+
+    @property
+    def classes(self) -> int | list[int]:
+        """The class, or the list of several."""
+        return self.label if isinstance(self.label, int) else np.flatnonzero(self.label).tolist()
+
+
+@torch.inference_mode()
+def predict(
+    views: Views, model: nn.Module, device: torch.device, *, batch_size: int, workers: int
+) -> dict[str, Scores]:
+    """All videos by their keys, in alphabetical order; ValueError for a view that comes twice, or never."""
+    batches = counted_batches(views, name=views.name, batch_size=batch_size, workers=workers, image=views.input_size)
+    model.to(device).eval()
+    scored = {}
+    # disable=None: no bar where the output is no terminal, as in a log file.
+    with tqdm(total=len(views), unit="view", desc="evaluate", disable=None) as progress:
+        for images, labels, videos, numbers in batches:
+            logits = model(images.to(device)).float().cpu().numpy()
+            for row, label, video, view in zip(logits, labels.tolist(), videos, numbers.tolist()):
+                _add(scored, video, view, label, row)
+            progress.update(len(labels))
+    return dict(sorted(scored.items()))
+
+
+def _add(scored: dict[str, Scores], video: str, view: int, label: int | list[float], logits: np.ndarray) -> None:
+    scores = scored.setdefault(video, Scores(label=label, logits={}))
+    if view in scores.logits:
+        raise ValueError(f"video {video}: view {view} is there twice; run 'python -m shards check' on the data")
+    if label != scores.label:
+        seen = Scores(label=label, logits={}).classes
+        raise ValueError(f"video {video}: class {scores.classes} in one view, {seen} in view {view}; convert it again")
+    scores.logits[view] = logits

@@ -1,0 +1,97 @@
+"""The files of an evaluation: results.json, predictions.csv and a picture, written once and found again."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from shards.format import Manifest
+from shards.storage import write_whole
+from superimage.evaluation.averages import average_views, sigmoid, softmax
+from superimage.evaluation.predict import Scores
+from superimage.evaluation.report import PREDICTIONS, draw, picture_name, report_one_label, report_several_labels
+from superimage.evaluation.versions import code_versions
+from superimage.evaluation.views import expected_views
+from superimage.training.checkpoint import Trained
+from superimage.training.stored import first_line
+
+_log = logging.getLogger("eval_video")
+RESULTS = "results.json"
+
+
+def write_results(output: Path, results: dict, predictions: bytes, manifest: Manifest) -> None:
+    """Write results.json, predictions.csv and the picture; results of earlier inputs are removed first."""
+    for name in (RESULTS, picture_name(multi_label=manifest.multi_label)):
+        (output / name).unlink(missing_ok=True)
+    write_whole(output / PREDICTIONS, predictions)
+    # After the predictions: its presence means that they belong to it.
+    write_whole(output / RESULTS, (json.dumps(results, indent=1) + "\n").encode())
+    add_picture(output, results, manifest)
+
+
+def report(scored: dict[str, Scores], manifest: Manifest, args: argparse.Namespace, inputs: dict) -> tuple[dict, bytes]:
+    """(results, predictions.csv)."""
+    report_labels, squash = (report_several_labels, sigmoid) if manifest.multi_label else (report_one_label, softmax)
+    logits = [list(scores.logits.values()) for scores in scored.values()]
+    probabilities = np.stack([average_views(views, args.average, probabilities=squash) for views in logits])
+    labels = np.array([scores.label for scores in scored.values()])
+    numbers, predictions = report_labels(list(scored), labels, probabilities, manifest.class_names)
+    results = {
+        **numbers,
+        "num_videos": len(scored),
+        "num_classes": len(manifest.class_names),
+        "views_per_video": len(expected_views(manifest, args.split)),
+        **inputs,
+    }
+    return results, predictions
+
+
+def add_picture(output: Path, results: dict, manifest: Manifest) -> None:
+    """Draw the results unless they are drawn. A picture that fails is told, and costs nothing else."""
+    path = output / picture_name(multi_label=manifest.multi_label)
+    if path.exists():
+        return
+    try:
+        write_whole(path, draw(results, (output / PREDICTIONS).read_bytes(), manifest.class_names))
+    # matplotlib and the fonts of a machine fail in ways of their own, and the results are written.
+    except Exception as error:
+        _log.warning(f"{path} is not drawn ({first_line(error)}); {RESULTS} and {PREDICTIONS} are whole")
+
+
+def describe_inputs(args: argparse.Namespace, manifest: Manifest, trained: Trained) -> dict:
+    """All that the results depend on."""
+    return {
+        "checkpoint": str(args.checkpoint),
+        "checkpoint_sha256": trained.sha256,
+        "weights": trained.weights,
+        "epoch": trained.epoch,
+        "model": trained.model_name,
+        "model_kwargs": json.loads(json.dumps(args.model_kwargs)),
+        "data_digest": manifest.digest,
+        "layout": manifest.layout.name,
+        "split": args.split,
+        "order": args.order,
+        "seed": args.seed if args.order == "random" else None,
+        "average": args.average,
+        "mean": list(trained.args.mean),
+        "std": list(trained.args.std),
+        "versions": code_versions(),
+    }
+
+
+def find_results(output: Path, inputs: dict) -> dict | None:
+    """The results of these inputs if they are there."""
+    if not all((output / name).exists() for name in (RESULTS, PREDICTIONS)):
+        return None
+    try:
+        results = json.loads((output / RESULTS).read_bytes())
+    except ValueError as error:
+        _log.warning(f"{output / RESULTS} is damaged ({first_line(error)}) and is replaced")
+        return None
+    if {name: results.get(name) for name in inputs} == inputs:
+        return results
+    changed = [name for name, value in inputs.items() if results.get(name) != value]
+    _log.warning(f"{output / RESULTS} has another {', '.join(changed)} and is replaced")
+    return None

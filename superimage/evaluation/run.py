@@ -1,0 +1,114 @@
+"""The course of an evaluation: load the model and the data, predict every view, write the results."""
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+import torch
+from timm import utils
+
+from shards.allocator import keep_freed_memory
+from shards.format import Manifest, read_manifest
+from shards.storage import local_path
+from superimage.evaluation.averages import check_views
+from superimage.evaluation.flags import check_numbers
+from superimage.evaluation.predict import predict
+from superimage.evaluation.report import table
+from superimage.evaluation.results import RESULTS, add_picture, describe_inputs, find_results, report, write_results
+from superimage.evaluation.views import Views, expected_views
+from superimage.training.checkpoint import Trained, load_trained
+from superimage.training.command_line import one_line
+from superimage.training.interruption import INTERRUPTED, workers_ignore_interrupts
+from superimage.training.machine import pick_device
+from superimage.training.stored import first_line
+
+_log = logging.getLogger("eval_video")
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Evaluate as the flags say, and print a table.
+
+    Returns exit status 0 when every video was evaluated, 2 for a mistake of the user, which is reported in one line,
+    and 130 after Ctrl-C.
+    """
+    try:
+        with workers_ignore_interrupts():
+            keep_freed_memory()
+            utils.setup_default_logging()
+            logging.getLogger("timm").setLevel(logging.WARNING)
+            results = run(args, *build(args))
+    except (ValueError, OSError) as error:
+        print(f"eval_video: {one_line(error)}", file=sys.stderr)
+        return 2
+    except torch.cuda.OutOfMemoryError as error:
+        print(f"eval_video: {first_line(error)} Lower --batch-size", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\neval_video: interrupted; no results are kept, so give the same command again", file=sys.stderr)
+        return INTERRUPTED
+    print(table(results))
+    return 0
+
+
+def build(args: argparse.Namespace) -> tuple[Manifest, Trained, torch.device]:
+    """The data, the model with its weights, and the device; ValueError where they do not belong together."""
+    for name in ("checkpoint", "data_dir", "output"):
+        if getattr(args, name) is None:
+            raise ValueError(f"--{name.replace('_', '-')} is missing")
+    check_numbers(args)
+    check_output(local_path(args.output))
+    device = torch.device(pick_device(args.device))
+    manifest = read_manifest(args.data_dir)
+    if manifest is None:
+        raise ValueError(f"--data-dir {args.data_dir}: no manifest of super images; give the directory of a layout")
+    manifest = manifest.for_split(args.split)
+    trained = load_trained(
+        Path(args.checkpoint),
+        manifest,
+        model=args.model,
+        model_kwargs=args.model_kwargs,
+        use_ema=not args.no_ema,
+        mean=args.mean,
+        std=args.std,
+        allow_other_layout=args.allow_other_layout,
+    )
+    for note in trained.notes:
+        _log.warning(note)
+    return manifest, trained, device
+
+
+def check_output(output: Path) -> None:
+    """ValueError where no results could be written, before an hour of evaluation rather than after it."""
+    there = next(path for path in (output, *output.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ValueError(f"--output {output}: {there} is no directory")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"--output {output}: no permission to write into {there}")
+
+
+def run(args: argparse.Namespace, manifest: Manifest, trained: Trained, device: torch.device) -> dict:
+    """The results, computed and written unless the same ones are there."""
+    output, inputs = local_path(args.output), describe_inputs(args, manifest, trained)
+    done = find_results(output, inputs)
+    if done is not None:
+        _log.info(f"already evaluated: {output / RESULTS}")
+        add_picture(output, done, manifest)
+        return done
+    when = "" if trained.epoch is None else f" of epoch {trained.epoch}"
+    _log.info(f"{trained.model_name}, {trained.weights}{when}, on {device}")
+    views = Views(
+        args.data_dir,
+        manifest,
+        args.split,
+        trained=trained,
+        order=args.order,
+        seed=args.seed,
+        batch_size=args.batch_size,
+    )
+    scored = predict(views, trained.model, device, batch_size=args.batch_size, workers=args.workers)
+    check_views({video: scores.logits for video, scores in scored.items()}, expected_views(manifest, args.split))
+    results, predictions = report(scored, manifest, args, inputs)
+    write_results(output, results, predictions, manifest)
+    return results
