@@ -1,14 +1,18 @@
-"""``root/<split>/<class>/<video>``: the newcomer's own videos. A video is a file, or a folder of numbered images."""
+"""Your own videos: ``root/<split>/<class>/<video>``, or ``root/<class>/<video>``.
+
+A video is a file, or a folder of numbered images.
+"""
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from preprocess.annotations.dataset import FRAME_SUFFIXES, VIDEO_SUFFIXES, LeftOut, Listed, Listing
-from preprocess.annotations.split_names import also_called
+from preprocess.annotations.hold_out import check_group, held_out
+from preprocess.annotations.split_names import TRAINING, VALIDATION, also_called, is_named, is_word_for
 from shards.format import MANIFEST_NAME, RECORDS_DIR
 
 # What operating systems, network disks and archives leave beside the files of a person; names in lower case.
@@ -30,40 +34,141 @@ class Folder:
 
     The classes are the folders that hold a video in one of the configured splits; class indices follow their sorted
     names. Hidden folders and those of the system are never classes.
+
+    Where there is no folder of a validation split, ``validation_share`` of each class is held out for it. ``group`` is
+    a regular expression that finds the source of a video in its file name; videos of one source stay in one split. See
+    ``hold_out.held_out``. Both may lack: ``<class>/<video>`` alone is read as the training split.
     """
 
+    validation_share: float = 0.2
+    group: str | None = None
+
     format_name: ClassVar[str] = "folder"
-    summary: ClassVar[str] = "your own videos: <split>/<class>/<video>, no list needed"
+    summary: ClassVar[str] = "your own videos, no list needed: <split>/<class>/<video>, or <class>/<video> alone"
     names_sides: ClassVar[bool] = False
+
+    def __post_init__(self):
+        if not 0 <= self.validation_share < 1:
+            raise ValueError(f"validation_share={self.validation_share}: a share, must be at least 0 and below 1")
+        check_group(self.group)
 
     def read(self, source: Path, splits: Sequence[str] | None = None) -> Listing:
         """The videos of ``splits`` below ``source``, of every folder there by default.
 
-        Raises ValueError where a split has no folder, or where there are no classes or videos.
+        Raises ValueError where a split has no folder and none is held out, or where there are no classes or videos.
         """
         if not source.is_dir():
             raise ValueError(f"{source}: no such directory; --source must hold <split>/<class>/<video>")
         top = _scan(source)
         folders = [entry.name for entry in top if not _is_hidden(entry.name) and _is_folder(entry)]
-        chosen = also_called(folders, splits if splits is not None else folders, f"{source}: no folder")
-        scans = {split: _Scan(source / folder) for split, folder in chosen.items()}
-        class_names = sorted({name for scan in scans.values() for name in scan.videos})
+        splits = tuple(splits) if splits is not None else tuple(folders)
+        origin = _Origin(folders, splits)
+        named = [split for split in splits if split not in (origin.flat, origin.held_out)]
+        chosen = {origin.flat: "."} if origin.flat is not None else {}
+        chosen |= also_called(folders, named, f"{source}: no folder")
+        parts = {split: _part_of(_Scan(source / folder)) for split, folder in chosen.items()}
+        notes = [] if origin.flat is not None else [*_notes_on_splits(source, folders, chosen)]
+        if origin.held_out is not None:
+            notes += self._hold_out(parts, origin)
+        if origin.flat is None:
+            notes += _notes_beside_splits(top)
+        class_names = sorted({name for part in parts.values() for name in part.videos})
         if not class_names:
-            found = [
-                f"{kind.count} {kind.kind}, such as {kind.example}" for s in scans.values() for kind in s.left_out()
-            ]
-            raise ValueError(
-                f"{source}: no <split>/<class>/<video> in it, such as train/juggling/clip.mp4; it has "
-                f"{'; '.join(found) or 'nothing in the folders of the splits'}"
-            )
+            raise ValueError(_nothing_found(source, parts.values()))
         labels = {name: index for index, name in enumerate(class_names)}
         return Listing(
             class_names=tuple(class_names),
-            splits={split: list(scan.listed(labels)) for split, scan in scans.items()},
-            entries={split: scan.entries for split, scan in scans.items()},
-            left_out={split: scan.left_out() for split, scan in scans.items()},
-            notes=(*_notes_on_splits(source, folders, chosen), *_notes_beside_splits(top)),
+            splits={split: list(parts[split].listed(labels)) for split in splits},
+            entries={split: parts[split].entries for split in splits},
+            left_out={split: parts[split].left_out for split in splits},
+            notes=tuple(notes),
         )
+
+    def _hold_out(self, parts: dict[str, "_Part"], origin: "_Origin") -> Iterator[str]:
+        """Move the held-out videos from the training split to a new part; the lines that say so."""
+        training, split = origin.training, origin.held_out
+        if self.validation_share == 0:
+            raise ValueError(
+                f"split {split!r} has no folder, and annotations.validation_share is 0; add the folder, raise the "
+                f"share, or train without validation: --set splits.{split}=null"
+            )
+        whole = parts[training]
+        names = {name: [path.name for path in paths] for name, paths in whole.videos.items()}
+        chosen = held_out(names, self.validation_share, self.group)
+        parts[training], parts[split] = whole.parted(chosen)
+        num_held, num_all = parts[split].num_videos, whole.num_videos
+        yield (
+            f"split {split}: has no folder, so {num_held} of {num_all} videos are held out of split {training} (at "
+            f"least {self.validation_share:.0%} of each class, chosen by their names); set the share with --set "
+            "annotations.validation_share=SHARE"
+        )
+        if self.group is None:
+            yield (
+                "if several videos were cut from one recording, keep them in one split with annotations.group, such "
+                "as --set 'annotations.group=_(g[0-9]+)_'"
+            )
+        bare = sorted(name for name, files in chosen.items() if not files)
+        if bare:
+            yield f"split {split}: has no video of the classes with a single source: {', '.join(map(repr, bare))}"
+
+
+class _Origin:
+    """Where the splits of a folder come from, by the names of its folders.
+
+    ``flat`` is the training split if the classes stand in the source itself. ``held_out`` is the validation split if it
+    has no folder, and there is a training split to take its videos from.
+    """
+
+    def __init__(self, folders: Sequence[str], splits: Sequence[str]):
+        training = [split for split in splits if is_word_for(TRAINING, split)]
+        has_splits = any(is_named(split, folders) for split in (*splits, "train", "validation", "test"))
+        self.training = training[0] if len(training) == 1 else None
+        self.flat = None if has_splits else self.training
+        missing = [split for split in splits if split != self.flat and not is_named(split, folders)]
+        is_held_out = self.training is not None and len(missing) == 1 and is_word_for(VALIDATION, missing[0])
+        self.held_out = missing[0] if is_held_out else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """One split: the videos of each class, how many entries were met, and those that are no videos."""
+
+    videos: dict[str, list[Path]]
+    entries: int
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def num_videos(self) -> int:
+        return sum(map(len, self.videos.values()))
+
+    def listed(self, labels: Mapping[str, int]) -> Iterator[Listed]:
+        for name, paths in self.videos.items():
+            for path in paths:
+                yield Listed(name=f"{name}/{path.name}", path=path, labels=(labels[name],), where=str(path))
+
+    def parted(self, chosen: Mapping[str, Collection[str]]) -> tuple["_Part", "_Part"]:
+        """(what stays, the chosen videos of each class); entries that are no videos stay."""
+        stay, go = ({name: [] for name in self.videos} for _ in range(2))
+        for name, paths in self.videos.items():
+            for path in paths:
+                (go if path.name in chosen[name] else stay)[name].append(path)
+        num_gone = sum(map(len, go.values()))
+        return (
+            _Part(videos=stay, entries=self.entries - num_gone, left_out=self.left_out),
+            _Part(videos=go, entries=num_gone),
+        )
+
+
+def _part_of(scan: "_Scan") -> _Part:
+    return _Part(videos=scan.videos, entries=scan.entries, left_out=scan.left_out())
+
+
+def _nothing_found(source: Path, parts: Iterable[_Part]) -> str:
+    found = [f"{kind.count} {kind.kind}, such as {kind.example}" for part in parts for kind in part.left_out]
+    return (
+        f"{source}: no <split>/<class>/<video> in it, such as train/juggling/clip.mp4, and no <class>/<video>; it has "
+        f"{'; '.join(found) or 'nothing in the folders of the splits'}"
+    )
 
 
 class _Scan:
@@ -79,11 +184,6 @@ class _Scan:
                 self._leave_out(kind, entry)
             else:
                 self._read_class(entry)
-
-    def listed(self, labels: Mapping[str, int]) -> Iterator[Listed]:
-        for name, paths in self.videos.items():
-            for path in paths:
-                yield Listed(name=f"{name}/{path.name}", path=path, labels=(labels[name],), where=str(path))
 
     def left_out(self) -> tuple[LeftOut, ...]:
         return tuple(

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
+TRAINING = frozenset(("train", "training"))
+VALIDATION = frozenset(("validation", "validate", "valid", "val"))
 _SAME = (
-    frozenset(("train", "training")),
-    frozenset(("validation", "validate", "valid", "val")),
+    TRAINING,
+    VALIDATION,
     frozenset(("test", "testing")),
 )
 
@@ -19,6 +21,16 @@ def also_called(names: Sequence[str], splits: Iterable[str], where: str) -> dict
     """
     splits = list(splits)
     return {split: _name_of(split, names, splits, where) for split in splits}
+
+
+def is_named(split: str, names: Sequence[str]) -> bool:
+    """Whether one of ``names`` is the split's own, or another word for it: ``validation, ["val"] -> True``."""
+    return any(_words_for(name) == _words_for(split) for name in names)
+
+
+def is_word_for(words: frozenset[str], split: str) -> bool:
+    """Whether a split is called by one of ``TRAINING`` or ``VALIDATION``."""
+    return split.casefold() in words
 
 
 def _name_of(split: str, names: Sequence[str], splits: Sequence[str], where: str) -> str:

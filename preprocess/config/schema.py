@@ -119,7 +119,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     Raises ValueError that names the file and the key, OSError where the file cannot be read.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text())
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a YAML file: {error}") from error
     if not isinstance(values, dict):
@@ -202,6 +202,8 @@ def _splits(
     """The splits; flipping is off, and that is told, where classes may name a side and there is no ``flip_labels``."""
     splits, notes = {}, []
     for name, entry in values.items():
+        if entry is None:  # --set splits.validation=null
+            continue
         split = build(SplitConfig, entry, f"{where}: splits.{_safe_name(name, f'{where}: splits')}")
         if split.crops == 10 and (flip_labels or annotations.names_sides):
             raise ValueError(f"{where}: splits.{name}: crops=10 mirrors, and here classes name a side; use crops=5")
@@ -212,6 +214,8 @@ def _splits(
                 "another class; say which in flip_labels to have it on"
             )
         splits[name] = split
+    if not splits:
+        raise ValueError(f"{where}: splits: each of {', '.join(values)} is null, so there is nothing to convert")
     return splits, tuple(notes)
 
 
