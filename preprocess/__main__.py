@@ -1,5 +1,6 @@
 """``python -m preprocess``: convert a data set of videos into super-image shards, once."""
 
+import os
 import shlex
 import sys
 from argparse import Namespace
@@ -7,6 +8,7 @@ from collections.abc import Sequence
 
 from preprocess.flags import parse
 from preprocess.run.interruption import TO_GO_ON, interrupted_once
+from shards.program import shown_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,12 +22,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str]) -> int:
     args = parse(arguments)
-    args.again = _again(arguments)
+    args.words, args.again = list(arguments), _again(arguments)
     try:
         # Here and not above: --help should not wait for the decoders.
         from preprocess.commands import COMMANDS
 
         return COMMANDS[args.command](args)
+    except BrokenPipeError:
+        # The reader of standard output has gone, as in `--list | head`. Nobody is left to write to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # 128 + SIGPIPE, as a shell reports it
     except (ValueError, OSError) as error:
         _tell_end(args, str(error))
         print(f"preprocess: {error}", file=sys.stderr)
@@ -46,7 +52,7 @@ def _tell_end(args: Namespace, error: str) -> None:
 
 def _again(arguments: Sequence[str]) -> str:
     # What --retry-failed began is pending now, whether or not it is named again.
-    return shlex.join(["python", "-m", "preprocess", *(word for word in arguments if word != "--retry-failed")])
+    return shlex.join([*shown_command("preprocess"), *(word for word in arguments if word != "--retry-failed")])
 
 
 if __name__ == "__main__":

@@ -2,46 +2,59 @@
 
 import argparse
 import dataclasses
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from preprocess.annotations import FORMATS
 from preprocess.config.presets import PRESETS
-from preprocess.config.schema import load_config
-from preprocess.flags import workers_of
+from preprocess.config.schema import Config, load_config
+from preprocess.flags import DEFAULT_CONFIG, workers_of
 from preprocess.report.dry_run import describe
 from preprocess.report.estimate import estimate
 from preprocess.report.inspect import inspect_video
 from preprocess.report.page import write_report
-from preprocess.report.training_advice import Readers
+from preprocess.report.training_advice import Readers, command_of_ours, splits_to_train_on
 from preprocess.run.output import holds_conversion
 from preprocess.run.pipeline import Prepared, Summary, prepare, run
 from preprocess.run.progress import tell
 from preprocess.run.ray_pool import Workers
 from preprocess.run.rebuild import rebuild as rebuild_shards
 from preprocess.worker.messages import num_broken
+from shards.configurations import find_configuration, purpose_of, shipped_configurations
+from shards.cores import available_cores
+from shards.program import shown_command
 from shards.storage import local_path
 
 _FAILURES_SHOWN = 20
 
 
 def list_known(args: argparse.Namespace) -> int:
-    print("data sets (annotations.format):")
+    print("annotation formats (annotations.format):")
     for name, reader in FORMATS.items():
         print(f"  {name:24}{reader.summary}")
-    print("presets (layouts):")
+    print("layout presets (layouts):")
     for name, preset in PRESETS.items():
         print(f"  {name:24}{preset.summary}")
+    for kind, command in (("preprocess", "preprocess"), ("train", "train"), ("eval", "eval")):
+        print(f"configurations of {shlex.join(shown_command(command))} (--config NAME):")
+        for name, path in shipped_configurations(kind).items():
+            print(f"  {name:32}{purpose_of(path)}")
+    _show_next([*shown_command("preprocess"), "--config", "NAME", "--source", "DIR", "--output", "DIR", "--dry-run"])
     return 0
 
 
 def inspect_one(args: argparse.Namespace) -> int:
-    config = load_config(args.config, args.overrides)
+    config = _load_config(args)
     for note in config.notes:
         print(f"note: {note}", file=sys.stderr)
     source = local_path(args.source) if args.source else None
     for line in inspect_video(config, local_path(args.inspect), local_path(args.output or "inspect"), source=source):
         print(line)
+    chosen = ["--config", args.config] if args.config else []
+    rest = ["--source", args.source or "DIR", "--output", "DIR", "--dry-run"]
+    _show_next([*shown_command("preprocess"), *chosen, *rest])
     return 0
 
 
@@ -64,6 +77,7 @@ def convert(args: argparse.Namespace) -> int:
     for layout in prepared.job.config.layouts:
         print(Path(args.output) / layout)
     print(f"report: {page}")
+    _show_training(prepared, args.output)
     return 0
 
 
@@ -93,7 +107,34 @@ def dry_run(args: argparse.Namespace) -> int:
         tell("estimate", **dataclasses.asdict(cost))
     for line in describe(prepared, cost, readers, shown_output=args.output):
         print(line)
+    _show_next([*shown_command("preprocess"), *_without_dry_run(args.words)])
     return 0
+
+
+def _without_dry_run(words: Sequence[str]) -> list[str]:
+    """The words of a command without ``--dry-run`` and the flags that belong to it."""
+    kept, skip = [], False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in ("--sample", "--train-ranks", "--train-workers"):
+            skip = True
+        elif word != "--dry-run" and not word.startswith(("--sample=", "--train-ranks=", "--train-workers=")):
+            kept.append(word)
+    return kept
+
+
+def _show_training(prepared: Prepared, output: str) -> None:
+    splits = splits_to_train_on(prepared.job.config)
+    if splits is not None:
+        layout = next(iter(prepared.job.config.layouts.values()))
+        readers = Readers(ranks=1, workers=available_cores())
+        print(f"next: {command_of_ours(str(Path(output) / layout.name), layout, splits, readers)}", file=sys.stderr)
+
+
+def _show_next(words: Sequence[str]) -> None:
+    """The next command of a newcomer, on standard error: standard output holds results alone."""
+    print(f"next: {shlex.join(words)}", file=sys.stderr)
 
 
 def rebuild(args: argparse.Namespace) -> int:
@@ -111,19 +152,30 @@ def rebuild(args: argparse.Namespace) -> int:
     if differing:
         print(
             "preprocess: the videos, or the libraries that read them, are no longer those of the conversion; take "
-            "--retry-failed for videos that were mended, or convert all into another --output",
+            "--retry-failed for videos that were repaired, or convert all into another --output",
             file=sys.stderr,
         )
     return 1 if differing else 0
 
 
+def _load_config(args: argparse.Namespace) -> Config:
+    if args.config is None:
+        print(
+            f"no --config: {args.source or 'the video'} is read as folders of classes, with the shipped configuration "
+            f"{DEFAULT_CONFIG!r}",
+            file=sys.stderr,
+        )
+    return load_config(find_configuration(args.config or DEFAULT_CONFIG, "preprocess"), args.overrides)
+
+
 def _prepare(args: argparse.Namespace) -> Prepared:
     return prepare(
-        load_config(args.config, args.overrides),
+        _load_config(args),
         source=local_path(args.source),
         output=local_path(args.output),
         videos_url=args.videos_url,
         require_complete=args.require_complete,
+        show=lambda line: print(line, file=sys.stderr),
     )
 
 
@@ -145,7 +197,7 @@ def _tell_failures(summary: Summary) -> None:
 def _not_complete(summary: Summary) -> str:
     return (
         f"preprocess: not complete: {num_broken(summary.failures)} of {summary.num_videos} videos failed, "
-        f"{summary.allowed_failures} may; look at the reasons above, then mend the files and add --retry-failed, or "
+        f"{summary.allowed_failures} may; look at the reasons above, then repair the files and add --retry-failed, or "
         "allow more with --set max_failures=SHARE, and run the same command again"
     )
 

@@ -10,18 +10,22 @@ import yaml
 
 from shards.cores import available_cores
 
+DEFAULT_CONFIG = "folder"
 PROGRESS_KINDS = ("auto", "bar", "lines", "json", "none")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The flags, and ``command``, a key of ``preprocess.commands.COMMANDS``. Flags that clash end the program."""
+    """The flags, and ``command``, a key of ``preprocess.commands.COMMANDS``.
+
+    Exits with status 2 for flags that are unknown, missing or contradict each other.
+    """
     parser = _parser()
     args = parser.parse_args(arguments)
     given = [name for name in ("list", "inspect", "dry_run", "rebuild", "report") if getattr(args, name)]
     if len(given) > 1:
-        parser.error(f"{' and '.join('--' + name.replace('_', '-') for name in given)} do not go together")
+        parser.error(f"{' and '.join('--' + name.replace('_', '-') for name in given)} cannot be combined")
     args.command = given[0] if given else "convert"
-    needed = {"list": (), "inspect": ("config",)}.get(args.command, ("config", "source", "output"))
+    needed = {"list": (), "inspect": ()}.get(args.command, ("source", "output"))
     missing = [f"--{name}" for name in needed if getattr(args, name) is None]
     if missing:
         parser.error(f"{', '.join(missing)} must be given")
@@ -30,79 +34,127 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m preprocess", description="Convert a data set of videos into super-image shards, once."
+        prog="python -m preprocess",
+        usage="%(prog)s [--config NAME|FILE] --source DIR --output DIR [flags]",
+        description="Convert a data set of videos into WebDataset shards of super images. Every video is decoded once.",
+        allow_abbrev=False,
     )
-    parser.add_argument("--config", metavar="FILE", help="YAML, such as those in configs/preprocess/")
-    parser.add_argument("--source", metavar="DIR", help="where the videos and their lists are")
-    parser.add_argument("--output", metavar="DIR", help="gets one shard directory for each layout")
-    parser.add_argument(
-        "--videos-url",
-        metavar="URL",
-        help="fetch videos that are not below --source from here: URL/PATH, with PATH as it would be below --source",
+    _add_data(parser.add_argument_group("data"))
+    _add_running(parser.add_argument_group("workers and progress"))
+    _add_instead(parser.add_argument_group("other commands, instead of the conversion"))
+    _add_estimate(parser.add_argument_group("flags of --dry-run"))
+    return parser
+
+
+def _add_data(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--config",
+        metavar="NAME|FILE",
+        help="the configuration: the name of one that --list shows, or a YAML file; without it, --source is read as "
+        f"folders of classes (configuration {DEFAULT_CONFIG!r})",
     )
-    parser.add_argument(
+    group.add_argument("--source", metavar="DIR", help="directory of the videos and of their annotation files")
+    group.add_argument("--output", metavar="DIR", help="directory for the shards; each layout gets a directory in it")
+    group.add_argument(
         "--set",
         action="append",
         default=[],
         dest="overrides",
         metavar="KEY=VALUE",
-        help="override a value of the config, such as layouts.sifar-3x3.tile=192",
+        help="override a value of the configuration, such as layouts.sifar-3x3.tile=192; can be given several times",
     )
-    parser.add_argument(
-        "--require-complete", action="store_true", help="refuse to begin while a listed video is missing"
+    group.add_argument(
+        "--videos-url",
+        metavar="URL",
+        help="download videos that are not in --source from URL/PATH, where PATH is the path below --source",
     )
-    _add_running(parser)
-    _add_instead(parser)
-    return parser
+    group.add_argument(
+        "--require-complete",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="refuse to start if a listed video is missing",
+    )
 
 
-def _add_running(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("where it runs, and what it tells")
+def _add_running(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--workers",
         type=int,
         metavar="N",
-        help="number of worker processes (default: all cores that this process may use, or all of the cluster)",
+        help="number of worker processes (default: all cores that this process may use, or all cores of the cluster)",
     )
     group.add_argument(
-        "--ray-address", metavar="ADDRESS", help="join this Ray cluster (auto: the one this machine is in)"
+        "--ray-address",
+        metavar="ADDRESS",
+        help="run on the Ray cluster at this address; auto: the cluster that this machine belongs to",
     )
     group.add_argument(
-        "--runtime-env", metavar="FILE", help="YAML of a Ray runtime_env for the workers, such as pip: [...]"
+        "--runtime-env", metavar="FILE", help="YAML file of a Ray runtime_env for the workers, such as pip: [...]"
     )
     group.add_argument(
-        "--progress", choices=PROGRESS_KINDS, default="auto", help="auto: a bar on a terminal, else lines"
+        "--progress",
+        choices=PROGRESS_KINDS,
+        default="auto",
+        help="how progress is shown; auto: a bar on a terminal, lines elsewhere (default: %(default)s)",
     )
-    group.add_argument("--retry-failed", action="store_true", help="try failed videos again; makes their shards anew")
+    group.add_argument(
+        "--retry-failed",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="try failed videos again, which makes their shards anew",
+    )
 
 
-def _add_instead(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("instead of converting")
-    group.add_argument("--list", action="store_true", help="print the data sets and the presets, a line each")
+def _add_instead(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--list",
+        action="store_true",
+        help="print the annotation formats, the layout presets and the configurations",
+    )
     group.add_argument(
         "--inspect",
         metavar="VIDEO",
-        help="write one video's super images as PNG, with frame numbers and crop boxes; with --source, those of its "
-        "segments in the lists",
+        help="write the super images of one video as PNG files, with frame numbers and crop boxes; with --source, "
+        "those of the video's segments in the lists",
     )
     group.add_argument(
-        "--dry-run", action="store_true", help="estimate the work and print how to train; writes nothing"
-    )
-    group.add_argument("--sample", type=int, default=24, metavar="N", help="videos that it converts (%(default)s)")
-    group.add_argument(
-        "--train-ranks", type=int, default=8, metavar="N", help="GPUs that --dry-run plans a training on (%(default)s)"
+        "--dry-run",
+        action="store_true",
+        help="estimate time, memory and disk, and print commands for training; writes nothing",
     )
     group.add_argument(
-        "--train-workers", type=int, default=4, metavar="N", help="its loader workers on each (%(default)s)"
+        "--rebuild",
+        nargs="+",
+        metavar="SHARD",
+        help="make shards such as train-000012 again, and compare their SHA-256 with those in the records",
     )
     group.add_argument(
-        "--rebuild", nargs="+", metavar="SHARD", help="make shards such as train-000012 again and compare their hashes"
+        "--report", action="store_true", help="write report.html for what is there, also while a conversion runs"
     )
-    group.add_argument("--report", action="store_true", help="write report.html of what is there, also while it runs")
+
+
+def _add_estimate(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--sample", type=int, default=24, metavar="N", help="number of videos to convert (default: %(default)s)"
+    )
+    group.add_argument(
+        "--train-ranks",
+        type=int,
+        default=8,
+        metavar="N",
+        help="number of GPUs in the printed training commands (default: %(default)s)",
+    )
+    group.add_argument(
+        "--train-workers",
+        type=int,
+        default=4,
+        metavar="N",
+        help="number of loader workers of each GPU in the printed training commands (default: %(default)s)",
+    )
 
 
 def workers_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The fields of ``cluster.Workers``; ValueError for flags that cannot be met."""
+    """The fields of ``ray_pool.Workers``; ValueError for flags that contradict each other."""
     if args.workers is not None and args.workers < 1:
         raise ValueError(f"--workers {args.workers}: must be at least 1")
     _refuse_client_address(args.ray_address)
@@ -130,7 +182,7 @@ def _runtime_env(path: str | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        values = yaml.safe_load(Path(path).read_text())
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a YAML file: {error}") from error
     if not isinstance(values, dict):

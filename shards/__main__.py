@@ -2,11 +2,13 @@
 
 import argparse
 import io
+import shlex
 import sys
 from collections.abc import Sequence
 
 from shards.check import Report, check_directory
 from shards.preview import contact_sheet
+from shards.program import shown_command
 from shards.storage import write_whole
 
 _PROBLEMS_SHOWN = 50
@@ -46,6 +48,8 @@ def _check(args: argparse.Namespace) -> int:
     if len(report.problems) > _PROBLEMS_SHOWN:
         print(f"and {len(report.problems) - _PROBLEMS_SHOWN} more", file=sys.stderr)
     print(f"{args.directory}: " + (f"{len(report.problems)} problems" if report.problems else "sound"))
+    if not report.problems:
+        _show_next("shards", "preview", args.directory)
     return 1 if report.problems else 0
 
 
@@ -67,7 +71,12 @@ def _preview(args: argparse.Namespace) -> int:
     sheet.save(content, "PNG")
     write_whole(args.output, content.getvalue())
     print(f"{args.output}: {sheet.width}x{sheet.height} pixels")
+    _show_next("train", "--data-dir", args.directory, "--output", "runs")
     return 0
+
+
+def _show_next(command: str, *words: str) -> None:
+    print(f"next: {shlex.join([*shown_command(command), *words])}", file=sys.stderr)
 
 
 if __name__ == "__main__":

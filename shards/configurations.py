@@ -4,14 +4,17 @@ They lie in ``configs/`` of the repository. The installed package has them as da
 ``--config ucf101_sifar_3x3`` works outside a checkout.
 """
 
+import shlex
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
+from shards.program import shown_command
 from shards.suggestions import did_you_mean
 
 KINDS = ("preprocess", "train", "eval")
 _SUFFIXES = (".yaml", ".yml")
+_SUGGESTED = 5
 
 
 def shipped_configurations(kind: str) -> Mapping[str, Path]:
@@ -37,10 +40,12 @@ def find_configuration(given: str | Path, kind: str) -> Path:
     name = path.stem if path.suffix in _SUFFIXES else str(given)
     if name in shipped:
         raise ValueError(f"--config {given}: no such file; the shipped configuration of this name is --config {name}")
-    suggestion = did_you_mean(name, shipped, count=3) or ";"
+    # Many people give the beginning of a name, such as that of the data set.
+    near = [known for known in shipped if name and name.casefold() in known][:_SUGGESTED]
+    suggestion = f"; did you mean {' or '.join(map(repr, near))}?" if near else did_you_mean(name, shipped, count=3)
     raise ValueError(
-        f"--config {given}: neither a file nor the name of a shipped configuration{suggestion} "
-        "'python -m preprocess --list' lists them"
+        f"--config {given}: neither a file nor the name of a shipped configuration{suggestion or ';'} "
+        f"'{shlex.join(shown_command('preprocess'))} --list' lists them"
     )
 
 

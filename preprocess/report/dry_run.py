@@ -66,7 +66,7 @@ def _training(prepared: Prepared, cost: Estimate, readers: Readers, shown_output
     tars = {split: size.shards * size.views for split, size in cost.splits.items()}
     splits = splits_to_train_on(config)
     if splits is None:
-        yield "no command to train: it takes a split with mode: train and one with mode: test"
+        yield "no command to train: it takes a split with mode: train"
         return
     train = splits[0]
     yield (

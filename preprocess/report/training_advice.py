@@ -9,6 +9,7 @@ from preprocess.plan import num_shards
 from shards.format import IMAGENET_MEAN, IMAGENET_STD, view_split
 from shards.layouts import Layout
 from shards.pads import has_mean_pads
+from shards.program import shown_command
 
 # Samples of timm's shuffle buffer, per loader worker; the shards are shuffled already. timm's own 8192 are gigabytes.
 _SHUFFLE_SIZE, _INITIAL_SIZE = 256, 64
@@ -67,12 +68,15 @@ def _more_shards(num_videos: int, views: int, wanted: int) -> str:
 
 
 def splits_to_train_on(config: Config) -> tuple[str, str] | None:
-    """(the split of all training views, the first view of the split that is tested on); None where one is lacking."""
+    """(the split of all training views, the first view of the split to validate on); None without a training split.
+
+    The second is an empty string without a split to validate on, which is how ``--val-split`` says so.
+    """
     train = next((name for name, split in config.splits.items() if split.mode == "train"), None)
-    test = next((name for name, split in config.splits.items() if split.mode == "test"), None)
-    if train is None or test is None:
+    test = next((name for name, split in config.splits.items() if split.mode == "test"), "")
+    if train is None:
         return None
-    return train, view_split(test, 0) if config.splits[test].num_views > 1 else test
+    return train, view_split(test, 0) if test and config.splits[test].num_views > 1 else test
 
 
 def epochs_of_timm(num_views: int) -> tuple[int, int]:
@@ -116,7 +120,8 @@ def command_of_ours(directory: str, layout: Layout, splits: tuple[str, str], rea
     words = ["--data-dir", directory, "--train-split", splits[0], "--val-split", splits[1], "--model", _MODEL]
     words += ["--epochs", str(_PASSES), "--warmup-epochs", str(_WARMUP_PASSES)]
     words += ["--workers", str(readers.workers), "--output", "runs", "--experiment", layout.name]
-    return shlex.join([*_launcher(readers), "train_image.py", *words])
+    several = ["torchrun", "--nproc-per-node", str(readers.ranks), "train_image.py"]
+    return shlex.join([*(shown_command("train") if readers.ranks == 1 else several), *words])
 
 
 def command_of_timm(

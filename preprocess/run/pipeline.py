@@ -3,7 +3,7 @@
 import contextlib
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -73,16 +73,22 @@ class Prepared:
 
 
 def prepare(
-    config: Config, *, source: Path, output: Path, videos_url: str | None = None, require_complete: bool = False
+    config: Config,
+    *,
+    source: Path,
+    output: Path,
+    videos_url: str | None = None,
+    require_complete: bool = False,
+    show: Callable[[str], None] = lambda line: None,
 ) -> Prepared:
-    """Read the lists and plan the shards; what is there and what is missing goes to standard error.
+    """Read the lists and plan the shards. ``show`` is given each line on what is there, missing and left out.
 
     Raises ValueError for annotations that cannot be read, and files that are listed but missing where
     ``require_complete``.
     """
     dataset = read_dataset(config, source, videos_url=videos_url)
     for line in what_is_there(dataset, config, source):
-        print(line, file=sys.stderr)
+        show(line)
     if require_complete and any(dataset.missing.get(split) for split in config.splits):
         raise ValueError("videos are missing, as listed above; get them, or leave out --require-complete")
     shards = plan(dataset, config)

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from timm import utils
 
 from shards.allocator import keep_freed_memory
 from shards.format import Manifest, read_manifest
+from shards.program import shown_command
 from shards.storage import local_path
 from superimage.evaluation.averages import check_views
 from superimage.evaluation.flags import check_numbers
@@ -49,7 +51,16 @@ def evaluate(args: argparse.Namespace) -> int:
         print("\neval_video: interrupted; no results are kept, so give the same command again", file=sys.stderr)
         return INTERRUPTED
     print(table(results))
+    _show_next(args)
     return 0
+
+
+def _show_next(args: argparse.Namespace) -> None:
+    """The command that shows how much the model relies on time, after an evaluation in the normal order."""
+    if args.order == "normal":
+        words = ["--checkpoint", args.checkpoint, "--data-dir", args.data_dir, "--split", args.split]
+        words += ["--order", "reverse", "--output", f"{args.output.rstrip('/')}-reverse"]
+        print(f"next: {shlex.join([*shown_command('eval'), *words])}", file=sys.stderr)
 
 
 def build(args: argparse.Namespace) -> tuple[Manifest, Trained, torch.device]:

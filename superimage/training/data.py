@@ -36,17 +36,20 @@ _log = logging.getLogger("train_image")
 
 def build_loaders(
     args: argparse.Namespace, machine: Machine, model: nn.Module, manifest: Manifest | None
-) -> tuple[Batches, Batches]:
+) -> tuple[Batches, Batches | None]:
     """(training, validation) batches of ``(images float (B, C, H, W) on the device, targets)``.
+
+    The second is None where ``--val-split`` is empty.
 
     ValueError for a split without samples, and for splits or a model that do not have the same classes.
     """
     data = resolve_data_config(vars(args), model=model)
     num_classes = args.num_classes if args.num_classes is not None else model.num_classes
     datasets = {
-        training: open_split(args, manifest, training=training, mean=data["mean"]) for training in (True, False)
+        training: open_split(args, manifest, training=training, mean=data["mean"])
+        for training in ((True, False) if args.val_split else (True,))
     }
-    check_splits(args, datasets[True], datasets[False], num_classes)
+    check_splits(args, datasets[True], datasets.get(False), num_classes)
     ranks_here, mixup = ranks_on_this_node(machine), build_mixup(args, num_classes, manifest)
     batches = []
     for training, dataset in datasets.items():
@@ -73,7 +76,7 @@ def build_loaders(
         )
     if len(batches[0]) == 0:
         raise ValueError(f"--train-split {args.train_split}: not one batch of {args.batch_size}; use a smaller batch")
-    return batches[0], batches[1]
+    return batches[0], batches[1] if args.val_split else None
 
 
 def _create(
@@ -167,20 +170,20 @@ def samples_due(loader: PrefetchLoader, *, training: bool) -> int | None:
     return len(reader) if isinstance(reader, ShardReader) else None
 
 
-def check_splits(args: argparse.Namespace, train: Dataset, validation: Dataset, num_classes: int) -> None:
+def check_splits(args: argparse.Namespace, train: Dataset, validation: Dataset | None, num_classes: int) -> None:
     """ValueError for a validation split without samples, or classes that the two splits or the model number otherwise.
 
     A folder of classes numbers the folders that are there: where one is missing, all that follow are other classes.
     """
-    whole = getattr(getattr(validation.reader, "split", None), "num_samples", None)
-    if (len(validation) if whole is None else whole) == 0:
+    classes = _classes_of(train)
+    if validation is not None and _num_samples(validation) == 0:
         raise ValueError(f"--val-split {args.val_split}: no samples; give a split that has some")
-    classes, others = (getattr(part.reader, "class_to_idx", None) or {} for part in (train, validation))
     if classes and len(classes) > num_classes:
         raise ValueError(
             f"--train-split {args.train_split} has {len(classes)} classes, and the model tells {num_classes} apart; "
             f"give --num-classes {len(classes)}"
         )
+    others = _classes_of(validation) if validation is not None else {}
     wrong = [name for name, index in others.items() if classes and classes.get(name) != index]
     if wrong:
         raise ValueError(
@@ -188,6 +191,16 @@ def check_splits(args: argparse.Namespace, train: Dataset, validation: Dataset, 
             f"{args.train_split} {classes.get(wrong[0], 'not there')}; give two splits of the same classes, or number "
             "those of folders in a file with --class-map"
         )
+
+
+def _classes_of(dataset: Dataset) -> dict[str, int]:
+    return getattr(dataset.reader, "class_to_idx", None) or {}
+
+
+def _num_samples(dataset: Dataset) -> int:
+    """Those of the whole split: the length of a data set is that of this rank's share."""
+    whole = getattr(getattr(dataset.reader, "split", None), "num_samples", None)
+    return len(dataset) if whole is None else whole
 
 
 def open_split(

@@ -15,6 +15,7 @@ from timm.scheduler.scheduler import Scheduler
 from timm.task import MultiLabelClassificationEvaluator
 from torch import distributed, nn
 
+from shards.format import Manifest
 from superimage.training.machine import Machine
 
 _log = logging.getLogger("train_image")
@@ -36,12 +37,16 @@ class Run:
     scheduler: Scheduler | None
     loss: nn.Module
     train_loader: object
-    validation_loader: object
+    validation_loader: object | None
     saver: utils.CheckpointSaver | None  # of rank 0 alone, as is the board
     board: object | None
     start_epoch: int
     num_epochs: int
-    multi_label: bool = False
+    manifest: Manifest | None = None  # of super images
+
+    @property
+    def multi_label(self) -> bool:
+        return self.manifest is not None and self.manifest.multi_label
 
     @property
     def updates_per_epoch(self) -> int:

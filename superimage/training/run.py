@@ -3,6 +3,7 @@
 import argparse
 import logging
 import math
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from torch import distributed
 
 from shards.allocator import keep_freed_memory
 from shards.format import Manifest
+from shards.program import shown_command
 from superimage.training.command_line import one_line
 from superimage.training.data import build_loaders
 from superimage.training.experiment import (
@@ -31,6 +33,7 @@ from superimage.training.loop import Run, train_epoch, validate
 from superimage.training.machine import start_machine
 from superimage.training.model import build_loss, build_model, build_optimizer, build_schedule, prepare_model, replicate
 from superimage.training.multi_label import fit_to_labels
+from superimage.training.no_validation import fit_to_validation
 from superimage.training.saver import Saver
 from superimage.training.stored import BEST, checkpoint_files, first_line
 from superimage.training.summary import SUMMARY, write_row
@@ -93,7 +96,8 @@ def adapt(
     decided = explicit | {"mean", "std"} if loads_weights(args, checkpoint) else explicit
     args, notes = (args, []) if manifest is None else fit_to_grid(args, decided, manifest)
     args, notes_on_labels = fit_to_labels(args, explicit, manifest)
-    for note in notes + notes_on_labels:
+    args, notes_on_validation = fit_to_validation(args, explicit, manifest)
+    for note in notes + notes_on_labels + notes_on_validation:
         _log.info(note)
     return args
 
@@ -151,7 +155,7 @@ def build(args: argparse.Namespace, explicit: set[str], manifest: Manifest | Non
         board=open_board(directory) if args.log_tensorboard and machine.rank == 0 else None,
         start_epoch=start_epoch,
         num_epochs=num_epochs,
-        multi_label=manifest is not None and manifest.multi_label,
+        manifest=manifest,
     )
 
 
@@ -167,8 +171,19 @@ def run(experiment: Run) -> None:
             raise ValueError(f"--resume {args.resume} has no epochs left of {experiment.num_epochs}; raise --epochs")
         when = f"epoch {saver.best_epoch + 1} of {experiment.num_epochs}"
         print(f"{args.eval_metric} {saver.best_metric:.4f}, {when}: {experiment.directory / BEST}")
+        _show_evaluation(experiment)
     if experiment.machine.distributed:
         distributed.destroy_process_group()
+
+
+def _show_evaluation(experiment: Run) -> None:
+    """The command that evaluates the best checkpoint per video, on standard error; super images alone have videos."""
+    if experiment.manifest is None:
+        return
+    split = next((name for name, count in experiment.manifest.views.items() if name != experiment.args.train_split), "")
+    words = ["--checkpoint", str(experiment.directory / BEST), "--data-dir", experiment.args.data_dir]
+    words += ["--split", split or experiment.args.train_split, "--output", str(experiment.directory / "evaluation")]
+    print(f"next: {shlex.join([*shown_command('eval'), *words])}", file=sys.stderr)
 
 
 def run_epoch(experiment: Run, epoch: int) -> None:
@@ -182,17 +197,17 @@ def run_epoch(experiment: Run, epoch: int) -> None:
         utils.distribute_bn(experiment.model, machine.world_size, args.dist_bn == "reduce")
         if experiment.ema is not None and not args.model_ema_force_cpu:
             utils.distribute_bn(experiment.ema, machine.world_size, args.dist_bn == "reduce")
-    seen = validate(experiment)
+    seen = validate(experiment) if experiment.validation_loader is not None else {}
+    metric = (seen or trained)[args.eval_metric]
     rate = sum(group["lr"] for group in experiment.optimizer.param_groups) / len(experiment.optimizer.param_groups)
     if experiment.scheduler is not None:
-        experiment.scheduler.step(epoch + 1, seen[args.eval_metric])
+        experiment.scheduler.step(epoch + 1, metric)
     if experiment.saver is not None:
-        metrics = "  ".join(f"{name} {value:.2f}" for name, value in seen.items() if name != "loss")
-        _log.info(
-            f"epoch {epoch + 1}/{experiment.num_epochs}  loss {trained['loss']:.4f}  val loss {seen['loss']:.4f}  "
-            f"{metrics}  lr {rate:.2e}  {time.perf_counter() - began:.1f} s"
-        )
-        record_epoch(experiment, epoch, trained, seen, rate)
+        told = [f"val loss {seen['loss']:.4f}"] if seen else []
+        told += [f"{name} {value:.2f}" for name, value in seen.items() if name != "loss"]
+        told += [f"lr {rate:.2e}", f"{time.perf_counter() - began:.1f} s"]
+        _log.info("  ".join([f"epoch {epoch + 1}/{experiment.num_epochs}", f"loss {trained['loss']:.4f}", *told]))
+        record_epoch(experiment, epoch, trained, seen, metric, rate)
 
 
 def set_epoch(experiment: Run, epoch: int) -> None:
@@ -202,10 +217,10 @@ def set_epoch(experiment: Run, epoch: int) -> None:
         loader.stop_mixing()
 
 
-def record_epoch(experiment: Run, epoch: int, trained: dict, seen: dict, rate: float) -> None:
+def record_epoch(experiment: Run, epoch: int, trained: dict, seen: dict, metric: float, rate: float) -> None:
     """The checkpoint first: it holds the summary's row, which is added on resuming where the run ended in between."""
     row = {"epoch": epoch, "train_metrics": trained, "eval_metrics": seen, "lr": rate}
-    experiment.saver.save_epoch(epoch, seen[experiment.args.eval_metric], row)
+    experiment.saver.save_epoch(epoch, metric, row)
     write_row(experiment.directory / SUMMARY, row)
     if experiment.board is not None:
         for name, value in {**{f"train/{k}": v for k, v in trained.items()}, **seen, "lr": rate}.items():

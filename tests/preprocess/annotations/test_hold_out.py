@@ -52,7 +52,7 @@ def test_without_a_validation_split_all_videos_are_trained_on(flat):
 
 
 def test_a_share_of_nothing_names_both_ways_out(flat):
-    with pytest.raises(ValueError, match=r"raise the share, or train without validation: --set splits\.validation=null"):
+    with pytest.raises(ValueError, match=r"train without validation: --set splits\.validation=null"):
         Folder(validation_share=0).read(flat, SPLITS)
 
 
