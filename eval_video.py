@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint of ``train_image.py`` per video: the views of a video are averaged into one prediction.
+"""Evaluate a checkpoint of train_image.py per video: the views of a video are averaged into one prediction.
 
     python eval_video.py --checkpoint FILE --data-dir DIR --output DIR [--split validation] [--order normal]
 

@@ -23,8 +23,6 @@ def fit_to_validation(
     else:
         return args, []
     if "eval_metric" in explicit and args.eval_metric != METRIC:
-        raise ValueError(
-            f"--eval-metric {args.eval_metric} needs validation, but {reason}; leave it out"
-        )
+        raise ValueError(f"--eval-metric {args.eval_metric} needs validation, but {reason}; leave it out")
     note = f"{reason}: training without validation, so the best checkpoint is that of the lowest training loss"
     return argparse.Namespace(**{**vars(args), "val_split": "", "eval_metric": METRIC}), [note]
