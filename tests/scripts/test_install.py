@@ -4,7 +4,6 @@ import importlib.util
 import os
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
@@ -29,9 +28,9 @@ def installed(tmp_path_factory) -> Path:
 
 
 def run(installed: Path, *words: str, cwd: Path) -> subprocess.CompletedProcess:
-    path = os.pathsep.join([str(installed), sysconfig.get_paths()["purelib"]])
-    command = [sys.executable, "-S", str(installed / "bin" / words[0]), *words[1:]]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**os.environ, "PYTHONPATH": path})
+    command = [sys.executable, str(installed / "bin" / words[0]), *words[1:]]
+    environment = {**os.environ, "PYTHONPATH": str(installed)}  # before the checkout, if that is installed too
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
 
 
 @pytest.mark.parametrize("command", ["preprocess", "shards", "train", "eval"])
