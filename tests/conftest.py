@@ -10,6 +10,8 @@ import pytest
 from media import h264, numbered_frames, write_video
 from places import SHARED
 
+from preprocess.run.ray_session import local_environment
+
 # For every Ray that a test starts by itself: without one Ray writes a token into the home directory.
 os.environ["RAY_AUTH_MODE"] = "token"
 os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
@@ -44,9 +46,15 @@ def local_ray() -> Iterator[str]:
     """
     import ray
 
-    ray.init(address="local", num_cpus=3, include_dashboard=False, object_store_memory=100 << 20, logging_level="error")
-    yield ray.get_runtime_context().gcs_address
-    ray.shutdown()
+    # A token of its own, as our command has it: ~/.ray may hold one that another program replaces meanwhile.
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in local_environment().items():
+            patch.setenv(name, value)
+        ray.init(
+            address="local", num_cpus=3, include_dashboard=False, object_store_memory=100 << 20, logging_level="error"
+        )
+        yield ray.get_runtime_context().gcs_address
+        ray.shutdown()
 
 
 @pytest.fixture

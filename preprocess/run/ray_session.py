@@ -79,7 +79,7 @@ def _addresses(ray: ModuleType) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _started(count: int | None) -> Iterator[ModuleType]:
-    with private_directory() as directory, _environment(_local_environment()):
+    with private_directory() as directory, _environment(local_environment()):
         import ray  # here and not above: it takes a second, and --help should not
 
         try:
@@ -97,7 +97,7 @@ def _started(count: int | None) -> Iterator[ModuleType]:
             ray.shutdown()
 
 
-def _local_environment() -> dict[str, str]:
+def local_environment() -> dict[str, str]:
     """What makes a local Ray ask for a token that only this process and its children know, and listen to them alone.
 
     Without a token in the environment Ray writes one to ``~/.ray``, which every user may read and which turns the token

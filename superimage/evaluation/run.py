@@ -22,7 +22,7 @@ from superimage.evaluation.results import RESULTS, add_picture, describe_inputs,
 from superimage.evaluation.views import Views, expected_views
 from superimage.training.checkpoint import Trained, load_trained
 from superimage.training.command_line import one_line
-from superimage.training.interruption import INTERRUPTED, workers_ignore_interrupts
+from superimage.training.interruption import INTERRUPTED, release_frames, workers_ignore_interrupts
 from superimage.training.machine import pick_device
 from superimage.training.stored import first_line
 
@@ -47,7 +47,8 @@ def evaluate(args: argparse.Namespace) -> int:
     except torch.cuda.OutOfMemoryError as error:
         print(f"eval_video: {first_line(error)} Lower --batch-size", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        release_frames(error)
         print("\neval_video: interrupted; no results are kept, so give the same command again", file=sys.stderr)
         return INTERRUPTED
     print(table(results))

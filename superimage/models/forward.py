@@ -66,9 +66,11 @@ def forward_on_meta(model: nn.Module, image_size: Size, *, batch_size: int = 2, 
 
 
 def reason(error: Exception) -> str:
-    """First line of the message; of a bare assertion, the line that asserts."""
+    """First line of the message, and what it introduces; of a bare assertion, the line that asserts."""
     lines = str(error).strip().splitlines()
     if lines:
-        return f"{type(error).__name__}: {lines[0]}"
+        # As in "Error(s) in loading state_dict for ResNet:", which says nothing by itself.
+        shown = f"{lines[0]} {lines[1].strip()}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]
+        return f"{type(error).__name__}: {shown}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if f"{os.sep}timm{os.sep}" in frame.filename]
     return f"{type(error).__name__}: {frames[-1].line}" if frames else type(error).__name__

@@ -4,7 +4,9 @@ import contextlib
 import os
 import shlex
 import signal
+import sys
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 
 from shards.program import shown_command
@@ -29,6 +31,19 @@ def workers_ignore_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def release_frames(error: KeyboardInterrupt) -> None:
+    """Free what the interrupted functions held, in silence.
+
+    If torch's loader is interrupted while it starts its workers, its ``__del__`` raises an AttributeError, which Python
+    would print as a traceback.
+    """
+    before, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
+    try:
+        traceback.clear_frames(error.__traceback__)
+    finally:
+        sys.unraisablehook = before
 
 
 def command_to_go_on(argv: Sequence[str], *, experiment: str, world_size: int) -> str:

@@ -28,7 +28,7 @@ from superimage.training.experiment import (
 )
 from superimage.training.flags import check_values
 from superimage.training.grid import find_super_images, fit_to_grid
-from superimage.training.interruption import INTERRUPTED, command_to_go_on, workers_ignore_interrupts
+from superimage.training.interruption import INTERRUPTED, command_to_go_on, release_frames, workers_ignore_interrupts
 from superimage.training.loop import Run, train_epoch, validate
 from superimage.training.machine import start_machine
 from superimage.training.model import build_loss, build_model, build_optimizer, build_schedule, prepare_model, replicate
@@ -63,7 +63,8 @@ def train(args: argparse.Namespace, explicit: set[str], argv: Sequence[str]) -> 
     except torch.cuda.OutOfMemoryError as error:
         print(f"train_image: {first_line(error)} Lower --batch-size, or use --amp", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        release_frames(error)
         report_interruption(argv, directory)
         return INTERRUPTED
     return 0

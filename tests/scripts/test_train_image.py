@@ -21,7 +21,7 @@ from superimage.training.command_line import parse_flags
 from superimage.training.data import build_loaders
 from superimage.training.flags import GROUPS
 from superimage.training.grid import find_super_images, fit_to_grid
-from superimage.training.loop import validate
+from superimage.training.loop import Run, validate
 from superimage.training.machine import Machine
 from superimage.training.model import build_model, build_schedule, learning_rate
 
@@ -163,7 +163,7 @@ def test_resume_from_another_experiment(data, tmp_path, capsys):
         (["--train-split", "test"], "split 'test' is not in the manifest; it has train, train_v00, validation"),
         (["--device", "cuda:9"], "no CUDA device here"),
         (["--resume", "nothing.pth.tar"], "no such checkpoint"),
-        (["--model-kwargs", "colour=red"], "unexpected keyword argument 'colour'"),
+        (["--model-kwargs", "colour=red"], "--model-kwargs {'colour': 'red'}: the model has no option colour"),
         (["--initial-checkpoint", "nothing.pth.tar"], "--initial-checkpoint nothing.pth.tar: no such file"),
         (["--lr", "1e30", "--opt", "sgd"], "the loss is"),
         (["--output", "s3://bucket/train"], "s3://bucket/train: only a local path"),
@@ -220,7 +220,7 @@ def validated_alone(data, weights):
     model = build_model(args)
     model.load_state_dict(weights)
     _, loader = build_loaders(args, machine, model, read_manifest(data))
-    run = train_image.Run.__new__(train_image.Run)
+    run = Run.__new__(Run)
     run.args, run.machine, run.model, run.ema, run.validation_loader = args, machine, model, None, loader
     return validate(run)
 
