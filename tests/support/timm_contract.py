@@ -8,10 +8,11 @@ import tarfile
 from pathlib import Path
 from types import ModuleType
 
-import models  # noqa: F401  timm's file lists the registered models when it is imported
 import pytest
 import timm
 from places import ROOT
+
+import superimage.models  # noqa: F401  timm's file lists the registered models when it is imported
 
 ARCHIVE = f"timm-{timm.__version__}.tar.gz"
 HOW = f"pip download --no-deps --no-binary timm timm=={timm.__version__}"

@@ -8,7 +8,6 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import models  # noqa: F401  registers the models
 import pytest
 import timm
 import torch
@@ -16,6 +15,7 @@ from PIL import Image
 from places import ROOT
 from super_images import write_super_images
 
+import superimage.models  # noqa: F401  registers the models
 from shards.layouts import Layout
 
 LINES = re.findall(r"^(python -c .*runpy.*)$", (ROOT / "docs/models.md").read_text(), re.MULTILINE)

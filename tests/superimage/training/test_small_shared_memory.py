@@ -19,7 +19,9 @@ from superimage.training.shared_memory import LoaderPlan, fit_plan
 TRAIN = ["--model", "test_resnet", "--img-size", "672", "--batch-size", "32", "--workers", "2", "--epochs", "1"]
 TRAIN += ["--warmup-epochs", "0", "--opt", "adamw", "--lr", "0.001", "--device", "cpu", "--checkpoint-hist", "1"]
 # As where other processes take the room after the check at the start.
-UNCHECKED = "import sys, runpy; from training import shared_memory; shared_memory.free_bytes = lambda: 1 << 40; "
+UNCHECKED = (
+    "import sys, runpy; from superimage.training import shared_memory; shared_memory.free_bytes = lambda: 1 << 40; "
+)
 UNCHECKED += "script = sys.argv.pop(1); sys.argv[0] = script; runpy.run_path(script, run_name='__main__')"
 MOUNT = "mount -t tmpfs -o size=64m tmpfs /dev/shm"
 
