@@ -5,6 +5,7 @@ for they repeat, in order: ``5 frames, T=8 -> [0 0 1 2 2 3 4 4]``.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
@@ -26,11 +27,20 @@ class Sampling:
     test clips of ``uniform`` stand: ``even``ly in each segment, or shifted by whole frames from its middle (``sifar``).
     """
 
-    strategy: str = "uniform"
-    offset: str = "independent"
-    clip_positions: str = "even"
-    stride_frames: int | None = None
-    fps: float | None = None
+    strategy: Annotated[str, "uniform (T equal segments), dense (every k-th frame) or fps (a fixed rate)"] = "uniform"
+    offset: Annotated[
+        str,
+        "strategy uniform, training: the place in the segments is drawn for each (independent) or once for "
+        "all (shared)",
+    ] = "independent"
+    clip_positions: Annotated[
+        str,
+        "strategy uniform, test: clips are spread over each segment (even) or shifted by whole frames (sifar)",
+    ] = "even"
+    stride_frames: Annotated[int | None, "strategy dense: distance of the frames of a clip, in frames of the video"] = (
+        None
+    )
+    fps: Annotated[float | None, "strategy fps: frames of a clip per second of the video"] = None
 
     def __post_init__(self):
         for field, choices in (("strategy", STRATEGIES), ("offset", OFFSETS), ("clip_positions", CLIP_POSITIONS)):

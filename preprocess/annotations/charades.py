@@ -7,7 +7,7 @@ CSV with a header; ``actions`` is ``c092 11.90 21.20;c147 0.00 12.60``, class an
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from preprocess.annotations.dataset import LeftOut, Listed, Listing
 from preprocess.annotations.lists import check_segment, class_index, named_rows, numbered_lines, seconds
@@ -33,10 +33,12 @@ class Charades:
     format_name: ClassVar[str] = "charades"
     summary: ClassVar[str] = "Charades: Charades_v1_train.csv, Charades_v1_test.csv; several labels a video"
     names_sides: ClassVar[bool] = False
-    lists: str = "Charades"
-    videos: str = "Charades_v1_480"
-    suffix: str = ".mp4"
-    sample: str = "video"
+    lists: Annotated[str, "folder of the lists, below --source"] = "Charades"
+    videos: Annotated[str, "folder of the videos, below --source"] = "Charades_v1_480"
+    suffix: Annotated[str, "suffix of the video files"] = ".mp4"
+    sample: Annotated[
+        str, f"what a sample is: {' or '.join(_SAMPLES)} (a whole video with all its labels, or one action)"
+    ] = "video"
 
     def __post_init__(self):
         if self.sample not in _SAMPLES:

@@ -7,7 +7,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from preprocess.annotations.dataset import Listed, Listing
 from preprocess.annotations.lists import check_segment, json_content, json_entries
@@ -23,9 +23,9 @@ class Diving48:
     summary: ClassVar[str] = "Diving48 V2: Diving48_V2_train.json, Diving48_V2_test.json, Diving48_vocab.json"
     # No class names a side, but a dive seen from the other side is not proven to be of the same class.
     names_sides: ClassVar[bool] = True
-    lists: str = "."
-    videos: str = "rgb"
-    suffix: str = ".mp4"
+    lists: Annotated[str, "folder of the lists, below --source"] = "."
+    videos: Annotated[str, "folder of the videos, below --source"] = "rgb"
+    suffix: Annotated[str, "suffix of the video files"] = ".mp4"
 
     def read(self, source: Path) -> Listing:
         """Splits ``train`` and ``validation`` (the test list). Frames are counted from 0, [start, end)."""

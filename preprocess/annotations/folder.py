@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from preprocess.annotations.dataset import FRAME_SUFFIXES, VIDEO_SUFFIXES, LeftOut, Listed, Listing
 from preprocess.annotations.hold_out import check_group, held_out
@@ -40,8 +40,13 @@ class Folder:
     ``hold_out.held_out``. Both may lack: ``<class>/<video>`` alone is read as the training split.
     """
 
-    validation_share: float = 0.2
-    group: str | None = None
+    validation_share: Annotated[
+        float, "share of each class to hold out if there is no validation folder, 0 up to but not including 1"
+    ] = 0.2
+    group: Annotated[
+        str | None,
+        "regular expression that finds the source of a video in its file name; videos of one source stay in one split",
+    ] = None
 
     format_name: ClassVar[str] = "folder"
     summary: ClassVar[str] = "your own videos, no list needed: <split>/<class>/<video>, or <class>/<video> alone"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from preprocess.annotations.dataset import Listed, Listing
 from preprocess.annotations.lists import numbered_lines
@@ -19,9 +19,9 @@ class Hmdb51:
     format_name: ClassVar[str] = "hmdb51"
     summary: ClassVar[str] = "HMDB51, three splits: <class>_test_split{1,2,3}.txt"
     names_sides: ClassVar[bool] = False
-    lists: str = "testTrainMulti_7030_splits"
-    videos: str = "hmdb51_org"
-    split: int = 1
+    lists: Annotated[str, "folder of the lists, below --source"] = "testTrainMulti_7030_splits"
+    videos: Annotated[str, "folder of the videos, below --source"] = "hmdb51_org"
+    split: Annotated[int, "number of the official split: 1, 2 or 3"] = 1
 
     def __post_init__(self):
         if self.split not in (1, 2, 3):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from preprocess.annotations.dataset import Listed, Listing
 from preprocess.annotations.lists import check_segment, first_of, named_rows, seconds
@@ -33,13 +33,17 @@ class Kinetics:
         "Kinetics-400, -600, -700; sub-sets Mini-Kinetics-200, mini_kinetics400: train.csv, val.csv"
     )
     names_sides: ClassVar[bool] = False
-    lists: str = "."
-    train: str = "train.csv"
-    validation: str | None = None
-    test: str | None = None
-    videos: str = "."
-    suffix: str = ".mp4"
-    untrimmed: bool = False
+    lists: Annotated[str, "folder of the lists, below --source"] = "."
+    train: Annotated[str, "file of the training list"] = "train.csv"
+    validation: Annotated[
+        str | None, "file of the validation list; if it is not given, val.csv, validate.csv or validation.csv"
+    ] = None
+    test: Annotated[str | None, "file of the test list, if there is one"] = None
+    videos: Annotated[str, "folder of the videos, below --source"] = "."
+    suffix: Annotated[str, "suffix of the video files"] = ".mp4"
+    untrimmed: Annotated[bool, "the files are whole videos {youtube_id}<suffix>, and each row is a segment of one"] = (
+        False
+    )
 
     def read(self, source: Path) -> Listing:
         """Splits ``train``, ``validation``, and ``test`` where its list is named and has labels."""

@@ -8,7 +8,7 @@ negative`` without a header, the file name such as ``blocking/getty-karate-video
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from preprocess.annotations.dataset import Listed, Listing
 from preprocess.annotations.lists import class_index, separated_rows, whole_number
@@ -24,13 +24,13 @@ class Moments:
     format_name: ClassVar[str] = "moments"
     summary: ClassVar[str] = "Moments in Time, Mini-MiT, Multi-Moments: moments_categories.txt, trainingSet.csv"
     names_sides: ClassVar[bool] = False
-    lists: str = "."
-    categories: str = "moments_categories.txt"
-    train: str = "trainingSet.csv"
-    validation: str = "validationSet.csv"
-    train_videos: str = "training"
-    validation_videos: str = "validation"
-    several_labels: bool = False
+    lists: Annotated[str, "folder of the lists, below --source"] = "."
+    categories: Annotated[str, "file of the classes and their indices"] = "moments_categories.txt"
+    train: Annotated[str, "file of the training list"] = "trainingSet.csv"
+    validation: Annotated[str, "file of the validation list"] = "validationSet.csv"
+    train_videos: Annotated[str, "folder of the training videos, below --source"] = "training"
+    validation_videos: Annotated[str, "folder of the validation videos, below --source"] = "validation"
+    several_labels: Annotated[bool, "rows have several labels, as in Multi-Moments in Time"] = False
 
     def read(self, source: Path) -> Listing:
         """Splits ``train`` and ``validation``."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from preprocess.annotations.dataset import Listed, Listing
 from preprocess.annotations.lists import (
@@ -40,18 +40,21 @@ class NamedCsv:
     format_name: ClassVar[str] = "csv"
     summary: ClassVar[str] = "CSV with a header: the config names its columns for path, label, start and end"
     names_sides: ClassVar[bool] = False
-    lists: dict | None = None
-    classes: str | None = None
-    videos: str = "."
-    separator: str = ","
-    path_column: str = "path"
-    label_column: str = "label"
-    label_separator: str | None = None
-    start_column: str | None = None
-    end_column: str | None = None
-    unit: str = "seconds"
-    first_label: int = 0
-    frame_rate: float | None = None
+    lists: Annotated[dict | None, "files of the lists, below --source: {split: file}"] = None
+    classes: Annotated[
+        str | None,
+        "file with one class name per line, in index order, below --source; else the sorted labels are the names",
+    ] = None
+    videos: Annotated[str, "folder that the paths start at, below --source"] = "."
+    separator: Annotated[str, "character between the columns"] = ","
+    path_column: Annotated[str, "name of the column with the video's path"] = "path"
+    label_column: Annotated[str, "name of the column with the class"] = "label"
+    label_separator: Annotated[str | None, "text between several labels of one video"] = None
+    start_column: Annotated[str | None, "name of the column where a segment starts"] = None
+    end_column: Annotated[str | None, "name of the column where a segment ends; the end is not included"] = None
+    unit: Annotated[str, f"unit of both columns of a segment: {' or '.join(_UNITS)}, from 0"] = "seconds"
+    first_label: Annotated[int, "number of the first class in the lists"] = 0
+    frame_rate: Annotated[float | None, "frames per second of videos that are folders of images"] = None
 
     def __post_init__(self):
         if len(self.separator) != 1 or self.label_separator == "":

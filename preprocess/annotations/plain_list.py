@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from preprocess.annotations.columns import (
     COUNT,
@@ -44,13 +44,21 @@ class PlainList:
     format_name: ClassVar[str] = "list"
     summary: ClassVar[str] = "plain lists: 'path start end label', 'path label', 'path n label'; videos or frames"
     names_sides: ClassVar[bool] = False
-    lists: dict | None = None
-    classes: str | None = None
-    videos: str = "."
-    columns: str = "path start end label"
-    separator: str | None = None
-    first_label: int = 0
-    frame_rate: float | None = None
+    lists: Annotated[dict | None, "files of the lists, below --source: {split: file}"] = None
+    classes: Annotated[
+        str | None,
+        "file with one class name per line, in index order, below --source; else the numbers are the names",
+    ] = None
+    videos: Annotated[str, "folder that the paths start at, below --source"] = "."
+    columns: Annotated[
+        str, "path start end label, path label, or path n label; frames count from 1, and end is included"
+    ] = "path start end label"
+    separator: Annotated[
+        str | None,
+        "character between the fields; a space means any number of blanks; by default found in the first row",
+    ] = None
+    first_label: Annotated[int, "number of the first class in the lists"] = 0
+    frame_rate: Annotated[float | None, "frames per second of videos that are folders of images"] = None
 
     def __post_init__(self):
         if self.separator is not None and len(self.separator) != 1:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from preprocess.annotations.dataset import (
     Account,
@@ -31,8 +32,8 @@ class Subset:
     Its classes keep their order and are numbered from 0. Files are below the source, a name a line.
     """
 
-    classes: str | None = None
-    videos: dict | None = None
+    classes: Annotated[str | None, "file with one class name of the subset per line, below --source"] = None
+    videos: Annotated[dict | None, "files with one video identifier per line, below --source: {split: file}"] = None
 
     def __post_init__(self):
         if (self.classes is None) == (self.videos is None):

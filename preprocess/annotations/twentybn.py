@@ -6,7 +6,7 @@ V1 and Jester: ``34870;Drumming Fingers`` without a header, a folder of ``00001.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from preprocess.annotations.dataset import Listed, Listing
 from preprocess.annotations.lists import (
@@ -31,8 +31,8 @@ class _FrameFolders:
 
     names_sides: ClassVar[bool] = True
     prefix: ClassVar[str]
-    lists: str = "."
-    frame_rate: float = 12.0
+    lists: Annotated[str, "folder of the lists, below --source"] = "."
+    frame_rate: Annotated[float, "frames per second of videos that are folders of images"] = 12.0
 
     def read(self, source: Path) -> Listing:
         """Splits ``train`` and ``validation``; the test list has no labels."""
@@ -63,7 +63,7 @@ class Jester(_FrameFolders):
     format_name: ClassVar[str] = "jester"
     summary: ClassVar[str] = "Jester V1: jester-v1-*.csv, folders of frames"
     prefix: ClassVar[str] = "jester-v1"
-    videos: str = "20bn-jester-v1"
+    videos: Annotated[str, "folder of the videos, below --source"] = "20bn-jester-v1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class SomethingSomethingV1(_FrameFolders):
     format_name: ClassVar[str] = "something_something_v1"
     summary: ClassVar[str] = "Something-Something V1: something-something-v1-*.csv, folders of frames"
     prefix: ClassVar[str] = "something-something-v1"
-    videos: str = "20bn-something-something-v1"
+    videos: Annotated[str, "folder of the videos, below --source"] = "20bn-something-something-v1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +86,9 @@ class SomethingSomethingV2:
     format_name: ClassVar[str] = "something_something_v2"
     summary: ClassVar[str] = "Something-Something V2; sub-set mini_ssv2: labels.json, train.json, validation.json, WebM"
     names_sides: ClassVar[bool] = True
-    lists: str = "."
-    videos: str = "20bn-something-something-v2"
-    suffix: str = ".webm"
+    lists: Annotated[str, "folder of the lists, below --source"] = "."
+    videos: Annotated[str, "folder of the videos, below --source"] = "20bn-something-something-v2"
+    suffix: Annotated[str, "suffix of the video files"] = ".webm"
 
     def read(self, source: Path) -> Listing:
         """Splits ``train`` and ``validation``; the test list has ids only."""

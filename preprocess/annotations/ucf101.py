@@ -6,7 +6,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from preprocess.annotations.dataset import Listed, Listing
 from preprocess.annotations.lists import numbered_lines
@@ -19,9 +19,9 @@ class Ucf101:
     format_name: ClassVar[str] = "ucf101"
     summary: ClassVar[str] = "UCF101, three splits: classInd.txt, trainlist0N.txt, testlist0N.txt"
     names_sides: ClassVar[bool] = False
-    lists: str = "ucfTrainTestlist"
-    videos: str = "UCF-101"
-    split: int = 1
+    lists: Annotated[str, "folder of the lists, below --source"] = "ucfTrainTestlist"
+    videos: Annotated[str, "folder of the videos, below --source"] = "UCF-101"
+    split: Annotated[int, "number of the official split: 1, 2 or 3"] = 1
 
     def __post_init__(self):
         if self.split not in (1, 2, 3):

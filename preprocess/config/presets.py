@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 from preprocess.config.strict import build
-from shards.layouts import Layout, grid_for
+from shards.layouts import ORDERS, Layout, grid_for
 
 # SIFAR's code: one offset for all segments, and test clips shifted by whole frames.
 _SIFAR = MappingProxyType({"strategy": "uniform", "offset": "shared", "clip_positions": "sifar"})
@@ -79,13 +79,22 @@ class LayoutConfig:
     at the top of the configuration.
     """
 
-    frames: int
-    tile: int = 224
-    grid: str = "auto"
-    order: str = "row_major"
-    pad: str = "mean"
-    groups: int | None = None
-    sampling: dict | None = None
+    frames: Annotated[int, "number of frames T in a super image"]
+    tile: Annotated[int, "side of a tile in pixels; a multiple of 16 keeps the frames apart in a JPEG file"] = 224
+    grid: Annotated[str, "rows x columns, such as 2x4; auto takes the smallest grid by SIFAR's rule"] = "auto"
+    order: Annotated[str, f"order of the frames in the cells: {', '.join(ORDERS)}"] = "row_major"
+    pad: Annotated[
+        str,
+        "what cells without a frame show: mean (the ImageNet mean), black, last (the last frame again); none "
+        "refuses such a grid",
+    ] = "mean"
+    groups: Annotated[int | None, "number of groups of order nested; the square root of frames if it is not given"] = (
+        None
+    )
+    sampling: Annotated[
+        dict | None,
+        "sampling of this layout alone, with the keys of sampling; else that of the preset, or the one at the top",
+    ] = None
 
     def layout(self, name: str) -> Layout:
         rows, columns = grid_for(self.frames) if self.grid == "auto" else self._given_grid()

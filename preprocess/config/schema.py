@@ -7,20 +7,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 
 from preprocess.annotations import FORMATS
 from preprocess.annotations.subsets import Subset
+from preprocess.config.general import General, general_names
 from preprocess.config.presets import LayoutConfig, layout_config, named_entries
 from preprocess.config.splits import SplitConfig
 from preprocess.config.strict import build, check_key
-from preprocess.decode.source import MAX_PIXELS
 from preprocess.sampling import Sampling
 from shards.layouts import Layout
 
-DECODERS = ("auto", "pyav", "ffmpeg")
 IMAGE_FORMATS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 SUBSAMPLINGS = {"4:2:0": 16, "4:2:2": 16, "4:4:4": 8}  # and the pixels that one JPEG block spans with each
 _PIXEL_FORMAT_VERSION = 3  # raised when the same configuration would give other bytes than before
@@ -28,11 +27,11 @@ _PIXEL_FORMAT_VERSION = 3  # raised when the same configuration would give other
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """How a super image becomes a file: ``quality`` 1..95 (jpeg, webp; png has none), ``subsampling`` for jpeg."""
+    """How a super image becomes a file."""
 
-    format: str = "jpeg"
-    quality: int = 90
-    subsampling: str = "4:2:0"
+    format: Annotated[str, f"file format: {', '.join(IMAGE_FORMATS)}"] = "jpeg"
+    quality: Annotated[int, "quality of JPEG and WebP, 1 to 95; more makes larger files, and PNG has none"] = 90
+    subsampling: Annotated[str, f"chroma subsampling of JPEG: {', '.join(SUBSAMPLINGS)}"] = "4:2:0"
 
     def __post_init__(self):
         if self.format not in IMAGE_FORMATS:
@@ -53,17 +52,11 @@ class Encoding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """A whole conversion. ``max_failures`` is the share of videos that may fail before the job reports failure.
+class Config(General):
+    """A whole conversion: the values of ``General``, and these.
 
-    A video is left out when it needs more than ``timeout_seconds`` or ``memory_limit_mb`` (MiB beside the decoder's own
-    libraries), when its frames have more than ``max_pixels``, or when less than ``min_decoded_share`` of its frames
-    decode without damage. A video of fewer than ``min_frames`` frames is left out too, which is no failure. SIFAR's
-    code leaves out videos of fewer than 30 frames of Kinetics and 3 of Something-Something. ``square_pixels``
-    stretches frames whose pixels are not square to what a player shows.
-
-    ``subsets``, ``only`` and ``flip_labels`` are as in ``annotations.subsets``. ``notes`` are what the person at the
-    terminal should know of this configuration.
+    ``layout_sampling``: the sampling of each layout, by its name. ``subsets`` and ``flip_labels`` are as in
+    ``annotations.subsets``. ``notes``: remarks on this configuration that the user should read.
     """
 
     annotations: Any
@@ -72,18 +65,7 @@ class Config:
     splits: dict[str, SplitConfig]
     encoding: Encoding = field(default_factory=Encoding)
     subsets: dict[str, Subset] = field(default_factory=dict)
-    only: str | None = None
     flip_labels: dict[str, str] = field(default_factory=dict)
-    seed: int = 0
-    samples_per_shard: int = 256
-    decoder: str = "auto"
-    timeout_seconds: float = 120.0
-    memory_limit_mb: int = 2048
-    max_pixels: int = MAX_PIXELS
-    min_frames: int = 1
-    min_decoded_share: float = 0.25
-    square_pixels: bool = False
-    max_failures: float = 0.01
     notes: tuple[str, ...] = ()
 
     def shaping(self) -> dict:
@@ -145,7 +127,7 @@ def _override(values: dict, override: str) -> None:
 
 def config_from(values: Mapping, where: str) -> Config:
     """A ``Config`` from plain data, as YAML gives it."""
-    known = ["annotations", "sampling", "layouts", "splits", "subsets", "flip_labels", *_scalar_fields(), "encoding"]
+    known = ["annotations", "sampling", "layouts", "splits", "subsets", "flip_labels", *general_names(), "encoding"]
     for key in values:
         check_key(key, known, where)
     annotations = _annotations(_mapping(values, "annotations", where), where)
@@ -159,7 +141,7 @@ def config_from(values: Mapping, where: str) -> Config:
     encoding = build(Encoding, values.get("encoding", {}), f"{where}: encoding")
     flip_labels = _flip_labels(values, where)
     splits, flip_notes = _splits(_mapping(values, "splits", where), annotations, flip_labels, where)
-    rest = build(_Scalars, {key: values[key] for key in _scalar_fields() if key in values}, where)
+    rest = build(General, {key: values[key] for key in general_names() if key in values}, where)
     return Config(
         annotations=annotations,
         layouts=layouts,
@@ -248,37 +230,6 @@ def _tile_notes(layouts: Mapping[str, Layout], encoding: Encoding) -> tuple[str,
         for name, layout in layouts.items()
         if layout.tile % encoding.block_pixels
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Scalars:
-    """The plain values at the top of a configuration, with their rules."""
-
-    seed: int = 0
-    only: str | None = None
-    samples_per_shard: int = 256
-    decoder: str = "auto"
-    timeout_seconds: float = 120.0
-    memory_limit_mb: int = 2048
-    max_pixels: int = MAX_PIXELS
-    min_frames: int = 1
-    min_decoded_share: float = 0.25
-    square_pixels: bool = False
-    max_failures: float = 0.01
-
-    def __post_init__(self):
-        if self.decoder not in DECODERS:
-            raise ValueError(f"decoder={self.decoder!r}: must be one of {', '.join(DECODERS)}")
-        for name in ("samples_per_shard", "timeout_seconds", "memory_limit_mb", "max_pixels", "min_frames"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)}: must be positive")
-        for name in ("max_failures", "min_decoded_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}={getattr(self, name)}: a share, must be in 0..1")
-
-
-def _scalar_fields() -> list[str]:
-    return [field.name for field in dataclasses.fields(_Scalars)]
 
 
 def _annotations(values: Mapping, where: str) -> Any:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Annotated
 
 from preprocess.crops import TEST_CROP_COUNTS, TRAIN_CROPS
 from shards.format import MAX_VIEWS
@@ -15,13 +16,15 @@ class SplitConfig:
     ``flip``. ``mode: test``: ``clips`` times ``crops`` fixed views, each crop ``crop_fraction`` of the short side.
     """
 
-    mode: str
-    views: int = 1
-    crop: str = "multiscale"
-    flip: bool = False
-    clips: int = 1
-    crops: int = 1
-    crop_fraction: float = 1.0
+    mode: Annotated[str, "train (random views) or test (fixed views)"]
+    views: Annotated[int, "mode train: views of each video"] = 1
+    crop: Annotated[str, f"mode train: how crops are drawn: {', '.join(TRAIN_CROPS)}"] = "multiscale"
+    flip: Annotated[bool, "mode train: mirror each view with probability 1/2"] = False
+    clips: Annotated[int, "mode test: clips of each video"] = 1
+    crops: Annotated[int, f"mode test: crops of each clip: {', '.join(map(str, TEST_CROP_COUNTS))}"] = 1
+    crop_fraction: Annotated[
+        float, "mode test: side of a crop as a share of the frame's short side, above 0 and up to 1"
+    ] = 1.0
 
     def __post_init__(self):
         if self.mode not in ("train", "test"):

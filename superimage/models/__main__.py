@@ -12,9 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from shards.page.markdown import check_markers, write_tables
 from superimage.models.convert import convert
 from superimage.models.families import FAMILIES, try_family
-from superimage.models.report import check_markers, families_table, list_table, papers_table, write_tables
+from superimage.models.report import families_table, list_table, papers_table
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,11 +1,11 @@
-"""Tables of models in Markdown, and into documents between markers that name the command they come from."""
+"""Tables of models in Markdown."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 from timm.models import get_pretrained_cfg, list_models
 
+from shards.page.markdown import markdown
 from superimage.models.build import build_model
 from superimage.models.cost import count_gmacs
 from superimage.models.families import SHAPES, Trial
@@ -85,30 +85,3 @@ def families_table(trials: Sequence[Trial]) -> str:
         for trial in trials
     ]
     return markdown(("family", "model", "params M", *map(str, SHAPES), "remark"), rows)
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def write_tables(document: Path, tables: Mapping[str, str]) -> None:
-    """Put each table between ``<!-- name -->`` and ``<!-- /name -->``; ValueError where a marker is missing."""
-    check_markers(document, tables)
-    text = document.read_text()
-    for name, table in tables.items():
-        start, end = _markers(name)
-        text = text.partition(start)[0] + f"{start}\n{table}\n{end}" + text.partition(end)[2]
-    document.write_text(text)
-
-
-def check_markers(document: Path, names: Iterable[str]) -> None:
-    """ValueError unless the document has both markers of each table once."""
-    text = document.read_text()
-    for name in names:
-        if any(text.count(marker) != 1 for marker in _markers(name)):
-            raise ValueError(f"{document}: {' and '.join(_markers(name))} are each needed once")
-
-
-def _markers(name: str) -> tuple[str, str]:
-    return f"<!-- {name} -->", f"<!-- /{name} -->"

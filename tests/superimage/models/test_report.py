@@ -2,8 +2,8 @@
 
 import pytest
 
+from shards.page.markdown import write_tables
 from superimage.models.__main__ import main
-from superimage.models.report import write_tables
 
 
 def test_the_list_takes_patterns_of_any_timm_model(capsys):

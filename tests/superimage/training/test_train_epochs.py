@@ -1,4 +1,4 @@
-"""What an epoch reads: which views, in which order of tiles, with pads that are zero; and as many samples as are due."""
+"""What an epoch reads: which views, in which order of tiles, with zero pads, and the expected number of samples."""
 
 import csv
 import os
