@@ -10,11 +10,11 @@ import numpy as np
 from shards.format import Manifest
 from shards.storage import write_whole
 from superimage.evaluation.averages import average_views, sigmoid, softmax
+from superimage.evaluation.checkpoint import Trained
 from superimage.evaluation.predict import Scores
 from superimage.evaluation.report import PREDICTIONS, draw, picture_name, report_one_label, report_several_labels
 from superimage.evaluation.versions import code_versions
 from superimage.evaluation.views import expected_views
-from superimage.training.checkpoint import Trained
 from superimage.training.stored import first_line
 
 _log = logging.getLogger("eval_video")
@@ -75,8 +75,8 @@ def describe_inputs(args: argparse.Namespace, manifest: Manifest, trained: Train
         "order": args.order,
         "seed": args.seed if args.order == "random" else None,
         "average": args.average,
-        "mean": list(trained.args.mean),
-        "std": list(trained.args.std),
+        "mean": list(trained.input["mean"]),
+        "std": list(trained.input["std"]),
         "versions": code_versions(),
     }
 

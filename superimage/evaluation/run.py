@@ -15,12 +15,12 @@ from shards.format import Manifest, read_manifest
 from shards.program import shown_command
 from shards.storage import local_path
 from superimage.evaluation.averages import check_views
+from superimage.evaluation.checkpoint import Trained, load_trained
 from superimage.evaluation.flags import check_numbers
 from superimage.evaluation.predict import predict
 from superimage.evaluation.report import table
 from superimage.evaluation.results import RESULTS, add_picture, describe_inputs, find_results, report, write_results
 from superimage.evaluation.views import Views, expected_views
-from superimage.training.checkpoint import Trained, load_trained
 from superimage.training.command_line import one_line
 from superimage.training.interruption import INTERRUPTED, release_frames, workers_ignore_interrupts
 from superimage.training.machine import pick_device

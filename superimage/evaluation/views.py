@@ -5,16 +5,16 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from PIL import Image
-from timm.data import create_transform, resolve_data_config
+from timm.data import create_transform
 from torch.utils.data import IterableDataset
 
 from shards.format import Manifest, view_split
 from shards.layouts import reorder
 from shards.pads import has_mean_pads, nearest_colour, pad_mask
 from shards.timm_reader import ShardReader
+from superimage.evaluation.checkpoint import Trained
 from superimage.evaluation.orders import other_order
-from superimage.training.checkpoint import Trained
-from superimage.training.grid import keeps_grid
+from superimage.training.grid import shows_whole_grid
 
 
 def expected_views(manifest: Manifest, split: str) -> list[int]:
@@ -40,14 +40,15 @@ class Views(IterableDataset):
     ):
         self.name = f"--split {split}"
         self.layout, self.order, self.seed = manifest.layout, order, seed
-        config = resolve_data_config(vars(trained.args), model=trained.model)
+        config = trained.input
         self.input_size, self.transform = config["input_size"], create_transform(**config)
         colour = nearest_colour(config["mean"]) if len(config["mean"]) == 3 else None
         # Pads are filled before the image is scaled, so that the frames beside them do not mix with another colour.
         self.reader = ShardReader(root, split=split, batch_size=batch_size, pad_colour=colour)
         self.pads = None
-        if has_mean_pads(manifest.layout) and keeps_grid(trained.args, manifest, training=False):
-            self.pads = torch.from_numpy(pad_mask(manifest.layout, *config["input_size"][1:]))
+        size = tuple(config["input_size"][1:])
+        if has_mean_pads(manifest.layout) and shows_whole_grid(manifest, size, config["crop_pct"]):
+            self.pads = torch.from_numpy(pad_mask(manifest.layout, *size))
 
     def __len__(self) -> int:
         return len(self.reader)

@@ -131,6 +131,12 @@ def keeps_grid(args: argparse.Namespace, manifest: Manifest, *, training: bool) 
     return not (breakers - {"--crop-pct"} if training else breakers & of_validation)
 
 
+def shows_whole_grid(manifest: Manifest, size: tuple[int, int], crop_pct: float) -> bool:
+    """Whether an evaluation at ``size`` (height, width) px with ``crop_pct`` shows all tiles in their places."""
+    height, width = manifest.image_size
+    return crop_pct == 1 and size[0] * width == size[1] * height
+
+
 def grid_breakers(args: argparse.Namespace, explicit: Collection[str], manifest: Manifest) -> list[str]:
     """What was asked for and would cut, mirror or warp the grid of tiles, each with its reason. Colour is safe."""
     height, width = manifest.image_size

@@ -1,12 +1,12 @@
 """The model, its loss, optimizer, schedule and average, each by timm's own factory."""
 
 import argparse
+import dataclasses
 import logging
 from functools import partial
 from pathlib import Path
 
 import torch
-from timm import is_model, list_models
 from timm.layers import convert_sync_batchnorm
 from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from timm.models import get_pretrained_cfg
@@ -17,12 +17,13 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from shards.format import Manifest
-from shards.suggestions import did_you_mean
 from superimage import models
+from superimage.models.explain import build_or_explain
+from superimage.models.spec import ModelSpec
 from superimage.training.data import mixes
 from superimage.training.grid import given_size
 from superimage.training.machine import Machine
-from superimage.training.model_input import check_input, describe, set_checkpointing
+from superimage.training.model_input import check_input, set_checkpointing
 
 _log = logging.getLogger("train_image")
 
@@ -32,11 +33,6 @@ def build_model(args: argparse.Namespace, manifest: Manifest | None = None) -> n
 
     ValueError for a model that has a vector for each tile of another grid than the data's.
     """
-    if ":" not in args.model and not is_model(args.model):
-        raise ValueError(
-            f"--model {args.model}: timm knows no such model"
-            f"{did_you_mean(args.model, list_models(), count=3, quoted=False)}"
-        )
     preset = get_pretrained_cfg(args.model, allow_unregistered=True)
     if args.pretrained and not args.pretrained_path and preset is not None and not preset.has_weights:
         raise ValueError(f"--pretrained: timm serves no weights of {args.model}; give a file with --pretrained-path")
@@ -53,30 +49,15 @@ def build_model(args: argparse.Namespace, manifest: Manifest | None = None) -> n
 
 
 def _create(args: argparse.Namespace, img_size: tuple[int, int] | None, *, weights: bool = True) -> nn.Module:
-    """The model of the flags; ValueError for what its constructor, or the loading of its weights, does not take."""
-    options = {"pretrained": args.pretrained, "pretrained_path": args.pretrained_path}
-    options |= {"checkpoint_path": args.initial_checkpoint}
-    try:
-        return _build(args, img_size, **(options if weights else {}))
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError) as error:
-        given = {"model": args.model, "model-kwargs": args.model_kwargs, "initial-checkpoint": args.initial_checkpoint}
-        raise ValueError(describe(error, tuple(given.items()))) from error
-
-
-def _build(args: argparse.Namespace, img_size: tuple[int, int] | None, **options) -> nn.Module:
-    return models.build_model(
-        args.model,
-        img_size=img_size,
-        windows=args.window or (),
-        extra_kernels=args.extra_kernels or (),
-        extra_depthwise=args.extra_depthwise,
-        **options,
-        num_classes=args.num_classes,
-        in_chans=args.input_size[0] if args.input_size else 3,
+    """The model of the flags, for images of ``img_size`` (height, width) px."""
+    loaded = {"pretrained": args.pretrained, "pretrained_path": args.pretrained_path}
+    loaded |= {"checkpoint_path": args.initial_checkpoint}
+    return build_or_explain(
+        dataclasses.replace(ModelSpec.from_flags(vars(args)), img_size=img_size),
+        initial_checkpoint=args.initial_checkpoint,
         drop_rate=args.drop,
         drop_path_rate=args.drop_path,
-        global_pool=args.gp,
-        **args.model_kwargs,
+        **(loaded if weights else {}),
     )
 
 

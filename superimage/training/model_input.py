@@ -17,7 +17,7 @@ from torch import nn
 
 from shards.format import Manifest
 from superimage.models.build import needs_img_size
-from superimage.models.forward import Seen, forward_on_meta, reason
+from superimage.models.forward import Seen, forward_on_meta
 from superimage.models.windows import Size, built_stages, padded_stages, windows_for_all
 from superimage.training.grid import given_size
 
@@ -164,16 +164,3 @@ def _window_note(model: nn.Module) -> str | None:
         return None
     fits = ", ".join(map(str, windows_for_all([tokens for tokens, _ in stages])))
     return f"timm pads {'; '.join(padded)}; --window with one of {fits} divides all stages, as would one for each"
-
-
-def describe(error: Exception, flags: Sequence[tuple[str, object]]) -> str:
-    """One line for what a model's constructor raised: the flag that it knows nothing of, or its own words."""
-    words = reason(error)
-    unknown = words.partition("unexpected keyword argument '")[2].partition("'")[0]
-    known = {"drop_path_rate": "drop-path", "drop_rate": "drop", "global_pool": "gp", "img_size": "img-size"}
-    told = ", ".join(f"--{flag} {value}" for flag, value in flags if value)
-    if unknown in known:
-        return f"--{known[unknown]}: {dict(flags)['model']} has no such option; leave it out"
-    if unknown:
-        return f"{told}: the model has no option {unknown}"
-    return f"{told}: {words[:400]}"

@@ -9,6 +9,7 @@ from timm.data import resolve_data_config
 from torch import nn
 
 from shards.format import Manifest
+from superimage.models.spec import ModelSpec
 from superimage.training.comparison import class_difference, grid_differences, other_differences
 from superimage.training.stored import flags_in, read_checkpoint, trained_on
 
@@ -85,10 +86,13 @@ def fit_mean_std(args: argparse.Namespace, explicit: Collection[str], model: nn.
 
 
 def describe_data(args: argparse.Namespace, manifest: Manifest | None, model: nn.Module) -> dict:
-    """What a checkpoint says of its input: ``input``, timm's data configuration, and the manifest's ``superimage``.
+    """What a checkpoint holds for those who make the model again.
 
-    With the flags, which a checkpoint holds too, a model and the way from a video to its input can be made from these
-    alone: layout, sampling, test views and their crops, class names, size, mean and std, digest, versions.
+    ``model_spec`` makes the model without the trainer's flags. ``input`` is timm's data configuration. ``superimage``
+    is the section of the manifest: layout, sampling, test views and their crops, class names, digest, versions.
     """
-    data = {"input": resolve_data_config(vars(args), model=model)}
+    data = {
+        "model_spec": ModelSpec.from_flags({**vars(args), "num_classes": model.num_classes}).to_dict(),
+        "input": resolve_data_config(vars(args), model=model),
+    }
     return data if manifest is None else {**data, "superimage": manifest.superimage}

@@ -1,5 +1,6 @@
 """What a checkpoint says of its data, compared by both scripts, and the mean and std that a model is trained with."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -7,14 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from super_images import layout, write_super_images
-from timm.data import resolve_data_config
 from timm.models import create_model
 from timm.utils import load_checkpoint_metadata
 
 import eval_video
 import train_image
 from shards.format import read_manifest
-from superimage.training.checkpoint import load_trained
+from superimage.evaluation.checkpoint import load_trained
 from superimage.training.comparison import all_differences, class_difference, grid_differences, other_differences
 
 SMALL = ["--batch-size", "8", "--workers", "0", "--warmup-epochs", "0", "--opt", "adamw", "--lr", "0.003"]
@@ -78,9 +78,21 @@ def test_a_checkpoint_carries_the_whole_section_and_the_input(run, data, alone):
 def test_all_that_an_evaluation_needs_is_in_the_checkpoint(alone, data):
     trained, of_data = load_trained(alone, None), load_trained(alone, read_manifest(data))
     assert trained.superimage == read_manifest(data).for_split("train").superimage
-    assert resolve_data_config(vars(trained.args)) == resolve_data_config(vars(of_data.args))
+    assert trained.input == of_data.input
+    assert trained.spec == of_data.spec
     image = torch.rand(1, 3, 48, 48)
     assert torch.equal(trained.model.eval()(image), of_data.model.eval()(image))
+
+
+@pytest.mark.parametrize("lacking", [["args"], ["model_spec", "input"]], ids=["no flags", "an older trainer"])
+def test_a_model_is_made_from_its_specification_or_from_the_flags(alone, data, tmp_path, lacking):
+    content = torch.load(alone, weights_only=False)
+    torch.save({name: value for name, value in content.items() if name not in lacking}, tmp_path / "other.pth.tar")
+    trained, other = (load_trained(path, read_manifest(data)) for path in (alone, tmp_path / "other.pth.tar"))
+    assert other.input == trained.input
+    assert dataclasses.replace(other.spec, num_classes=2) == trained.spec
+    image = torch.rand(1, 3, 48, 48)
+    assert torch.equal(trained.model.eval()(image), other.model.eval()(image))
 
 
 def test_classes_in_another_order_are_refused_by_name(alone, data, tmp_path, capsys):
