@@ -83,15 +83,15 @@ class _Canvas:
 
     def finish(self) -> Planes:
         colour = pad_colour(self._layout.pad)
-        for plane, pad in zip(self._planes, _ycbcr_colour(colour) if self.is_ycbcr else (colour,)):
-            if self._layout.pad == "last":
-                pad = plane[cell_slices(self._layout, self._cells[-1], plane.shape[0] // self._layout.rows)]
-            fill_pads(plane, self._layout, pad)
+        colours: tuple[int | tuple[int, ...], ...] = _ycbcr_colour(colour) if self.is_ycbcr else (colour,)
+        for plane, of_plane in zip(self._planes, colours):
+            last = plane[cell_slices(self._layout, self._cells[-1], plane.shape[0] // self._layout.rows)]
+            fill_pads(plane, self._layout, last if self._layout.pad == "last" else of_plane)
         return self._planes
 
 
 @functools.cache
-def _ycbcr_colour(rgb: tuple[int, int, int]) -> tuple[int, int, int]:
+def _ycbcr_colour(rgb: tuple[int, int, int]) -> tuple[int, ...]:
     planes = ycbcr_of(np.full((2, 2, 3), rgb, np.uint8))
     return tuple(int(plane[0, 0]) for plane in planes)
 
@@ -138,7 +138,8 @@ def encode(planes: Planes, encoding: Encoding) -> bytes:
     if len(planes) == 3:
         return simplejpeg.encode_jpeg_yuv_planes(*planes, quality=encoding.quality)
     content = io.BytesIO()
-    image = Image.fromarray(*planes)
+    (rgb,) = planes
+    image = Image.fromarray(rgb)
     if encoding.format == "jpeg":
         subsampling = _PILLOW_SUBSAMPLING[encoding.subsampling]
         image.save(content, "JPEG", quality=encoding.quality, subsampling=subsampling)

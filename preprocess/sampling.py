@@ -42,7 +42,7 @@ class Sampling:
     )
     fps: Annotated[float | None, "strategy fps: frames of a clip per second of the video"] = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field, choices in (("strategy", STRATEGIES), ("offset", OFFSETS), ("clip_positions", CLIP_POSITIONS)):
             if getattr(self, field) not in choices:
                 raise ValueError(f"{field}={getattr(self, field)!r}: must be one of {', '.join(choices)}")
@@ -140,8 +140,10 @@ def _in_segments(num_frames: int, places: np.ndarray) -> np.ndarray:
 
 def _num_starts(num_frames: int, clip_frames: int, sampling: Sampling, times_seconds: np.ndarray | None) -> int:
     """How many frames, from the first on, a whole clip can begin with."""
-    if sampling.strategy == "dense":
+    if sampling.stride_frames is not None:
         return max(num_frames - (clip_frames - 1) * sampling.stride_frames, 0)
+    assert sampling.fps is not None
+    assert times_seconds is not None, "strategy fps needs the times of the frames"
     if num_frames == 1:
         return 0  # it does not tell how long it is shown
     # The last frame is shown as long as a frame is on average.
@@ -150,8 +152,10 @@ def _num_starts(num_frames: int, clip_frames: int, sampling: Sampling, times_sec
 
 
 def _from(start: int, clip_frames: int, sampling: Sampling, times_seconds: np.ndarray | None) -> np.ndarray:
-    if sampling.strategy == "dense":
+    if sampling.stride_frames is not None:
         return start + np.arange(clip_frames, dtype=np.int64) * sampling.stride_frames
+    assert sampling.fps is not None
+    assert times_seconds is not None, "strategy fps needs the times of the frames"
     moments = times_seconds[start] + np.arange(clip_frames) / sampling.fps
     # What is on the screen at each moment: the last frame that has come by then.
     return np.searchsorted(times_seconds, moments + _TICK_SECONDS, side="right") - 1

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from preprocess.annotations.dataset import Video
-from preprocess.config.schema import Config, SplitConfig
+from preprocess.config.schema import Config
+from preprocess.config.splits import SplitConfig
 from preprocess.crops import Crop, crop_for_test, crop_for_training
 from preprocess.decode.source import DecodeError, VideoInfo
 from preprocess.sampling import Sampling, indices_for_test, indices_for_training

@@ -123,7 +123,8 @@ def _check_tar(path: Path, tar: Tar, record: Record, view: int, manifest: Manife
         )
     labels = report.labels.setdefault(record.split, Counter())
     classes = report.classes.setdefault(record.split, set())
-    keys, members = Counter(), Counter()
+    keys: Counter[str] = Counter()
+    members: Counter[str] = Counter()
     try:
         for sample in iter_samples(path, num_samples=tar.samples):
             report.samples += 1

@@ -99,7 +99,7 @@ class Split:
     shard_lengths: tuple[int, ...]
     alt_label: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if len(self.filenames) != len(self.shard_lengths) or sum(self.shard_lengths) != self.num_samples:
             raise ValueError(
                 f"split {self.name}: {len(self.filenames)} files with {len(self.shard_lengths)} lengths of sum "

@@ -46,7 +46,7 @@ class Layout:
     tile: int = 224
     groups: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_choice("order", self.order, ORDERS)
         _check_choice("pad", self.pad, PADS)
         if min(self.frames, self.rows, self.columns, self.tile) < 1:

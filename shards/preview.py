@@ -83,7 +83,7 @@ def _captioned(sample: Sample, path: str | Path, thumbnail: int, class_names: Se
     return canvas
 
 
-def _fit(line: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+def _fit(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     """The line, its middle left out where it is too long: names differ at both ends."""
     keep = len(line)
     while keep > 8 and font.getlength(shown := _shortened(line, keep)) > width:

@@ -65,7 +65,8 @@ def _groups(tar: tarfile.TarFile, *, is_seekable: bool) -> Iterator[tuple[str, d
 
     Where the file can go back, only what is asked for is read: most readers begin in the middle of a shard.
     """
-    key, members = None, {}
+    key: str | None = None
+    members: dict[str, Callable[[], bytes]] = {}
     for member in tar:
         if not member.isfile():
             raise ValueError(f"member {member.name!r} is no file")
@@ -95,7 +96,9 @@ def _sample(key: str, members: dict[str, Callable[[], bytes]], alt_label: str) -
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    content = tar.extractfile(member).read()
+    file = tar.extractfile(member)
+    assert file is not None, "only files are asked for"
+    content = file.read()
     if len(content) != member.size:
         raise EOFError(f"member {member.name!r} has {len(content)} of {member.size} bytes")
     return content

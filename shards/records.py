@@ -70,7 +70,8 @@ def parse_record(text: str) -> Record:
 def read_all_records(directory: Path) -> list[Record]:
     """All records of a shard directory, by split and number."""
     names = sorted(path.stem for path in (directory / RECORDS_DIR).glob("*-[0-9]*.json"))
-    return [read_record(directory, *_split_and_number(name)) for name in names]
+    records = (read_record(directory, *_split_and_number(name)) for name in names)
+    return [record for record in records if record is not None]  # None: deleted since the folder was listed
 
 
 def _split_and_number(stem: str) -> tuple[str, int]:

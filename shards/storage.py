@@ -14,7 +14,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit, urlunsplit
 
 # Waits of 1, 2, 4, ... seconds between them.
@@ -148,13 +148,14 @@ class _Download(io.RawIOBase):
         self._tries = tries
         self._position = 0
         self._size: int | None = None
-        self._source: BinaryIO | None = None
+        self._source: Any = None  # any of the file objects of fsspec and urllib, which have readinto()
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:
-        for number in range(self._tries):
+    def readinto(self, buffer: Any) -> int:  # a writable buffer, which Python names from 3.12 on only
+        number = 0
+        while True:
             try:
                 return self._read_some(buffer)
             except (FileNotFoundError, UnreachableError):
@@ -165,8 +166,9 @@ class _Download(io.RawIOBase):
                 if number == self._tries - 1:
                     raise UnreachableError(f"{self._url}: {error}, after {self._position} bytes") from error
             time.sleep(2**number)
+            number += 1
 
-    def _read_some(self, buffer: memoryview) -> int:
+    def _read_some(self, buffer: Any) -> int:
         if self._source is None:
             self._source, self._size = _open_at(self._url, self._position, self._timeout_seconds)
         count = self._source.readinto(buffer)

@@ -176,7 +176,7 @@ def _read_row(files: list[tuple[str | Path, int]], share: range, alt_label: str)
 
 def _shuffled(items: Iterator, size: int, generator: random.Random) -> Iterator:
     """Each item once, drawn at random from a buffer of ``size`` that the stream refills."""
-    buffer = []
+    buffer: list = []
     for item in items:
         if len(buffer) < size:
             buffer.append(item)

@@ -24,7 +24,7 @@ class Sample:
     label: int
     metadata: dict
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.extension not in IMAGE_EXTENSIONS:
             raise ValueError(f"{self.key}: extension {self.extension!r} is none of {', '.join(IMAGE_EXTENSIONS)}")
         if "." in self.key or "/" in self.key or not 0 < len(self.key) <= MAX_KEY_LENGTH:
@@ -59,7 +59,8 @@ class ShardWriter:
     def __init__(self, file: BinaryIO):
         self._file = _HashingFile(file)
         # ustar knows no pax headers, so nothing but name, size and bytes can vary between two runs.
-        self._tar = tarfile.open(fileobj=self._file, mode="w:", format=tarfile.USTAR_FORMAT)
+        # Typeshed asks for a file that can be read too, which tarfile does not do with mode "w:".
+        self._tar = tarfile.open(fileobj=self._file, mode="w:", format=tarfile.USTAR_FORMAT)  # type: ignore[call-overload]
         self.num_samples = 0
 
     def add(self, sample: Sample) -> None:

@@ -40,7 +40,7 @@ class Charades:
         str, f"what a sample is: {' or '.join(_SAMPLES)} (a whole video with all its labels, or one action)"
     ] = "video"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.sample not in _SAMPLES:
             raise ValueError(f"sample={self.sample!r}: must be one of {', '.join(_SAMPLES)}")
 

@@ -120,7 +120,7 @@ class Account:
     missing: int
     left_out: tuple[LeftOut, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         found = self.videos + self.missing + self.num_left_out
         if found != self.entries:
             raise ValueError(
@@ -198,7 +198,7 @@ def find_on_disk(
 class _Existing:
     """Whether a path exists, by one listing of each folder: asking for every file takes hours on a network disk."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._entries = functools.cache(_entries_of)
 
     def __call__(self, path: Path) -> bool:

@@ -52,7 +52,7 @@ class Folder:
     summary: ClassVar[str] = "your own videos, no list needed: <split>/<class>/<video>, or <class>/<video> alone"
     names_sides: ClassVar[bool] = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.validation_share < 1:
             raise ValueError(f"validation_share={self.validation_share}: a share, must be at least 0 and below 1")
         check_group(self.group)

@@ -56,7 +56,7 @@ class NamedCsv:
     first_label: Annotated[int, "number of the first class in the lists"] = 0
     frame_rate: Annotated[float | None, "frames per second of videos that are folders of images"] = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if len(self.separator) != 1 or self.label_separator == "":
             raise ValueError(
                 f"separator={self.separator!r}, label_separator={self.label_separator!r}: "

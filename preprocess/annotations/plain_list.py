@@ -60,7 +60,7 @@ class PlainList:
     first_label: Annotated[int, "number of the first class in the lists"] = 0
     frame_rate: Annotated[float | None, "frames per second of videos that are folders of images"] = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.separator is not None and len(self.separator) != 1:
             raise ValueError(f"separator={self.separator!r}: must be one character")
         if self.first_label < 0:

@@ -35,7 +35,7 @@ class Subset:
     classes: Annotated[str | None, "file with one class name of the subset per line, below --source"] = None
     videos: Annotated[dict | None, "files with one video identifier per line, below --source: {split: file}"] = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if (self.classes is None) == (self.videos is None):
             raise ValueError("give either classes (a file of class names) or videos ({split: a file of identifiers})")
 

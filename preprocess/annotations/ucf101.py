@@ -23,7 +23,7 @@ class Ucf101:
     videos: Annotated[str, "folder of the videos, below --source"] = "UCF-101"
     split: Annotated[int, "number of the official split: 1, 2 or 3"] = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.split not in (1, 2, 3):
             raise ValueError(f"split={self.split}: UCF101 has the splits 1, 2 and 3")
 

@@ -46,7 +46,7 @@ class General:
         "stops at more",
     ] = 0.01
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.decoder not in DECODERS:
             raise ValueError(f"decoder={self.decoder!r}: must be one of {', '.join(DECODERS)}")
         for name in ("samples_per_shard", "timeout_seconds", "memory_limit_mb", "max_pixels", "min_frames"):

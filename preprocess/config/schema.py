@@ -33,7 +33,7 @@ class Encoding:
     quality: Annotated[int, "quality of JPEG and WebP, 1 to 95; more makes larger files, and PNG has none"] = 90
     subsampling: Annotated[str, f"chroma subsampling of JPEG: {', '.join(SUBSAMPLINGS)}"] = "4:2:0"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.format not in IMAGE_FORMATS:
             raise ValueError(f"format={self.format!r}: must be one of {', '.join(IMAGE_FORMATS)}")
         if not 1 <= self.quality <= 95:

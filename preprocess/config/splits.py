@@ -26,7 +26,7 @@ class SplitConfig:
         float, "mode test: side of a crop as a share of the frame's short side, above 0 and up to 1"
     ] = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.mode not in ("train", "test"):
             raise ValueError(f"mode={self.mode!r}: must be train or test")
         if self.crop not in TRAIN_CROPS:
@@ -42,7 +42,7 @@ class SplitConfig:
             raise ValueError(f"{self.num_views} views of each video: at most {MAX_VIEWS} are possible")
         self._refuse_fields_of_other_mode()
 
-    def _refuse_fields_of_other_mode(self):
+    def _refuse_fields_of_other_mode(self) -> None:
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         foreign = ("clips", "crops", "crop_fraction") if self.mode == "train" else ("views", "crop", "flip")
         given = [name for name in foreign if getattr(self, name) != defaults[name]]

@@ -17,7 +17,7 @@ def build(cls: type[T], values: Any, where: str) -> T:
         raise ValueError(f"{where}: {values!r} must be a mapping with keys of {', '.join(_names(cls))}")
     for key in values:
         check_key(key, _names(cls), where)
-    missing = [field.name for field in dataclasses.fields(cls) if _is_required(field) and field.name not in values]
+    missing = [field.name for field in _fields(cls) if _is_required(field) and field.name not in values]
     if missing:
         raise ValueError(f"{where}: {', '.join(missing)} must be given")
     hints = typing.get_type_hints(cls)
@@ -37,7 +37,11 @@ def check_key(key: Any, known: list[str], where: str) -> None:
 
 
 def _names(cls: type) -> list[str]:
-    return [field.name for field in dataclasses.fields(cls)]
+    return [field.name for field in _fields(cls)]
+
+
+def _fields(cls: type) -> tuple[dataclasses.Field, ...]:
+    return dataclasses.fields(cls)
 
 
 def _is_required(field: dataclasses.Field) -> bool:

@@ -141,7 +141,7 @@ class _FrameList:
     ``is_cut``: the last line is not whole, so that ffmpeg did not write all that it meant to.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.times_seconds: list[float] = []
         self.width = self.height = 0
         self.sample_aspect = Fraction(1)

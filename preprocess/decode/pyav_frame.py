@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import count
 from numbers import Rational
+from typing import Any
 
 import av
 import numpy as np
@@ -82,7 +83,7 @@ class Scalers:
         )
         return map(_pixels, square.planes)
 
-    def _reformat(self, use: tuple, frame: av.VideoFrame, **options) -> av.VideoFrame:
+    def _reformat(self, use: tuple, frame: av.VideoFrame, **options: Any) -> av.VideoFrame:
         if frame.colorspace == _RESERVED_MATRIX:
             frame.colorspace = _UNSPECIFIED_MATRIX  # as the ffmpeg command takes it
         try:

@@ -25,7 +25,7 @@ class Readers:
     ranks: int
     workers: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.ranks < 1 or self.workers < 1:
             raise ValueError(f"--train-ranks {self.ranks} --train-workers {self.workers}: both must be at least 1")
 

@@ -127,7 +127,7 @@ def sinks_for(kind: str, output: Path) -> list[Sink]:
 class Bar:
     """One line on a terminal that is drawn over and over."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._bar: tqdm | None = None
 
     def show(self, snapshot: Snapshot, *, last: bool) -> None:
@@ -160,7 +160,7 @@ class _Seldom:
 class Lines:
     """A plain line now and then."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._seldom = _Seldom(_SECONDS_BETWEEN["lines"])
 
     def show(self, snapshot: Snapshot, *, last: bool) -> None:
@@ -183,7 +183,7 @@ def line_of(snapshot: Snapshot) -> str:
 class JsonLines:
     """A JSON object a line on standard error, ``{"event": "progress", ...}``; ``tell`` writes other events."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._seldom = _Seldom(_SECONDS_BETWEEN["json"])
 
     def show(self, snapshot: Snapshot, *, last: bool) -> None:

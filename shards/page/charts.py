@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 from markupsafe import Markup
@@ -20,7 +21,7 @@ from shards.page.formats import short_number
 _INK = "#010203"  # a color that no chart uses; the page's own text color takes its place
 _BLUE = "#4a7fc6"
 _SIZE_INCHES = (5.0, 1.9)
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be searched, and the page's font draws it
     "svg.hashsalt": "superimage",  # the same chart has the same bytes
     "font.size": 8,

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -95,7 +96,7 @@ def several_predictions_csv(
     return _encoded(text)
 
 
-def _writer(class_names: Sequence[str]):
+def _writer(class_names: Sequence[str]) -> Any:
     """(text, writer of its rows). Python leaves a lone carriage return unquoted, which its own reader refuses."""
     quoting = csv.QUOTE_ALL if any("\r" in name for name in class_names) else csv.QUOTE_MINIMAL
     text = io.StringIO(newline="")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -23,7 +24,7 @@ def build_model(
     extra_depthwise: bool = False,
     pretrained_path: str | Path | None = None,
     checkpoint_path: str | Path = "",
-    **kwargs,
+    **kwargs: Any,
 ) -> nn.Module:
     """``timm.create_model(name, **kwargs)`` for an input of ``img_size`` (height, width) px.
 
@@ -59,7 +60,7 @@ def needs_img_size(name: str) -> bool:
     return preset is not None and bool(preset.fixed_input_size)
 
 
-def fit_windows(name: str, windows: Sequence[Window], **kwargs) -> Size | tuple[Size, ...]:
+def fit_windows(name: str, windows: Sequence[Window], **kwargs: Any) -> Size | tuple[Size, ...]:
     """``window_size`` for the named Swin: (height, width) of each stage's window, or the one that all have.
 
     Tried on the meta device. ValueError for windows that do not fit, and for a timm that makes others of them.

@@ -4,6 +4,7 @@ import argparse
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 from timm.models import ResNet, SwinTransformer, load_state_dict
@@ -24,7 +25,7 @@ ADAPTERS = (
 )
 
 
-def convert(source: Path, target: Path, name: str, *, keep_head: bool = False, **kwargs) -> list[str]:
+def convert(source: Path, target: Path, name: str, *, keep_head: bool = False, **kwargs: Any) -> list[str]:
     """Write the weights of ``source`` as those of model ``name`` (``kwargs`` as for build_model); lines that say what.
 
     Names are translated and tables of relative positions resized bilinearly; the classifier is dropped, or kept with
@@ -71,7 +72,7 @@ def table_sizes(weights: dict) -> list[torch.Tensor]:
     return [tensor for name, tensor in weights.items() if name.endswith(TABLE)]
 
 
-def adapter_of(model: nn.Module):
+def adapter_of(model: nn.Module) -> Any:
     for kind, adapter in ADAPTERS:
         if isinstance(model, kind):
             return adapter

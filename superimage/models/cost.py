@@ -1,6 +1,7 @@
 """What a model costs: parameters, and multiply-adds of one view, counted on the meta device without memory."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -33,7 +34,7 @@ def count_gmacs(model: nn.Module, image_size: Size, in_chans: int = 3) -> float:
     return counter.get_total_flops() / 2e9
 
 
-def model_cost(name: str, image_size: Size, **kwargs) -> Cost:
+def model_cost(name: str, image_size: Size, **kwargs: Any) -> Cost:
     """Cost of the named model at this size; ``kwargs`` as in :func:`superimage.models.build.build_model`."""
     with torch.device("meta"):
         model = build_model(name, img_size=image_size, **kwargs)

@@ -8,6 +8,7 @@ Small kernels see a tile at a time; one of 21 x 21 sees the whole 3x3 super imag
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from timm.layers import get_device_dtype
@@ -19,7 +20,9 @@ from torch import nn
 from superimage.models.weights import check_fit, unwrap, without_other_head
 
 
-def kernel_block(channels: int, kernel: int, *, depthwise: bool = False, device=None, dtype=None) -> Bottleneck:
+def kernel_block(
+    channels: int, kernel: int, *, depthwise: bool = False, device: Any = None, dtype: Any = None
+) -> Bottleneck:
     """``2048 -> 512 -> 512 (kernel x kernel, stride 1) -> 2048``, the input added. It begins as the identity.
 
     Dense as in the paper, where the k x k convolution of C21 alone has 115.6 M weights; or depthwise, with 0.2 M.
@@ -52,7 +55,7 @@ def add_kernel_blocks(model: nn.Module, kernels: Sequence[int], *, depthwise: bo
 class SifarResNet(ResNet):
     """timm's ResNet with ``extra_kernels=(21, 11)``: a block for each."""
 
-    def __init__(self, *args, extra_kernels: Sequence[int] = (), extra_depthwise: bool = False, **kwargs):
+    def __init__(self, *args: Any, extra_kernels: Sequence[int] = (), extra_depthwise: bool = False, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.num_extra = len(extra_kernels)
         add_kernel_blocks(self, extra_kernels, depthwise=extra_depthwise)
@@ -125,7 +128,7 @@ default_cfgs = generate_default_cfgs(
 
 
 def _register(name: str) -> None:
-    def entrypoint(pretrained: bool = False, **kwargs) -> nn.Module:
+    def entrypoint(pretrained: bool = False, **kwargs: Any) -> nn.Module:
         return build_model_with_cfg(
             SifarResNet,
             name,
@@ -143,6 +146,6 @@ for _name in PRESETS:
 
 
 @register_model
-def sifar_resnetv2_152x2_bit(pretrained: bool = False, **kwargs) -> nn.Module:
+def sifar_resnetv2_152x2_bit(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """SIFAR-R152x2: timm's BiT ResNet, twice as wide as ResNet-152."""
     return resnetv2_152x2_bit(pretrained=pretrained, **kwargs)

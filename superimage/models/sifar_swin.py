@@ -8,6 +8,7 @@ tokens of that tile, which SIFAR does on Something-Something V2 alone (Table 8b)
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from timm.layers import PatchEmbed, get_device_dtype, to_2tuple, trunc_normal_
@@ -34,7 +35,7 @@ class TilePatchEmbed(PatchEmbed):
     follows no branch that depends on a size.
     """
 
-    def __init__(self, *args, grid: tuple[int, int], output_fmt: str = "NHWC", **kwargs):
+    def __init__(self, *args: Any, grid: tuple[int, int], output_fmt: str = "NHWC", **kwargs: Any):
         assert output_fmt == "NHWC", f"output_fmt {output_fmt}: a Swin's patches are NHWC"
         super().__init__(*args, output_fmt=output_fmt, **kwargs)
         self.grid = tuple(grid)
@@ -95,7 +96,7 @@ class SifarSwin(SwinTransformer):
         depths: Sequence[int] = (2, 2, 6, 2),
         grid: tuple[int, int] = (3, 3),
         ape: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ):
         stages = halving_stages(to_2tuple(img_size), kwargs.get("patch_size", 4), len(depths))
         windows = stage_windows(window_size, stages)
@@ -179,7 +180,9 @@ def _preset(size: str, window: int, last: Window, grid: tuple[int, int], tile: i
     return name, {**SIZES[size][0], "img_size": image, "window_size": windows, "grid": grid, "ape": ape}
 
 
-PRESETS = dict(_preset(*shape, ape) for shape in SHAPES for ape in (False, True))
+PRESETS = dict(
+    _preset(size, window, last, grid, tile, ape) for size, window, last, grid, tile in SHAPES for ape in (False, True)
+)
 
 
 def _starts_from(name: str) -> str:
@@ -213,7 +216,7 @@ default_cfgs = generate_default_cfgs({f"{name}.ms_in22k": _cfg(name) for name in
 
 
 def _register(name: str) -> None:
-    def entrypoint(pretrained: bool = False, **kwargs) -> nn.Module:
+    def entrypoint(pretrained: bool = False, **kwargs: Any) -> nn.Module:
         return build_model_with_cfg(
             SifarSwin,
             name,

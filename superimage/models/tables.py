@@ -1,6 +1,7 @@
 """The papers' models: what each prints of its size and cost, and the model here that it is."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from superimage.models.cost import Cost, model_cost
 from superimage.models.windows import Size
@@ -37,12 +38,12 @@ def _near(ours: float, printed: float | None, tolerance: float) -> bool:
     return printed is None or abs(ours / printed - 1) <= tolerance
 
 
-def _swin(label: str, preset: str, side: int, gmacs: float | None, params: float, **more) -> Row:
+def _swin(label: str, preset: str, side: int, gmacs: float | None, params: float, **more: Any) -> Row:
     more = {"paper": "SIFAR Tables 1, 3", **more}
     return Row(label=label, model=f"sifar_swin_{preset}", image=(side, side), gmacs=gmacs, params=params, **more)
 
 
-def _flatten(label: str, model: str, side: int, gmacs: float, **more) -> Row:
+def _flatten(label: str, model: str, side: int, gmacs: float, **more: Any) -> Row:
     return Row(paper="Flatten Table 1", label=label, model=model, image=(side, side), gmacs=gmacs, **more)
 
 

@@ -5,6 +5,7 @@ trains it on super images; timm has none. No tokens are pruned: the GFLOPs of Fl
 """
 
 from functools import partial
+from typing import Any
 
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -22,7 +23,7 @@ LayerNorm = partial(nn.LayerNorm, eps=1e-6)
 class LocalBlock(nn.Module):
     """x += DW3x3(x); x += 1x1(DW5x5(1x1(BN x))); x += MLP(BN x), on (B, C, h, w)."""
 
-    def __init__(self, dim: int, *, mlp_ratio: float, proj_drop: float, drop_path: float, **factory):
+    def __init__(self, dim: int, *, mlp_ratio: float, proj_drop: float, drop_path: float, **factory: Any):
         super().__init__()
         self.pos_embed = nn.Conv2d(dim, dim, 3, padding=1, groups=dim, **factory)
         self.norm1 = nn.BatchNorm2d(dim, **factory)
@@ -42,7 +43,9 @@ class LocalBlock(nn.Module):
 class GlobalBlock(nn.Module):
     """x += DW3x3(x); x += MHSA(LN x); x += MLP(LN x), every position of (B, C, h, w) a token."""
 
-    def __init__(self, dim: int, *, head_dim: int, mlp_ratio: float, proj_drop: float, drop_path: float, **factory):
+    def __init__(
+        self, dim: int, *, head_dim: int, mlp_ratio: float, proj_drop: float, drop_path: float, **factory: Any
+    ):
         super().__init__()
         self.pos_embed = nn.Conv2d(dim, dim, 3, padding=1, groups=dim, **factory)
         self.norm1 = LayerNorm(dim, **factory)
@@ -63,7 +66,7 @@ class GlobalBlock(nn.Module):
 class PatchDown(nn.Module):
     """p x p patches, each to one position, with a LayerNorm. A side that p does not divide is padded with zeros."""
 
-    def __init__(self, in_chans: int, dim: int, patch: int, **factory):
+    def __init__(self, in_chans: int, dim: int, patch: int, **factory: Any):
         super().__init__()
         self.patch = patch
         self.proj = nn.Conv2d(in_chans, dim, patch, stride=patch, **factory)
@@ -75,7 +78,7 @@ class PatchDown(nn.Module):
         return self.norm(self.proj(x))
 
 
-def conv_stem(in_chans: int, dim: int, **factory) -> nn.Sequential:
+def conv_stem(in_chans: int, dim: int, **factory: Any) -> nn.Sequential:
     """To a quarter of the side by two 3x3 convolutions of stride 2."""
     return nn.Sequential(
         nn.Conv2d(in_chans, dim // 2, 3, stride=2, padding=1, **factory),
@@ -86,7 +89,7 @@ def conv_stem(in_chans: int, dim: int, **factory) -> nn.Sequential:
     )
 
 
-def conv_down(in_chans: int, dim: int, **factory) -> nn.Sequential:
+def conv_down(in_chans: int, dim: int, **factory: Any) -> nn.Sequential:
     """To half of the side by one 3x3 convolution."""
     return nn.Sequential(nn.Conv2d(in_chans, dim, 3, stride=2, padding=1, **factory), nn.BatchNorm2d(dim, **factory))
 
@@ -226,7 +229,7 @@ class UniFormer(nn.Module):
         return self.forward_head(self.forward_features(x))
 
 
-def _downsample(kind: str, index: int, in_chans: int, dim: int, **factory) -> nn.Module:
+def _downsample(kind: str, index: int, in_chans: int, dim: int, **factory: Any) -> nn.Module:
     if kind == "patch":
         return PatchDown(in_chans, dim, 2 if index else 4, **factory)
     assert kind == "conv", kind
@@ -278,7 +281,7 @@ default_cfgs = generate_default_cfgs({variant: _cfg(variant) for variant in VARI
 
 
 def _register(variant: str) -> None:
-    def entrypoint(pretrained: bool = False, **kwargs) -> nn.Module:
+    def entrypoint(pretrained: bool = False, **kwargs: Any) -> nn.Module:
         return build_model_with_cfg(
             UniFormer,
             variant,

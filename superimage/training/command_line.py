@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -33,18 +33,18 @@ class Flag:
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         raise ValueError(message)
 
 
 class _Switch(argparse.Action):
     """A flag that is on or off: ``--amp``, ``--amp=true``, and off again by ``--no-amp`` or ``--amp=false``."""
 
-    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs):
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any):
         self.negative = negative(option_strings[-1])
         super().__init__([*option_strings, self.negative], dest, nargs="?", **kwargs)
 
-    def __call__(self, parser, namespace, values, option_string=None):
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         given = {None: True, "true": True, "false": False}.get(values.lower() if values else None)
         if given is None or (values is not None and option_string == self.negative):
             raise argparse.ArgumentError(self, f"{values!r} is no value: give the flag alone, or =true or =false")
@@ -54,14 +54,14 @@ class _Switch(argparse.Action):
 class _Off(argparse.Action):
     """``--no-torchcompile``: as if the flag, which needs no value, had not been given."""
 
-    def __call__(self, parser, namespace, values, option_string=None):
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         setattr(namespace, self.dest, self.const)
 
 
 class KeyValues(argparse.Action):
     """``KEY=VALUE ...`` as a dictionary. A value is a Python literal where it can be read as one, else a string."""
 
-    def __call__(self, parser, namespace, values, option_string=None):
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         parsed = {}
         for word in values:
             key, separator, text = word.partition("=")

@@ -1,5 +1,7 @@
 """Mixup and CutMix of super images: timm's own, with one box for all the tiles of a sheet."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from timm.data import FastCollateMixup
@@ -16,11 +18,11 @@ class TileMixup(FastCollateMixup):
     CutMix come first, then the crops are laid out as a super image.
     """
 
-    def __init__(self, *, rows: int, columns: int, **mixing):
+    def __init__(self, *, rows: int, columns: int, **mixing: Any):
         super().__init__(**mixing)
         self.rows, self.columns = rows, columns
 
-    def __call__(self, batch, _=None):
+    def __call__(self, batch: Any, _: object = None) -> Any:
         # As so many more channels of one small image, the tiles share whatever timm does to its height and width.
         mixed, target = super().__call__([(self._apart(image), label) for image, label in batch])
         return self._together(mixed), target

@@ -6,10 +6,11 @@ import logging
 import re
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import yaml
-from timm import utils
 from timm.models import load_checkpoint, resume_checkpoint
+from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
 from shards.format import Manifest
@@ -98,7 +99,7 @@ def _check_same_data(path: Path, content: dict, args: argparse.Namespace, manife
         raise ValueError(f"{path}: {classes}; give the --train-split that it was trained on")
 
 
-def restore(args, checkpoint: Path | None, model: nn.Module, optimizer, scaler) -> int:
+def restore(args: argparse.Namespace, checkpoint: Path | None, model: nn.Module, optimizer: Any, scaler: Any) -> int:
     """Weights, optimizer and loss scale as they were; returns the epoch to go on with."""
     if checkpoint is None:
         return 0
@@ -119,11 +120,11 @@ def restore(args, checkpoint: Path | None, model: nn.Module, optimizer, scaler) 
     return epoch
 
 
-def build_ema(args: argparse.Namespace, checkpoint: Path | None, model: nn.Module) -> utils.ModelEmaV3 | None:
+def build_ema(args: argparse.Namespace, checkpoint: Path | None, model: nn.Module) -> ModelEmaV3 | None:
     if not args.model_ema:
         return None
     device = "cpu" if args.model_ema_force_cpu else None
-    ema = utils.ModelEmaV3(model, decay=args.model_ema_decay, use_warmup=args.model_ema_warmup, device=device)
+    ema = ModelEmaV3(model, decay=args.model_ema_decay, use_warmup=args.model_ema_warmup, device=device)
     if checkpoint is not None:
         load_checkpoint(ema.module, str(checkpoint), use_ema=True)
     return ema
@@ -167,7 +168,7 @@ def _to_yaml(args: argparse.Namespace) -> bytes:
     return yaml.safe_dump(vars(args), default_flow_style=None).encode()
 
 
-def open_board(directory: Path):
+def open_board(directory: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

@@ -22,7 +22,7 @@ def workers_ignore_interrupts() -> Iterator[None]:
         return
     this = os.getpid()
 
-    def interrupt(signum, frame):
+    def interrupt(signum: int, frame: object) -> None:
         if os.getpid() == this:
             raise KeyboardInterrupt
 

@@ -13,6 +13,9 @@ from timm import utils
 from timm.models import model_parameters
 from timm.scheduler.scheduler import Scheduler
 from timm.task import MultiLabelClassificationEvaluator
+from timm.utils.checkpoint_saver import CheckpointSaver
+from timm.utils.cuda import NativeScaler
+from timm.utils.model_ema import ModelEmaV3
 from torch import distributed, nn
 
 from shards.format import Manifest
@@ -31,14 +34,14 @@ class Run:
     directory: Path
     model: nn.Module  # the bare one: what is validated and saved
     replica: nn.Module  # the one that is trained: `model`, or its DistributedDataParallel
-    ema: utils.ModelEmaV3 | None
+    ema: ModelEmaV3 | None
     optimizer: torch.optim.Optimizer
-    scaler: utils.NativeScaler | None
+    scaler: NativeScaler | None
     scheduler: Scheduler | None
     loss: nn.Module
     train_loader: object
     validation_loader: object | None
-    saver: utils.CheckpointSaver | None  # of rank 0 alone, as is the board
+    saver: CheckpointSaver | None  # of rank 0 alone, as is the board
     board: object | None
     start_epoch: int
     num_epochs: int

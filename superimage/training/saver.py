@@ -3,21 +3,23 @@
 import os
 import uuid
 from pathlib import Path
+from typing import Any
 
 import torch
 from timm import utils
+from timm.utils.checkpoint_saver import CheckpointSaver
 
 from shards.storage import whole_file
 from superimage.training.stored import BEST, damage, first_line
 
 
-class Saver(utils.CheckpointSaver):
+class Saver(CheckpointSaver):
     """timm's saver, whose files are there whole or not at all, whenever the process or the machine stops.
 
     ``extras`` goes into each checkpoint: plain data that ``torch.load(weights_only=True)`` accepts.
     """
 
-    def __init__(self, *args, extras: dict, **kwargs):
+    def __init__(self, *args: Any, extras: dict, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self._extras = extras
         self._summary: dict = {}

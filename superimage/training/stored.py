@@ -5,6 +5,7 @@ import json
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from timm.utils import load_checkpoint_metadata
@@ -43,7 +44,7 @@ def read_checkpoint(path: str | Path, told: str) -> dict:
     return content
 
 
-def _load(path: Path):
+def _load(path: Path) -> Any:
     if zipfile.is_zipfile(path):
         return load_checkpoint_metadata(str(path))
     with open(path, "rb") as file:
