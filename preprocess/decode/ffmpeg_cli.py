@@ -192,7 +192,7 @@ def _reason(complaint: str, *, opens: bool) -> str:
         return reasons.PICTURE_TOO_LARGE
     if "matches no streams" in complaint:
         return reasons.NO_VIDEO_STREAM
-    return "truncated or damaged stream" if opens else reasons.NOT_A_VIDEO
+    return reasons.DAMAGED_STREAM if opens else reasons.NOT_A_VIDEO
 
 
 @functools.cache

@@ -12,10 +12,9 @@ from preprocess import reasons
 from preprocess.annotations.dataset import Video
 from preprocess.annotations.subsets import OUTSIDE
 from preprocess.config.schema import Config, SplitConfig
-from preprocess.crops import Crop
 from preprocess.decode.open import decoders_to_try, open_video
 from preprocess.decode.source import DecodeError, VideoInfo, VideoSource
-from preprocess.render import SuperImage, encode, render, stores_ycbcr
+from preprocess.render import Frames, SuperImage, encode, render, stores_ycbcr
 from preprocess.views import crop_of_view, plan_views
 from preprocess.worker.fetch import local_file
 from preprocess.worker.messages import Converted, Facts, Job, RenderedSample, unexpected_detail
@@ -104,21 +103,17 @@ def _convert_source(
     if source.info.num_frames < job.config.min_frames:
         detail = f"{source.info.num_frames} frames, fewer than min_frames={job.config.min_frames}"
         raise DecodeError(reasons.TOO_FEW_FRAMES, detail)
-    sizes: list[tuple[int, int]] = []
-
-    def crop_of(number: int, size: tuple[int, int]) -> Crop:
-        sizes.append(size)
-        return crop_of_view(video, number, size, job.config, split)
-
     info = source.info
-    is_ycbcr = partial(stores_ycbcr, job.config.encoding)
-    images = render(source, plan_views(video, info, job.config, split), crop_of, is_ycbcr=is_ycbcr)
+    views = plan_views(video, info, job.config, split)
+    frames = Frames(source, views)
+    crops = {view.number: crop_of_view(video, view.number, frames.size, job.config, split) for view in views}
+    images = render(frames, views, crops, is_ycbcr=partial(stores_ycbcr, job.config.encoding))
     samples = tuple(_rendered_sample(image, job, video, info, split.num_views) for image in images)
     facts = Facts(
         decoder=info.decoder,
         codec=info.codec,
-        width=sizes[0][0],
-        height=sizes[0][1],
+        width=frames.size[0],
+        height=frames.size[1],
         num_frames=info.num_frames,
         duration_seconds=round(info.num_frames / info.fps, 3) if info.fps else None,
         decoded_share=round(info.decoded_share, 4),
