@@ -13,9 +13,9 @@ from PIL import Image
 from benchmarks.extraction import evenly_spaced
 from benchmarks.videos import KINDS, make
 from preprocess.config.schema import Encoding
-from preprocess.crops import Crop, crop_for_test
+from preprocess.crops import crop_for_test
 from preprocess.decode.pyav import PyavVideo
-from preprocess.render import Planes, encode, render, stores_ycbcr
+from preprocess.render import Frames, Planes, encode, render, stores_ycbcr
 from preprocess.views import Clip, View
 from shards.layouts import Layout, clip_order, untile
 
@@ -88,13 +88,11 @@ def _planes(path: str, indices: list[int]) -> tuple[Planes, Planes]:
     both = []
     for encoding in (ENCODINGS["png"], Encoding()):
         with PyavVideo(path, deadline=float("inf")) as video:
-            (image,) = render(video, [view], _central_crop, is_ycbcr=partial(stores_ycbcr, encoding))
+            frames = Frames(video, [view])
+            crops = {0: crop_for_test(*frames.size, number=0, num_crops=1)}
+            (image,) = render(frames, [view], crops, is_ycbcr=partial(stores_ycbcr, encoding))
         both.append(image.planes)
     return tuple(both)
-
-
-def _central_crop(number: int, size: tuple[int, int]) -> Crop:
-    return crop_for_test(*size, number=number, num_crops=1)
 
 
 def _reference(path: str, indices: list[int]) -> np.ndarray:

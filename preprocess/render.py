@@ -6,8 +6,9 @@ that no colour is converted between the one and the other.
 
 import functools
 import io
+import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,28 +38,37 @@ class SuperImage:
     planes: Planes
 
 
+class Frames:
+    """The frames that the views of a video need, each once, in ascending order, from one decode.
+
+    ``size``: (width, height) in pixels of the first one, which is known once it is decoded. A later frame of another
+    size is scaled to it, as ffmpeg does.
+    """
+
+    def __init__(self, source: VideoSource, views: Sequence[View]):
+        pictures = source.pictures(sorted(_places(views)))
+        first = next(pictures)
+        self.size = first[1].size
+        self._pictures = itertools.chain([first], pictures)
+
+    def __iter__(self) -> Iterator[tuple[int, Picture]]:
+        return ((index, scaled_to(picture, self.size)) for index, picture in self._pictures)
+
+
 def render(
-    source: VideoSource,
-    views: list[View],
-    crop_of: Callable[[int, tuple[int, int]], Crop],
+    frames: Frames,
+    views: Sequence[View],
+    crops: Mapping[int, Crop],
     *,
     is_ycbcr: Callable[[Layout], bool] = lambda layout: False,
 ) -> Iterator[SuperImage]:
-    """All layouts of all views out of one decode, view by view. ``crop_of(view number, (width, height))`` -> Crop.
-
-    Sizes are those of the first frame that comes: a later frame of another size is scaled to it, as ffmpeg does.
-    """
+    """All layouts of all views out of one decode, view by view. ``crops``: that of each view, by its number."""
     places = _places(views)
     canvases = {
         (view.number, clip.layout.name): _Canvas(clip, is_ycbcr(clip.layout)) for view in views for clip in view.clips
     }
-    crops: dict[int, Crop] = {}
-    size = None
-    for index, picture in source.pictures(sorted(places)):
-        if size is None:
-            size = picture.size
-            crops = {view.number: crop_of(view.number, size) for view in views}
-        _cut_tiles(scaled_to(picture, size), places[index], crops, canvases)
+    for index, picture in frames:
+        _cut_tiles(picture, places[index], crops, canvases)
     for view in views:
         for clip in view.clips:
             planes = canvases[view.number, clip.layout.name].finish()
@@ -96,7 +106,7 @@ def _ycbcr_colour(rgb: tuple[int, int, int]) -> tuple[int, ...]:
     return tuple(int(plane[0, 0]) for plane in planes)
 
 
-def _places(views: list[View]) -> dict[int, list[tuple[int, Clip, int]]]:
+def _places(views: Sequence[View]) -> dict[int, list[tuple[int, Clip, int]]]:
     """Where each frame is needed: index -> (view number, clip, position in the clip)."""
     places = defaultdict(list)
     for view in views:
@@ -109,7 +119,7 @@ def _places(views: list[View]) -> dict[int, list[tuple[int, Clip, int]]]:
 def _cut_tiles(
     picture: Picture,
     places: list[tuple[int, Clip, int]],
-    crops: dict[int, Crop],
+    crops: Mapping[int, Crop],
     canvases: dict[tuple[int, str], _Canvas],
 ) -> None:
     """Cut one frame's tiles into all clips that want it; a crop in a size is cut once."""

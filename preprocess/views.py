@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from preprocess import reasons
 from preprocess.annotations.dataset import Video
 from preprocess.config.schema import Config
 from preprocess.config.splits import SplitConfig
@@ -65,7 +66,9 @@ def segment_frames(video: Video, info: VideoInfo) -> tuple[int, int]:
     if video.end is not None:
         last = min(last, int(np.searchsorted(info.times_seconds, video.end, side="left")))
     if first >= last:
-        raise DecodeError("empty segment", f"no frame in {_segment_text(video)} of a video of {_length_text(info)}")
+        raise DecodeError(
+            reasons.EMPTY_SEGMENT, f"no frame in {_segment_text(video)} of a video of {_length_text(info)}"
+        )
     return first, last - first
 
 

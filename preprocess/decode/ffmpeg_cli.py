@@ -12,17 +12,10 @@ import ffmpeg
 import imageio_ffmpeg
 import numpy as np
 
+from preprocess import reasons
 from preprocess.decode.ffmpeg_process import FfmpegRun, Messages
 from preprocess.decode.frame import ArrayPicture, Picture, square_size, with_square_pixels
-from preprocess.decode.source import (
-    CONTAINERS,
-    MAX_PIXELS,
-    UNKNOWN_MATRIX,
-    DecodeError,
-    VideoInfo,
-    check_indices,
-    check_size,
-)
+from preprocess.decode.source import CONTAINERS, MAX_PIXELS, DecodeError, VideoInfo, check_indices, check_size
 from preprocess.decode.streams import Probed, probe
 
 _TOO_LARGE = re.compile(r"Picture size \d+x\d+ (is invalid|exceeds)")  # by its own rule, or by max_pixels
@@ -95,9 +88,9 @@ class FfmpegVideo:
 
     def _lost_frame(self, number: int, count: int, messages: Messages) -> DecodeError:
         if _NO_CONVERSION in messages.complaint:
-            return DecodeError(UNKNOWN_MATRIX, f"{self._path}: {messages.complaint}")
+            return DecodeError(reasons.UNKNOWN_MATRIX, f"{self._path}: {messages.complaint}")
         return DecodeError(
-            "truncated or damaged stream",
+            reasons.DAMAGED_STREAM,
             f"{self._path}: ffmpeg gave {number} of {count} frames; {messages.complaint}",
         )
 
@@ -126,12 +119,12 @@ class FfmpegVideo:
             raise DecodeError(reason, f"{self._path}: {messages.complaint}")
         if listing.is_cut:
             raise DecodeError(
-                "truncated or damaged stream",
+                reasons.DAMAGED_STREAM,
                 f"{self._path}: ffmpeg's list of frames breaks off after {len(listing.times_seconds)}; "
                 f"{messages.complaint}",
             )
         if not listing.times_seconds:
-            raise DecodeError("no frames", f"{self._path}: ffmpeg decodes none; {messages.complaint}")
+            raise DecodeError(reasons.NO_FRAMES, f"{self._path}: ffmpeg decodes none; {messages.complaint}")
         return listing, messages
 
 
@@ -180,7 +173,7 @@ def _probe(path: str, max_pixels: int, deadline: float) -> Probed | None:
     try:
         return probe(path, max_pixels=max_pixels, deadline=deadline)
     except DecodeError as error:
-        if error.reason != "not a video":
+        if error.reason != reasons.NOT_A_VIDEO:
             raise
         return None
 
@@ -196,10 +189,10 @@ def _decoded_share(num_frames: int, messages: Messages, probed: Probed | None) -
 
 def _reason(complaint: str, *, opens: bool) -> str:
     if _TOO_LARGE.search(complaint):
-        return "picture too large"
+        return reasons.PICTURE_TOO_LARGE
     if "matches no streams" in complaint:
-        return "no video stream"
-    return "truncated or damaged stream" if opens else "not a video"
+        return reasons.NO_VIDEO_STREAM
+    return reasons.DAMAGED_STREAM if opens else reasons.NOT_A_VIDEO
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import ffmpeg
 import imageio_ffmpeg
 
+from preprocess import reasons
 from preprocess.decode.source import DecodeError
 
 _SET_PIPE_SIZE = 1031  # fcntl's F_SETPIPE_SZ on Linux
@@ -111,7 +112,7 @@ class FfmpegRun:
         if status < 0:
             name = signal.Signals(-status).name
             raise DecodeError(
-                "decoder crashed", f"{self._path}: the ffmpeg command was ended by {name}; {messages.complaint}"
+                reasons.CRASHED, f"{self._path}: the ffmpeg command was ended by {name}; {messages.complaint}"
             )
         return messages
 
@@ -121,7 +122,7 @@ class FfmpegRun:
             raise self._too_late()
 
     def _too_late(self) -> DecodeError:
-        return DecodeError("time limit", f"{self._path}: ffmpeg took longer than timeout_seconds allows")
+        return DecodeError(reasons.TIME_LIMIT, f"{self._path}: ffmpeg took longer than timeout_seconds allows")
 
     def _read_messages(self) -> Messages:
         self._messages.seek(0)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image, ImageOps
 
+from preprocess import reasons
 from preprocess.decode.frame import ArrayPicture, Picture
 from preprocess.decode.source import MAX_PIXELS, DecodeError, VideoInfo, check_indices, check_size
 
@@ -26,7 +27,7 @@ class FolderVideo:
         self._deadline = deadline
         self._names = _frame_names(path)
         if not self._names:
-            raise DecodeError("no frames", f"{path}: a folder without numbered images such as 00001.jpg")
+            raise DecodeError(reasons.NO_FRAMES, f"{path}: a folder without numbered images such as 00001.jpg")
         times = np.arange(len(self._names)) / (frame_rate or DEFAULT_FRAME_RATE)
         self.info = VideoInfo(decoder="folder", codec=None, times_seconds=times)
 
@@ -41,7 +42,7 @@ class FolderVideo:
         check_indices(indices, self.info.num_frames)
         for index in indices:
             if time.monotonic() > self._deadline:
-                raise DecodeError("time limit", f"{self._path}: reading took longer than timeout_seconds allows")
+                raise DecodeError(reasons.TIME_LIMIT, f"{self._path}: reading took longer than timeout_seconds allows")
             yield index, self._read(self._names[index])
 
     def pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, Picture]]:
@@ -56,9 +57,9 @@ class FolderVideo:
                 check_size(path, image.width, image.height, self._max_pixels)
                 return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
         except Image.DecompressionBombError as error:
-            raise DecodeError("picture too large", f"{path}: {error}") from error
+            raise DecodeError(reasons.PICTURE_TOO_LARGE, f"{path}: {error}") from error
         except (OSError, ValueError, SyntaxError) as error:  # Pillow raises SyntaxError for some broken PNGs
-            raise DecodeError("damaged frame", f"{path}: {error}") from error
+            raise DecodeError(reasons.DAMAGED_FRAME, f"{path}: {error}") from error
 
 
 def _frame_names(path: str) -> list[str]:

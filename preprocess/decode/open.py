@@ -8,6 +8,7 @@ of numbered frames is a video too, whichever decoder is named.
 import os
 import time
 
+from preprocess import reasons
 from preprocess.decode.ffmpeg_cli import FfmpegVideo
 from preprocess.decode.ffmpeg_cli import decoder_version as ffmpeg_version
 from preprocess.decode.image_folder import FolderVideo
@@ -54,6 +55,6 @@ def decoder_versions() -> dict[str, str]:
 
 def _refuse_what_is_no_file(path: str) -> None:
     if not os.path.isfile(path):
-        raise DecodeError("missing file", f"{path} is not there")
+        raise DecodeError(reasons.MISSING_FILE, f"{path} is not there")
     if os.path.getsize(path) == 0:
-        raise DecodeError("empty file", f"{path} has 0 bytes")
+        raise DecodeError(reasons.EMPTY_FILE, f"{path} has 0 bytes")

@@ -11,6 +11,7 @@ import numpy as np
 from av.format import Flags
 from av.stream import Discard
 
+from preprocess import reasons
 from preprocess.decode.frame import Picture, square_size, with_square_pixels
 from preprocess.decode.glance import NOTHING, Reader, glance_for
 from preprocess.decode.order import STAMPING_CONTAINERS, StreamNotes, order_shown, times_seconds
@@ -100,7 +101,7 @@ class PyavVideo:
                 yield index, frame
         if missing:
             raise DecodeError(
-                "truncated or damaged stream",
+                reasons.DAMAGED_STREAM,
                 f"{self._path}: {self.info.num_frames} frames by its packets, but frame {missing[0]} does not decode",
             )
 
@@ -109,14 +110,16 @@ class PyavVideo:
         notes = self._notes
         self._note_packets()
         if all(notes.discarded):
-            raise DecodeError("no frames", f"{self._path}: its video stream holds no packets")
+            raise DecodeError(reasons.NO_FRAMES, f"{self._path}: its video stream holds no packets")
         part_of = notes.parts(self._longest_pause_ticks())
         order = self._order(part_of)
         for number, packet in enumerate(self._kept):
             packet.pts = number  # the decoder hands it on to the frame
         table, numbers = self._table_of(order)
         if table.num_frames == 0:
-            raise DecodeError("no frames", f"{self._path}: {len(notes.stamps)} packets, none of which shows a frame")
+            raise DecodeError(
+                reasons.NO_FRAMES, f"{self._path}: {len(notes.stamps)} packets, none of which shows a frame"
+            )
         tick_seconds = float(self._stream.time_base or Fraction(1, 25))
         rate = float(self._stream.average_rate or 25)
         return table, times_seconds(
@@ -128,7 +131,7 @@ class PyavVideo:
         glance = self._glance(read_order=notes.container not in STAMPING_CONTAINERS)
         for packet in self._demux():
             if packet.is_corrupt:
-                raise DecodeError("truncated or damaged file", f"{self._path}: packet {len(notes.stamps)} is not whole")
+                raise DecodeError(reasons.DAMAGED_FILE, f"{self._path}: packet {len(notes.stamps)} is not whole")
             notes.glances.append(glance(memoryview(packet)) if glance else NOTHING)
             notes.stamps.append(packet.pts)
             notes.decoding.append(packet.dts)
@@ -264,14 +267,14 @@ class PyavVideo:
                 if packet.size > 0:
                     yield packet
         except av.error.FFmpegError as error:
-            raise DecodeError("truncated or damaged file", f"{self._path}: {error}") from error
+            raise DecodeError(reasons.DAMAGED_FILE, f"{self._path}: {error}") from error
 
     def _decode(self, packet: av.Packet | None) -> list[av.VideoFrame]:
         self._check_deadline()
         try:
             frames = self._stream.codec_context.decode(packet)
         except av.error.FFmpegError as error:
-            raise DecodeError("truncated or damaged stream", f"{self._path}: {error}") from error
+            raise DecodeError(reasons.DAMAGED_STREAM, f"{self._path}: {error}") from error
         for frame in frames:
             self._orientation = orient(frame, self._orientation)
         return frames
@@ -279,7 +282,9 @@ class PyavVideo:
     def _check_deadline(self) -> None:
         if time.monotonic() > self._deadline:
             hint = f"; {_COUNTING_HINT}" if self._counts_by_decoding else ""
-            raise DecodeError("time limit", f"{self._path}: decoding took longer than timeout_seconds allows{hint}")
+            raise DecodeError(
+                reasons.TIME_LIMIT, f"{self._path}: decoding took longer than timeout_seconds allows{hint}"
+            )
 
     def _reopen(self) -> None:
         """A fresh container rather than a seek: not every format finds its own beginning again."""

@@ -17,10 +17,11 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
+from preprocess import reasons
 from preprocess.crops import Crop
 from preprocess.decode.frame import ArrayPicture, YCbCr, ycbcr_of
 from preprocess.decode.orientation import UPRIGHT, Orientation, orientation_of_matrix
-from preprocess.decode.source import UNKNOWN_MATRIX, DecodeError
+from preprocess.decode.source import DecodeError
 
 # libswscale's own numbers: PyAV has names for them from 18 on, and takes numbers in any version.
 _ACCURATE_ROUNDING, _BIT_EXACT = 0x40000, 0x80000
@@ -92,7 +93,7 @@ class Scalers:
             if error.errno != errno.EOPNOTSUPP:
                 raise
             raise DecodeError(
-                UNKNOWN_MATRIX,
+                reasons.UNKNOWN_MATRIX,
                 f"{self._path}: its matrix_coefficients are {frame.colorspace} (ITU-T H.273, table 4); "
                 "convert it first, such as with ffmpeg and its filter zscale=matrix=709",
             ) from error

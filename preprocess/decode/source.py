@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from preprocess import reasons
 from preprocess.decode.frame import Picture
 
 # Of a frame: twice 8K, which no data set reaches, so that a header which claims more is damaged or hostile.
@@ -18,13 +19,6 @@ CONTAINERS = (
     *("ivf", "obu", "h264", "hevc", "m4v", "mpegvideo", "vc1", "av1", "mjpeg", "yuv4mpegpipe", "swf", "ea", "live_flv"),
     *("mp3", "wav", "flac", "aac"),  # so that sound alone is told from no media at all
 )
-
-
-# Reasons for which every other decoder would refuse a video too, or would give what is not its picture.
-TIME_LIMIT = "time limit"
-ENCRYPTED = "encrypted video"
-UNKNOWN_MATRIX = "colour matrix that libswscale does not know"
-FINAL_REASONS = (TIME_LIMIT, ENCRYPTED, UNKNOWN_MATRIX)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +49,10 @@ class VideoInfo:
 
 
 class DecodeError(Exception):
-    """A video that cannot be decoded. ``reason`` is short and the same for all of a kind, ``detail`` is this one's."""
+    """A video that cannot be decoded. ``reason`` is one of ``preprocess.reasons``, ``detail`` is this video's own."""
 
     def __init__(self, reason: str, detail: str):
+        assert reason in reasons.ALL, reason
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
@@ -97,4 +92,4 @@ def check_indices(indices: Sequence[int], num_frames: int) -> None:
 def check_size(path: str, width: int, height: int, max_pixels: int) -> None:
     """DecodeError for a picture that is too large to be believed."""
     if width * height > max_pixels:
-        raise DecodeError("picture too large", f"{path}: {width}x{height} pixels, max_pixels is {max_pixels}")
+        raise DecodeError(reasons.PICTURE_TOO_LARGE, f"{path}: {width}x{height} pixels, max_pixels is {max_pixels}")

@@ -9,7 +9,8 @@ import av.error
 from av.packet import PacketSideData
 from av.stream import Disposition
 
-from preprocess.decode.source import CONTAINERS, ENCRYPTED, DecodeError, check_size
+from preprocess import reasons
+from preprocess.decode.source import CONTAINERS, DecodeError, check_size
 
 # As in ffmpeg's map_auto_video(): a stream of which packets were seen, then the default one counts as 5 million pixels.
 _DEFAULT_PIXELS = 5_000_000
@@ -34,7 +35,7 @@ def open_container(path: str, max_pixels: int) -> av.container.InputContainer:
     try:
         return av.open(f"file:{path}", options=options, **_ANY_TITLE)
     except (av.error.FFmpegError, OSError) as error:
-        raise DecodeError("not a video", f"{path}: {error}") from error
+        raise DecodeError(reasons.NOT_A_VIDEO, f"{path}: {error}") from error
 
 
 def chosen_stream(container: av.container.InputContainer, path: str, max_pixels: int) -> av.VideoStream:
@@ -45,7 +46,7 @@ def chosen_stream(container: av.container.InputContainer, path: str, max_pixels:
     candidates = [stream for stream in container.streams.video if _is_candidate(stream)]
     if not candidates:
         kinds = sorted({"cover picture" if _is_cover(stream) else stream.type for stream in container.streams})
-        raise DecodeError("no video stream", f"{path}: it holds {', '.join(kinds) or 'no streams'}")
+        raise DecodeError(reasons.NO_VIDEO_STREAM, f"{path}: it holds {', '.join(kinds) or 'no streams'}")
     stream = candidates[0] if len(candidates) == 1 else _best(candidates, path, max_pixels)
     check_size(path, stream.codec_context.width, stream.codec_context.height, max_pixels)
     return stream
@@ -84,7 +85,8 @@ def refuse_encrypted(side_data: PacketSideData, path: str) -> None:
     """DecodeError where it says that its packet's content is encrypted, which would decode to noise."""
     if side_data.data_type == "encryption_info":
         raise DecodeError(
-            ENCRYPTED, f"{path}: its packets are encrypted; decrypt it first, such as with ffmpeg -decryption_key KEY"
+            reasons.ENCRYPTED,
+            f"{path}: its packets are encrypted; decrypt it first, such as with ffmpeg -decryption_key KEY",
         )
 
 
@@ -145,6 +147,6 @@ def _refuse_encrypted(
             for side_data in packet.iter_sidedata():
                 refuse_encrypted(side_data, path)
             if time.monotonic() > deadline:
-                raise DecodeError("time limit", f"{path}: reading took longer than timeout_seconds allows")
+                raise DecodeError(reasons.TIME_LIMIT, f"{path}: reading took longer than timeout_seconds allows")
     except av.error.FFmpegError:
         return  # damage: what decodes it says so

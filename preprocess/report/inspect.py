@@ -12,7 +12,7 @@ from preprocess.config.schema import Config, SplitConfig
 from preprocess.crops import Crop
 from preprocess.decode.source import VideoInfo, VideoSource
 from preprocess.decode.streams import describe_streams
-from preprocess.render import SuperImage, render
+from preprocess.render import Frames, SuperImage, render
 from preprocess.run.pipeline import read_dataset
 from preprocess.views import crop_of_view, plan_views
 from preprocess.worker.video import use_first_decoder
@@ -87,7 +87,9 @@ def super_images(
 
     def use(source: VideoSource) -> tuple[VideoInfo, list[tuple[SuperImage, np.ndarray]]]:
         views = plan_views(video, source.info, config, split)
-        images = list(render(source, views, lambda number, size: crop_of_view(video, number, size, config, split)))
+        wanted = Frames(source, views)
+        crops = {view.number: crop_of_view(video, view.number, wanted.size, config, split) for view in views}
+        images = list(render(wanted, views, crops))
         frames = dict(source.frames(sorted({_middle(image) for image in images})))
         return source.info, [(image, frames[_middle(image)]) for image in images]
 

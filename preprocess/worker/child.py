@@ -14,8 +14,9 @@ import signal
 import sys
 from multiprocessing.connection import Connection
 
+from preprocess import reasons
 from preprocess.annotations.dataset import Video
-from preprocess.worker.messages import MEMORY_LIMIT, UNEXPECTED, Converted, Job, unexpected_detail
+from preprocess.worker.messages import Converted, Job, unexpected_detail
 from preprocess.worker.versions import shaping_versions
 from preprocess.worker.video import convert_video
 from shards.records import Failure
@@ -44,10 +45,10 @@ def _convert(job: Job, split: str, video: Video) -> Converted:
     try:
         return convert_video(job, split, video)
     except MemoryError:
-        reason, detail = MEMORY_LIMIT, f"needs more than memory_limit_mb={job.config.memory_limit_mb}"
+        reason, detail = reasons.MEMORY_LIMIT, f"needs more than memory_limit_mb={job.config.memory_limit_mb}"
     except Exception as error:
         # No one foresaw it, so it may be our mistake: counted under a reason of its own, with the place it came from.
-        reason, detail = UNEXPECTED, unexpected_detail(error)
+        reason, detail = reasons.UNEXPECTED, unexpected_detail(error)
     return Converted(failure=Failure(video=video.key, path=video.path, reason=reason, detail=detail))
 
 

@@ -6,9 +6,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 
+from preprocess import reasons
 from preprocess.annotations.dataset import Video
 from preprocess.decode.source import DecodeError
-from preprocess.worker.messages import HUNG, Job
+from preprocess.worker.messages import Job
 from shards.storage import fetch, join
 
 
@@ -31,8 +32,8 @@ def _fetch(url: str, copy: str, deadline: float) -> None:
     try:
         fetch(url, copy, timeout_seconds=max(deadline - time.monotonic(), 0.001))
     except FileNotFoundError as error:
-        raise DecodeError("missing file", str(error)) from error
+        raise DecodeError(reasons.MISSING_FILE, str(error)) from error
     except OSError as error:
-        raise DecodeError("not fetched", f"{url}: {error}") from error
+        raise DecodeError(reasons.NOT_FETCHED, f"{url}: {error}") from error
     if time.monotonic() > deadline:
-        raise DecodeError(HUNG, f"{url}: to fetch it took longer than timeout_seconds allows")
+        raise DecodeError(reasons.TIME_LIMIT, f"{url}: to fetch it took longer than timeout_seconds allows")

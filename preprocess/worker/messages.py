@@ -5,19 +5,11 @@ import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from preprocess import reasons
 from preprocess.config.schema import Config
-from preprocess.decode.source import TIME_LIMIT
 from preprocess.worker.versions import shaping_versions
 from shards.records import Failure
 from shards.write import Sample
-
-# Reasons that a video is left out for, beside those that its decoder gives.
-CRASHED = "decoder crashed"
-HUNG = TIME_LIMIT
-MEMORY_LIMIT = "memory limit"
-UNEXPECTED = "unexpected error"
-TOO_FEW_FRAMES = "fewer than min_frames"
-MOSTLY_DAMAGED = "too few frames decode"
 
 
 class UnfitMachineError(OSError):
@@ -61,7 +53,7 @@ class Job:
 
 def num_broken(failures: Iterable[Failure]) -> int:
     """How many of the videos that were left out count against ``max_failures``: a short one was left out on request."""
-    return sum(failure.reason != TOO_FEW_FRAMES for failure in failures)
+    return sum(failure.reason != reasons.TOO_FEW_FRAMES for failure in failures)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,18 +16,9 @@ import tempfile
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from preprocess import reasons
 from preprocess.annotations.dataset import Video
-from preprocess.worker.messages import (
-    CRASHED,
-    HUNG,
-    MEMORY_LIMIT,
-    UNEXPECTED,
-    Converted,
-    Facts,
-    Job,
-    RenderedSample,
-    UnfitMachineError,
-)
+from preprocess.worker.messages import Converted, Facts, Job, RenderedSample, UnfitMachineError
 from preprocess.worker.versions import differences
 from shards.allocator import KEEP_FREED_MEMORY
 from shards.records import Failure
@@ -79,20 +70,20 @@ class Sandbox:
             except TimeoutError:
                 self._stop()
                 limit = f"timeout_seconds={self._job.config.timeout_seconds:g}"
-                return _failed(video, HUNG, f"no answer after {limit}; its decoder was killed")
+                return _failed(video, reasons.TIME_LIMIT, f"no answer after {limit}; its decoder was killed")
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 causes.append(self._stop(_DYING_SECONDS))
                 continue
             except (ValueError, TypeError, KeyError) as error:
                 # The process has parsed a hostile file, perhaps: what it sends may be anything.
                 self._stop()
-                return _failed(video, UNEXPECTED, f"its decoder sent an answer that cannot be read: {error!r}")
-            if converted.failure is None or converted.failure.reason != MEMORY_LIMIT:
+                return _failed(video, reasons.UNEXPECTED, f"its decoder sent an answer that cannot be read: {error!r}")
+            if converted.failure is None or converted.failure.reason != reasons.MEMORY_LIMIT:
                 return converted
             self._stop()
             if is_new:
                 return converted
-        return _failed(video, CRASHED, f"its decoder died {len(causes)} times, at last of {causes[-1]}")
+        return _failed(video, reasons.CRASHED, f"its decoder died {len(causes)} times, at last of {causes[-1]}")
 
     def peak_memory_bytes(self) -> int:
         """The most that the running decoder has held at once; 0 where none runs, or the system does not tell."""

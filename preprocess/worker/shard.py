@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from preprocess import reasons
 from preprocess.annotations.dataset import Video
 from preprocess.plan import PlannedShard
 from preprocess.worker.facts import ShardFacts, VideoFacts, facts_of
 from preprocess.worker.machine import refuse_unfit_directories, refuse_unseen_videos
-from preprocess.worker.messages import UNEXPECTED, Converted, Job, RenderedSample
+from preprocess.worker.messages import Converted, Job, RenderedSample
 from preprocess.worker.sandbox import Sandbox
 from shards.format import shard_name
 from shards.records import Failure, Record, Tar
@@ -94,7 +95,7 @@ class _OpenShard:
                 members = self._members(converted)
             except (ValueError, TypeError) as error:
                 detail = f"its samples cannot be written: {error}"
-                failure = Failure(video=video.key, path=video.path, reason=UNEXPECTED, detail=detail)
+                failure = Failure(video=video.key, path=video.path, reason=reasons.UNEXPECTED, detail=detail)
         self._videos.append(facts_of(video, dataclasses.replace(converted, failure=failure)))
         if failure:
             self.failures.append(failure)

@@ -8,25 +8,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from preprocess import reasons
 from preprocess.annotations.dataset import Video
 from preprocess.annotations.subsets import OUTSIDE
 from preprocess.config.schema import Config, SplitConfig
-from preprocess.crops import Crop
 from preprocess.decode.open import decoders_to_try, open_video
-from preprocess.decode.source import FINAL_REASONS, DecodeError, VideoInfo, VideoSource
-from preprocess.render import SuperImage, encode, render, stores_ycbcr
+from preprocess.decode.source import DecodeError, VideoInfo, VideoSource
+from preprocess.render import Frames, SuperImage, encode, render, stores_ycbcr
 from preprocess.views import crop_of_view, plan_views
 from preprocess.worker.fetch import local_file
-from preprocess.worker.messages import (
-    MOSTLY_DAMAGED,
-    TOO_FEW_FRAMES,
-    UNEXPECTED,
-    Converted,
-    Facts,
-    Job,
-    RenderedSample,
-    unexpected_detail,
-)
+from preprocess.worker.messages import Converted, Facts, Job, RenderedSample, unexpected_detail
 from shards.format import sample_key, subset_field
 from shards.records import Failure
 from shards.write import Sample
@@ -88,13 +79,13 @@ def use_first_decoder(
         except DecodeError as error:
             _raise_lack_of_memory(error)
             errors.append(error)
-            if error.reason in (*FINAL_REASONS, TOO_FEW_FRAMES):
+            if error.reason in reasons.FINAL:
                 break
         except MemoryError:
             raise
         except Exception as error:
             # The next decoder may know how to read it; only where none does is it told as our mistake.
-            errors.append(DecodeError(UNEXPECTED, f"{path}: {unexpected_detail(error)}"))
+            errors.append(DecodeError(reasons.UNEXPECTED, f"{path}: {unexpected_detail(error)}"))
     return None, errors
 
 
@@ -111,22 +102,18 @@ def _convert_source(
 ) -> tuple[tuple[RenderedSample, ...], Facts]:
     if source.info.num_frames < job.config.min_frames:
         detail = f"{source.info.num_frames} frames, fewer than min_frames={job.config.min_frames}"
-        raise DecodeError(TOO_FEW_FRAMES, detail)
-    sizes: list[tuple[int, int]] = []
-
-    def crop_of(number: int, size: tuple[int, int]) -> Crop:
-        sizes.append(size)
-        return crop_of_view(video, number, size, job.config, split)
-
+        raise DecodeError(reasons.TOO_FEW_FRAMES, detail)
     info = source.info
-    is_ycbcr = partial(stores_ycbcr, job.config.encoding)
-    images = render(source, plan_views(video, info, job.config, split), crop_of, is_ycbcr=is_ycbcr)
+    views = plan_views(video, info, job.config, split)
+    frames = Frames(source, views)
+    crops = {view.number: crop_of_view(video, view.number, frames.size, job.config, split) for view in views}
+    images = render(frames, views, crops, is_ycbcr=partial(stores_ycbcr, job.config.encoding))
     samples = tuple(_rendered_sample(image, job, video, info, split.num_views) for image in images)
     facts = Facts(
         decoder=info.decoder,
         codec=info.codec,
-        width=sizes[0][0],
-        height=sizes[0][1],
+        width=frames.size[0],
+        height=frames.size[1],
         num_frames=info.num_frames,
         duration_seconds=round(info.num_frames / info.fps, 3) if info.fps else None,
         decoded_share=round(info.decoded_share, 4),
@@ -137,7 +124,7 @@ def _convert_source(
 def _refuse_mostly_damaged(info: VideoInfo, path: str, min_decoded_share: float) -> None:
     if info.decoded_share < min_decoded_share:
         raise DecodeError(
-            MOSTLY_DAMAGED,
+            reasons.MOSTLY_DAMAGED,
             f"{path}: {info.decoded_share:.1%} of its frames decode without damage, and min_decoded_share is "
             f"{min_decoded_share:g}",
         )

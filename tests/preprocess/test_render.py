@@ -14,12 +14,12 @@ from preprocess.config.schema import Encoding, config_from
 from preprocess.crops import Crop, crop_for_test
 from preprocess.decode.frame import ArrayPicture, ycbcr_of
 from preprocess.decode.open import open_video
-from preprocess.render import encode, render, stores_ycbcr
+from preprocess.render import Frames, encode, render, stores_ycbcr
 from preprocess.views import crop_of_view, plan_views
 from shards.layouts import untile
 
 
-class Frames:
+class FakeSource:
     """Frames at hand as an open video; what was asked for is noted."""
 
     def __init__(self, frames):
@@ -49,8 +49,19 @@ def render_all(path, conf, **options):
     split = conf.splits["train"]
     with open_video(str(path), decoder="pyav", timeout_seconds=60) as source:
         views = plan_views(VIDEO, source.info, conf, split)
-        crop_of = lambda number, size: crop_of_view(VIDEO, number, size, conf, split)  # noqa: E731
-        return list(render(source, views, crop_of, **options))
+        frames = Frames(source, views)
+        crops = {view.number: crop_of_view(VIDEO, view.number, frames.size, conf, split) for view in views}
+        return list(render(frames, views, crops, **options))
+
+
+def render_with_crop(source, views, crop_of):
+    """All views with the same crop, ``crop_of(width, height)``."""
+    frames = Frames(source, views)
+    return list(render(frames, views, {view.number: crop_of(*frames.size) for view in views}))
+
+
+def whole(width: int, height: int) -> Crop:
+    return Crop(left=0, top=0, width=width, height=height)
 
 
 def test_each_tile_shows_the_frame_that_its_index_names(numbered_video):
@@ -63,7 +74,7 @@ def test_each_tile_shows_the_frame_that_its_index_names(numbered_video):
     conf = config(layouts)
     with open_video(str(numbered_video), decoder="pyav", timeout_seconds=60) as source:
         views = plan_views(VIDEO, source.info, conf, conf.splits["train"])
-        images = list(render(source, views, lambda number, size: Crop(left=0, top=0, width=size[0], height=size[1])))
+        images = render_with_crop(source, views, whole)
     assert [(image.view.number, image.clip.layout.name) for image in images] == [
         (view, name) for view in range(2) for name in layouts
     ]
@@ -75,12 +86,12 @@ def test_each_tile_shows_the_frame_that_its_index_names(numbered_video):
 def test_layouts_of_the_same_frames_agree_and_one_decode_serves_all():
     frames = numbered_frames(30)
     conf = config({"a": {"frames": 8, "tile": 32}, "b": {"frames": 8, "tile": 64, "grid": "2x4", "pad": "none"}})
-    source = Frames(frames)
+    source = FakeSource(frames)
     info = type("Info", (), {"num_frames": 30, "fps": 25.0, "times_seconds": np.arange(30) / 25})()
     views = plan_views(VIDEO, info, conf, conf.splits["train"])
     for view in views:
         np.testing.assert_array_equal(view.clips[0].indices, view.clips[1].indices)
-    list(render(source, views, lambda number, size: crop_for_test(*size, number=0, num_crops=1)))
+    render_with_crop(source, views, partial(crop_for_test, number=0, num_crops=1))
     assert source.asked == sorted(set(source.asked))
     assert set(source.asked) == {index for view in views for index in view.clips[0].indices.tolist()}
 
@@ -92,7 +103,7 @@ def test_a_crop_is_one_resampling_of_the_box():
     info = type("Info", (), {"num_frames": 1, "fps": None, "times_seconds": np.zeros(1)})()
     views = plan_views(VIDEO, info, conf, conf.splits["train"])
     crop = Crop(left=10, top=4, width=40, height=40, flip=True)
-    (image,) = render(Frames(frame[None]), views, lambda number, size: crop)
+    (image,) = render_with_crop(FakeSource(frame[None]), views, lambda width, height: crop)
     expected = Image.fromarray(frame).crop((10, 4, 50, 44)).resize((16, 16), Image.Resampling.BILINEAR)
     expected = np.asarray(expected)[:, ::-1]
     np.testing.assert_array_equal(image.planes[0], expected)
@@ -103,8 +114,7 @@ def test_a_frame_of_another_size_is_scaled_to_the_first():
     conf = config({"two": {"frames": 2, "tile": 32, "grid": "1x2"}})
     info = type("Info", (), {"num_frames": 2, "fps": 25.0, "times_seconds": np.arange(2) / 25})()
     views = plan_views(VIDEO, info, conf, conf.splits["train"])
-    whole = lambda number, size: Crop(left=0, top=0, width=size[0], height=size[1])  # noqa: E731
-    for image in render(Frames([small, large]), views, whole):
+    for image in render_with_crop(FakeSource([small, large]), views, whole):
         assert [frame_number(frame) for frame in untile(image.planes[0], image.clip.layout)] == [0, 1]
 
 

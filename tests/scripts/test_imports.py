@@ -14,16 +14,17 @@ PACKAGES = ("preprocess", "shards", "superimage")
 CORE = {
     "preprocess.sampling": set(),
     "preprocess.crops": set(),
-    "preprocess.views": {"annotations", "config", "crops", "decode", "sampling"},
+    "preprocess.views": {"annotations", "config", "crops", "decode", "reasons", "sampling"},
     "preprocess.plan": {"annotations"},
     "preprocess.render": {"config", "crops", "decode", "views"},
 }
 INSIDE_PREPROCESS = {
     "preprocess.annotations": set(),
-    "preprocess.decode": {"crops"},
+    "preprocess.reasons": set(),
+    "preprocess.decode": {"crops", "reasons"},
     "preprocess.config": {"annotations", "crops", "decode", "sampling"},
     **CORE,
-    "preprocess.worker": {"annotations", "config", "crops", "decode", "plan", "render", "views"},
+    "preprocess.worker": {"annotations", "config", "crops", "decode", "plan", "reasons", "render", "views"},
     "preprocess.run": {"annotations", "config", "decode", "plan", "worker"},
     "preprocess.report": {
         "annotations",

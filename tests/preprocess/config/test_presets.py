@@ -17,6 +17,7 @@ from preprocess.config.presets import PRESETS
 from preprocess.config.schema import config_from, load_config
 from preprocess.worker.messages import Job
 from preprocess.worker.video import convert_video
+from shards.configurations import KINDS, shipped_configurations
 from shards.layouts import ORDERS
 
 CONFIGS = ROOT / "configs" / "preprocess"
@@ -139,21 +140,22 @@ def test_flip_maps_of_the_ready_configurations_name_real_classes(shared):
         assert {line for line in sided if "right out" not in line} == named
 
 
-def test_list_names_every_format_and_preset_in_a_line_each(capsys):
+def test_list_names_every_format_preset_and_configuration(capsys):
     assert main(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     for name in (*FORMATS, *PRESETS):
-        assert sum(line.split()[:1] == [name] for line in lines) == 1
-    assert len(lines) == len(FORMATS) + len(PRESETS) + 2
-    assert max(map(len, lines)) <= 120
+        assert any(line.split()[:1] == [name] for line in lines)
+    shipped = [name for kind in KINDS for name in shipped_configurations(kind)]
+    assert all(name in [line.split()[0] for line in lines] for name in shipped)
+    assert len(lines) == len(FORMATS) + len(PRESETS) + 2 + len(shipped) + len(KINDS)
 
 
 @pytest.mark.parametrize(
     ("arguments", "missing"),
     [
-        ([], "--config, --source, --output"),
-        (["--inspect", "a.mp4"], "--config"),
-        (["--config", "c"], "--source, --output"),
+        ([], "--source, --output"),
+        (["--source", "a"], "--output"),
+        (["--config", "c", "--dry-run"], "--source, --output"),
     ],
 )
 def test_arguments_that_are_missing_are_named(arguments, missing, capsys):

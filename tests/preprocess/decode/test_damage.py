@@ -16,7 +16,8 @@ from preprocess.decode.ffmpeg_process import FfmpegRun
 from preprocess.decode.frame import square_size
 from preprocess.decode.open import open_video
 from preprocess.decode.source import DecodeError
-from preprocess.worker.messages import TOO_FEW_FRAMES, Job, num_broken
+from preprocess.reasons import TOO_FEW_FRAMES
+from preprocess.worker.messages import Job, num_broken
 from preprocess.worker.video import convert_video
 
 DECODERS = ("pyav", "ffmpeg")

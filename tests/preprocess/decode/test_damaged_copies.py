@@ -1,6 +1,6 @@
 """Thousands of damaged copies of real clips: each is converted, or left out for a reason that has a name.
 
-SUPERIMAGE_DAMAGED_COPIES=150 pytest -m slow tests/test_damaged_copies.py -s
+SUPERIMAGE_DAMAGED_COPIES=150 pytest -m slow tests/preprocess/decode/test_damaged_copies.py -s
 """
 
 import os
@@ -12,8 +12,8 @@ from damage import damaged_copy
 
 from preprocess.annotations.dataset import Video
 from preprocess.config.schema import config_from
-from preprocess.decode.source import TIME_LIMIT
-from preprocess.worker.messages import UNEXPECTED, Job
+from preprocess.reasons import TIME_LIMIT, UNEXPECTED
+from preprocess.worker.messages import Job
 from preprocess.worker.sandbox import Sandbox
 
 pytestmark = pytest.mark.slow

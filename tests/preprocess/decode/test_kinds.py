@@ -1,6 +1,6 @@
 """Videos of many kinds: each tile shows the frame that ``KEY.json`` names, by a full decode with the ffmpeg command.
 
-All kinds, with a table: pytest -m slow tests/test_kinds.py -s
+All kinds, with a table: pytest -m slow tests/preprocess/decode/test_kinds.py -s
 """
 
 import io
