@@ -52,27 +52,35 @@ def _draw_frame(number: int) -> np.ndarray:
     return np.asarray(image)
 
 
-def main() -> None:
+def main(target: Path = TARGET) -> None:
+    """Write all pictures into ``target``. A picture whose pixels have not changed keeps its bytes."""
     entries = {name: {"tile": 96, **entry} for name, entry in LAYOUTS.items()}
     splits = {"test": {"mode": "test"}, "train": {"mode": "train", "crop": "multiscale", "flip": True, "views": 1}}
     config = config_from({"annotations": {"format": "folder"}, "layouts": entries, "splits": splits}, __file__)
-    TARGET.mkdir(exist_ok=True)
+    target.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ball.mp4"
         encode(draw_clip(), FPS, path, CODECS[0])
         video = Video(key="ball", path=str(path), labels=(0,))
         info, images = super_images(config, config.splits["test"], video, path)
         for image, _ in images:
-            _save(numbered(image, info), image.clip.layout.name)
+            _save(numbered(image, info), target / f"{image.clip.layout.name}.png")
         info, images = super_images(config, config.splits["train"], video, path)
         for image, frame in images:
             if image.clip.layout.name == "row_major-3x3":
-                _save(picture(image, info, frame), "inspect")
+                _save(picture(image, info, frame), target / "inspect.png")
 
 
-def _save(image: Image.Image, name: str) -> None:
-    image.save(TARGET / f"{name}.png", optimize=True)
-    print(TARGET / f"{name}.png")
+def _save(image: Image.Image, path: Path) -> None:
+    # Another version of zlib compresses the same pixels to other bytes.
+    if not (path.exists() and _has_pixels(path, image)):
+        image.save(path, optimize=True)
+    print(path)
+
+
+def _has_pixels(path: Path, image: Image.Image) -> bool:
+    with Image.open(path) as before:
+        return before.size == image.size and before.convert("RGB").tobytes() == image.convert("RGB").tobytes()
 
 
 if __name__ == "__main__":
