@@ -6,9 +6,10 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
-from docs.make_pictures import LAYOUTS, TARGET, main
 from PIL import Image
 from places import ROOT
+
+from docs.make_pictures import LAYOUTS, TARGET, main
 
 PINS = dict(
     re.findall(r"^([\w-]+)==([\w.]+)(?:; python_version >= .*)?$", (ROOT / "constraints.txt").read_text(), re.M)
