@@ -29,8 +29,8 @@ from superimage.training.experiment import (
 from superimage.training.flags import check_values
 from superimage.training.grid import find_super_images, fit_to_grid
 from superimage.training.interruption import INTERRUPTED, command_to_go_on, release_frames, workers_ignore_interrupts
-from superimage.training.loop import Run, train_epoch, validate
-from superimage.training.machine import start_machine
+from superimage.training.loop import Run, check_weights, train_epoch, validate
+from superimage.training.machine import lost_ranks, start_machine
 from superimage.training.model import build_loss, build_model, build_optimizer, build_schedule, prepare_model, replicate
 from superimage.training.multi_label import fit_to_labels
 from superimage.training.no_validation import fit_to_validation
@@ -59,6 +59,12 @@ def train(args: argparse.Namespace, explicit: set[str], argv: Sequence[str]) -> 
             run(build(args, explicit, manifest, directory))
     except (ValueError, OSError) as error:
         print(f"train_image: {one_line(error)}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        told = lost_ranks(error)
+        if told is None:
+            raise
+        print(f"train_image: {told}", file=sys.stderr)
         return 2
     except torch.cuda.OutOfMemoryError as error:
         print(f"train_image: {first_line(error)} Lower --batch-size, or use --amp", file=sys.stderr)
@@ -199,6 +205,7 @@ def run_epoch(experiment: Run, epoch: int) -> None:
         if experiment.ema is not None and not args.model_ema_force_cpu:
             utils.distribute_bn(experiment.ema, machine.world_size, args.dist_bn == "reduce")
     seen = validate(experiment) if experiment.validation_loader is not None else {}
+    check_weights(experiment, epoch, (seen or trained)["loss"])
     metric = (seen or trained)[args.eval_metric]
     rate = sum(group["lr"] for group in experiment.optimizer.param_groups) / len(experiment.optimizer.param_groups)
     if experiment.scheduler is not None:
