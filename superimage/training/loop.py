@@ -16,31 +16,11 @@ from timm.task import MultiLabelClassificationEvaluator
 from torch import distributed, nn
 
 from shards.format import Manifest
+from superimage.training.losses import Losses, LossWatch
 from superimage.training.machine import Machine
+from superimage.training.pace import Pace
 
 _log = logging.getLogger("train_image")
-_HALVINGS = 16  # torch.amp.GradScaler begins at 2 ** 16
-
-
-class LossWatch:
-    """Ends a run whose loss is no longer a number.
-
-    Without a gradient scaler the first such loss ends it: the weights after it are lost. A scaler leaves such updates
-    out and halves its scale; then as many in a row end it as there are halvings from its first scale to 1, counted
-    through the epochs, which may be shorter.
-    """
-
-    def __init__(self, *, scales: bool):
-        self._patience, self._where = _HALVINGS if scales else 1, []
-
-    def see(self, loss: float, where: str) -> None:
-        """ValueError at the loss that ends the run; ``where``: ``batch 3 of 9 of epoch 1``."""
-        self._where = [] if math.isfinite(loss) else [*self._where, f"{loss} at {where}"]
-        if len(self._where) == self._patience:
-            raise ValueError(
-                f"the loss is {self._where[0]}: lower --lr, or limit with --clip-grad; checkpoints of earlier epochs "
-                "are kept"
-            )
 
 
 @dataclass(kw_only=True)
@@ -88,22 +68,19 @@ def train_epoch(experiment: Run, epoch: int) -> dict[str, float]:
     args, num_batches = experiment.args, len(experiment.train_loader)
     experiment.replica.train()
     experiment.optimizer.zero_grad()
-    losses, accumulate = [], args.grad_accum_steps
-    watch, where = experiment.watch, f"of {num_batches} of epoch {epoch + 1}"
-    for index, (images, targets) in enumerate(experiment.train_loader):
+    losses = Losses(experiment.watch, where=f"of {num_batches} of epoch {epoch + 1}")
+    accumulate = args.grad_accum_steps
+    pace = Pace(experiment.machine.device, experiment.machine.world_size)
+    for index, (images, targets) in enumerate(pace.of(experiment.train_loader)):
         due = (index + 1) % accumulate == 0 or index + 1 == num_batches
         in_group = accumulate if index < num_batches - num_batches % accumulate else num_batches % accumulate
-        loss = train_step(experiment, images, targets, in_group, due=due)
-        # One step late, so that the device has work while this waits for it.
-        if losses:
-            watch.see(losses[-1].item(), f"batch {index} {where}")
-        losses.append(loss)
+        losses.add(train_step(experiment, images, targets, in_group, due=due))
         if due:
             finish_update(experiment, epoch * experiment.updates_per_epoch + index // accumulate + 1)
             if (index // accumulate + 1) % args.log_interval == 0:
-                _log.info(f"epoch {epoch + 1}  batch {index + 1}/{num_batches}  loss {losses[-1].item():.4f}")
-    watch.see(losses[-1].item(), f"batch {num_batches} {where}")
-    mean = torch.stack(losses).mean()
+                told = f"epoch {epoch + 1}  batch {index + 1}/{num_batches}  loss {losses.last():.4f}"
+                _log.info(f"{told}  {pace.told()}")
+    mean = losses.mean()
     if experiment.machine.distributed:
         mean = utils.reduce_tensor(mean, experiment.machine.world_size)
     return {"loss": mean.item()}
@@ -192,6 +169,8 @@ def _predictions(experiment: Run) -> Iterator[tuple[torch.Tensor, torch.Tensor]]
     model = experiment.validated
     model.eval()
     for images, targets in experiment.validation_loader:
+        if experiment.args.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
         with autocast(experiment):
             logits = model(images)
         yield logits, targets

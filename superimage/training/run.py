@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from timm import utils
 from torch import distributed
 
@@ -18,6 +17,7 @@ from shards.format import Manifest
 from shards.program import shown_command
 from superimage.training.command_line import one_line
 from superimage.training.data import build_loaders
+from superimage.training.device_memory import memory_line, ran_out_of_memory, training_ways_out
 from superimage.training.experiment import (
     build_ema,
     experiment_directory,
@@ -35,7 +35,7 @@ from superimage.training.model import build_loss, build_model, build_optimizer, 
 from superimage.training.multi_label import fit_to_labels
 from superimage.training.no_validation import fit_to_validation
 from superimage.training.saver import Saver
-from superimage.training.stored import BEST, checkpoint_files, first_line
+from superimage.training.stored import BEST, checkpoint_files
 from superimage.training.summary import SUMMARY, write_row
 from superimage.training.weights import check_start, describe_data, fit_mean_std, loads_weights, without_weights
 
@@ -61,13 +61,10 @@ def train(args: argparse.Namespace, explicit: set[str], argv: Sequence[str]) -> 
         print(f"train_image: {one_line(error)}", file=sys.stderr)
         return 2
     except RuntimeError as error:
-        told = lost_ranks(error)
-        if told is None:
+        line = memory_line(error, training_ways_out(args)) if ran_out_of_memory(error) else lost_ranks(error)
+        if line is None:
             raise
-        print(f"train_image: {told}", file=sys.stderr)
-        return 2
-    except torch.cuda.OutOfMemoryError as error:
-        print(f"train_image: {first_line(error)} Lower --batch-size, or use --amp", file=sys.stderr)
+        print(f"train_image: {line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         release_frames(error)

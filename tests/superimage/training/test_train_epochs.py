@@ -28,7 +28,7 @@ from superimage.training.command_line import parse_flags
 from superimage.training.data import build_loaders
 from superimage.training.flags import GROUPS
 from superimage.training.grid import find_super_images, fit_to_grid
-from superimage.training.loop import LossWatch
+from superimage.training.losses import LossWatch
 from superimage.training.machine import Machine, lost_ranks, told_ranks
 from superimage.training.model import build_model
 
