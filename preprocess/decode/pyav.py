@@ -1,7 +1,6 @@
 """PyAV behind ``decode.py``: the packets are looked at first, then only what the wanted frames need is decoded."""
 
 import dataclasses
-import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
@@ -9,30 +8,22 @@ import av
 import av.error
 import numpy as np
 from av.format import Flags
-from av.stream import Discard
 
 from preprocess import reasons
 from preprocess.decode.frame import Picture, square_size, with_square_pixels
 from preprocess.decode.glance import NOTHING, Reader, glance_for
 from preprocess.decode.order import STAMPING_CONTAINERS, StreamNotes, order_shown, times_seconds
 from preprocess.decode.orientation import UPRIGHT
+from preprocess.decode.packet_reader import PacketReader
 from preprocess.decode.packets import PacketTable, Run, counted_table, frames_are_told, runs, told_table
 from preprocess.decode.pyav_frame import Scalers, orient, picture_of, upright_aspect
 from preprocess.decode.source import MAX_PIXELS, DecodeError, VideoInfo, check_indices, check_size
-from preprocess.decode.streams import chosen_stream, lost_packets, open_container, refuse_encrypted
+from preprocess.decode.streams import lost_packets, refuse_encrypted
 from preprocess.decode.timeline import LONGEST_PAUSE_SECONDS
 
-# Containers whose seeks lead where they should, or it is seen that they did not.
-_SEEKING_CONTAINERS = ("mov", "matroska", "mpegts", "avi")
 # What comes with one packet and holds for those behind it, so that they cannot be decoded without it: other headers, or
 # the colours of a palette.
 _BINDING_SIDE_DATA = ("new_extradata", "palette")
-# Packets of a clip are kept from the first look; those of longer videos are read again.
-_KEPT_BYTES = 1 << 24
-_COUNTING_HINT = (
-    "the frames of this codec or container can only be counted by decoding them all: raise timeout_seconds, cut the "
-    "video, or encode it as progressive H.264 in mp4"
-)
 # Codecs that mark, in its own header, a frame that no other refers to; HEVC only says so within one temporal layer.
 _MARKING_CODECS = ("h264", "hevc", "mpeg4")
 
@@ -42,20 +33,12 @@ class PyavVideo:
 
     def __init__(self, path: str, *, deadline: float, max_pixels: int = MAX_PIXELS, square_pixels: bool = False):
         self._path = path
-        self._deadline = deadline
         self._max_pixels = max_pixels
         self._square_pixels = square_pixels
         self._scalers = Scalers(path)
-        self._kept: list[av.Packet] = []
-        self._counts_by_decoding = False
         self._orientation = UPRIGHT  # of the frame that was decoded last
-        self._container = open_container(path, max_pixels)
+        self._reader = PacketReader(path, deadline=deadline, max_pixels=max_pixels)
         try:
-            self._stream = _video_stream(self._container, path, max_pixels)
-            self._notes = StreamNotes(
-                codec=self._stream.codec_context.codec.canonical_name,
-                container=self._container.format.name.split(",")[0],
-            )
             self._table, times = self._look_at_packets()
             num_frames = len(times)
             self.info = VideoInfo(
@@ -66,14 +49,14 @@ class PyavVideo:
                 decoded_share=num_frames / (num_frames + lost_packets(self._stream, len(self._table.restarts))),
             )
         except BaseException:
-            self._container.close()
+            self._reader.close()
             raise
 
     def __enter__(self) -> "PyavVideo":
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._container.close()
+        self._reader.close()
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         """(index, uint8 (H, W, 3)) of each index. DecodeError where the stream breaks or a frame does not come."""
@@ -113,7 +96,7 @@ class PyavVideo:
             raise DecodeError(reasons.NO_FRAMES, f"{self._path}: its video stream holds no packets")
         part_of = notes.parts(self._longest_pause_ticks())
         order = self._order(part_of)
-        for number, packet in enumerate(self._kept):
+        for number, packet in enumerate(self._reader.kept):
             packet.pts = number  # the decoder hands it on to the frame
         table, numbers = self._table_of(order)
         if table.num_frames == 0:
@@ -127,9 +110,9 @@ class PyavVideo:
         )
 
     def _note_packets(self) -> None:
-        notes, num_bytes = self._notes, 0
+        notes = self._notes
         glance = self._glance(read_order=notes.container not in STAMPING_CONTAINERS)
-        for packet in self._demux():
+        for packet in self._reader.demux():
             if packet.is_corrupt:
                 raise DecodeError(reasons.DAMAGED_FILE, f"{self._path}: packet {len(notes.stamps)} is not whole")
             notes.glances.append(glance(memoryview(packet)) if glance else NOTHING)
@@ -142,22 +125,27 @@ class PyavVideo:
                 refuse_encrypted(data, self._path)
                 if data.data_type in _BINDING_SIDE_DATA:
                     glance = None
-            num_bytes += packet.size
-            if num_bytes <= _KEPT_BYTES:
-                self._kept.append(packet)
+            self._reader.keep(packet)
         if glance is None:
             notes.glances = [NOTHING] * len(notes.stamps)
-        if len(self._kept) < len(notes.stamps):
-            self._kept.clear()
+        self._reader.drop_incomplete()
 
     def _glance(self, *, read_order: bool) -> Reader | None:
         return glance_for(self._notes.codec, self._stream.codec_context.extradata, read_order=read_order)
 
     def _longest_pause_ticks(self) -> float | None:
         """Of containers whose clock may begin anew; in others a pause is a pause, however long."""
-        if not self._container.format.flags & Flags.ts_discont.value or not self._stream.time_base:
+        if not self._reader.container.format.flags & Flags.ts_discont.value or not self._stream.time_base:
             return None
         return LONGEST_PAUSE_SECONDS / float(self._stream.time_base)
+
+    @property
+    def _stream(self) -> av.VideoStream:
+        return self._reader.stream  # another one once the file was opened again
+
+    @property
+    def _notes(self) -> StreamNotes:
+        return self._reader.notes
 
     @property
     def _reorders(self) -> bool:
@@ -172,7 +160,7 @@ class PyavVideo:
             return order
         # The stamps are made up, or no frame is bidirectional though the header allows for it: the bytes are read on.
         glance = self._glance(read_order=True)
-        reread = [glance(memoryview(packet)) for packet in self._kept] or notes.glances
+        reread = [glance(memoryview(packet)) for packet in self._reader.kept] or notes.glances
         return order_shown(dataclasses.replace(notes, glances=reread), part_of, reorders=reorders)
 
     def _table_of(self, order: np.ndarray | None) -> tuple[PacketTable, list[int | None]]:
@@ -180,13 +168,13 @@ class PyavVideo:
         if order is not None:
             table = told_table(order, self._notes.glances, self._notes.discarded)
             return table, table.packets.tolist()
-        self._counts_by_decoding = True
-        numbers = [frame.pts for packet in self._all_packets() for frame in self._decode(packet)]
+        self._reader.counts_by_decoding = True
+        numbers = [frame.pts for packet in self._reader.all() for frame in self._decode(packet)]
         return counted_table(numbers, self._notes.glances), numbers
 
     def _decode_least(self, indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """What is exact and cheap, and as many of the frames as it gives."""
-        if self._table.packets is None or not (self._kept or self._notes.container in _SEEKING_CONTAINERS):
+        if self._table.packets is None or not self._reader.finds_packets:
             return
         may_skip = self._table.one_each and self._notes.codec in _MARKING_CODECS
         may_skip = may_skip and not (self._notes.codec == "hevc" and self._table.layered)
@@ -196,7 +184,7 @@ class PyavVideo:
     def _decode_run(self, run: Run, may_skip: bool) -> Iterator[tuple[int, av.VideoFrame]]:
         context, wanted = self._stream.codec_context, dict(run.wanted)
         context.flush_buffers()
-        for packet in self._packets_of_run(run):
+        for packet in self._reader.of_run(run):
             context.skip_frame = "NONREF" if may_skip and packet is not None and packet.pts not in wanted else "DEFAULT"
             for frame in self._decode(packet):
                 if frame.pts in wanted:
@@ -204,42 +192,13 @@ class PyavVideo:
             if not wanted:
                 return
 
-    def _packets_of_run(self, run: Run) -> Iterator[av.Packet | None]:
-        """The packets, then None, which has the decoder give out what it still holds. Ends early if a seek misled."""
-        if self._kept:
-            yield from self._kept[run.first : run.last + 1]
-            yield None
-            return
-        self._seek(run.first)
-        number = None
-        for packet in self._demux():
-            identity = packet.pos, packet.size
-            number = self._notes.number_of(identity, run.first) if number is None else number + 1
-            if number is None or number > run.last or identity != self._notes.places[number]:
-                return
-            if number >= run.first:
-                packet.pts = number
-                yield packet
-            if number == run.last:
-                yield None
-                return
-
-    def _seek(self, number: int) -> None:
-        """To a packet, or before it."""
-        if self._notes.container == "mpegts":
-            # By place and not by time: joined streams have times twice.
-            self._container.seek(self._notes.places[number][0] or 0, stream=self._stream, unsupported_byte_offset=True)
-        else:
-            stamps = self._notes.decoding if self._notes.container == "avi" else self._notes.stamps
-            self._container.seek(int(stamps[number] or 0), stream=self._stream)
-
     def _decode_in_order(self, indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """Everything from the start to the last wanted frame."""
         if not indices:
             return
         packets = self._table.packets
         wanted = dict(zip(indices if packets is None else packets[indices].tolist(), indices))
-        frames = (frame for packet in self._all_packets() for frame in self._decode(packet))
+        frames = (frame for packet in self._reader.all() for frame in self._decode(packet))
         for number, frame in enumerate(frames):
             name = number if packets is None else frame.pts
             if name in wanted:
@@ -247,30 +206,8 @@ class PyavVideo:
             if not wanted:
                 return
 
-    def _all_packets(self) -> Iterator[av.Packet | None]:
-        self._stream.codec_context.skip_frame = "DEFAULT"
-        if self._kept:
-            self._stream.codec_context.flush_buffers()
-            yield from self._kept
-        else:
-            self._reopen()
-            for number, packet in enumerate(self._demux()):
-                packet.pts = number
-                yield packet
-        yield None
-
-    def _demux(self) -> Iterator[av.Packet]:
-        """The packets that are not empty."""
-        try:
-            for packet in self._container.demux(self._stream):
-                self._check_deadline()
-                if packet.size > 0:
-                    yield packet
-        except av.error.FFmpegError as error:
-            raise DecodeError(reasons.DAMAGED_FILE, f"{self._path}: {error}") from error
-
     def _decode(self, packet: av.Packet | None) -> list[av.VideoFrame]:
-        self._check_deadline()
+        self._reader.check_deadline()
         try:
             frames = self._stream.codec_context.decode(packet)
         except av.error.FFmpegError as error:
@@ -279,39 +216,10 @@ class PyavVideo:
             self._orientation = orient(frame, self._orientation)
         return frames
 
-    def _check_deadline(self) -> None:
-        if time.monotonic() > self._deadline:
-            hint = f"; {_COUNTING_HINT}" if self._counts_by_decoding else ""
-            raise DecodeError(
-                reasons.TIME_LIMIT, f"{self._path}: decoding took longer than timeout_seconds allows{hint}"
-            )
-
-    def _reopen(self) -> None:
-        """A fresh container rather than a seek: not every format finds its own beginning again."""
-        self._container.close()
-        self._container = open_container(self._path, self._max_pixels)
-        self._stream = _video_stream(self._container, self._path, self._max_pixels)
-
 
 def decoder_version() -> str:
     codec = ".".join(map(str, av.library_versions["libavcodec"]))
     return f"PyAV {av.__version__}, libavcodec {codec}"
-
-
-def _video_stream(container: av.container.InputContainer, path: str, max_pixels: int) -> av.VideoStream:
-    stream = chosen_stream(container, path, max_pixels)
-    _prepare(container, stream, max_pixels)
-    return stream
-
-
-def _prepare(container: av.container.InputContainer, stream: av.VideoStream, max_pixels: int) -> None:
-    # One thread a video: the workers are the parallelism, and a second thread only adds memory and overhead.
-    stream.codec_context.thread_count = 1
-    # Damage is an error here and not concealed: ffmpeg, which is tried next, conceals it and says so.
-    stream.codec_context.options = {"err_detect": "explode", "max_pixels": str(max_pixels)}
-    for other in container.streams:
-        if other.index != stream.index:
-            other.discard = Discard.all
 
 
 def _in_turn(frames: Iterator[tuple[int, av.VideoFrame]], indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:

@@ -22,9 +22,9 @@ from superimage.evaluation.report import table
 from superimage.evaluation.results import RESULTS, add_picture, describe_inputs, find_results, report, write_results
 from superimage.evaluation.views import Views, expected_views
 from superimage.training.command_line import one_line
+from superimage.training.device_memory import memory_line, ran_out_of_memory
 from superimage.training.interruption import INTERRUPTED, release_frames, workers_ignore_interrupts
 from superimage.training.machine import pick_device
-from superimage.training.stored import first_line
 
 _log = logging.getLogger("eval_video")
 
@@ -44,8 +44,10 @@ def evaluate(args: argparse.Namespace) -> int:
     except (ValueError, OSError) as error:
         print(f"eval_video: {one_line(error)}", file=sys.stderr)
         return 2
-    except torch.cuda.OutOfMemoryError as error:
-        print(f"eval_video: {first_line(error)} Lower --batch-size", file=sys.stderr)
+    except RuntimeError as error:
+        if not ran_out_of_memory(error):
+            raise
+        print(f"eval_video: {memory_line(error, f'Lower --batch-size {args.batch_size}')}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         release_frames(error)

@@ -16,6 +16,7 @@ from torch import nn
 from shards.format import Manifest
 from shards.storage import local_path, remove_partial_files, write_whole
 from superimage.training.comparison import all_differences, class_difference
+from superimage.training.device_memory import ran_out_of_memory
 from superimage.training.saver import Saver
 from superimage.training.stored import (
     MANIFEST_COPY,
@@ -113,6 +114,8 @@ def restore(args: argparse.Namespace, checkpoint: Path | None, model: nn.Module,
         )
     # torch says in many ways that weights or an optimizer's state are not those of this run.
     except Exception as error:
+        if ran_out_of_memory(error):
+            raise
         told = " ".join(str(error).split())[:400] or first_line(error)
         raise ValueError(f"{checkpoint}: no checkpoint of this model ({told})") from error
     if epoch is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from timm import utils
+from torch import distributed
 
 _log = logging.getLogger("train_image")
 _WAIT_SECONDS = 10  # after which a rank says for whom it waits
@@ -51,7 +52,10 @@ def start_machine(args: argparse.Namespace) -> Machine:
     ValueError, with the variables that say so, where others are expected and cannot be met.
     """
     place = argparse.Namespace(device=pick_device(args.device))
-    timer = threading.Timer(_WAIT_SECONDS, lambda: _log.warning(f"waiting for other processes: {told_ranks()}"))
+    if place.device.startswith("cuda") and utils.is_distributed_env():
+        check_local_rank(utils.world_info_from_env()[0], torch.cuda.device_count())
+    given = dict(os.environ)  # timm adds WORLD_SIZE, RANK and LOCAL_RANK, which nobody set
+    timer = threading.Timer(_WAIT_SECONDS, lambda: _log.warning(f"waiting for other processes: {told_ranks(given)}"))
     timer.daemon = True
     timer.start()
     try:
@@ -60,7 +64,7 @@ def start_machine(args: argparse.Namespace) -> Machine:
         if not utils.is_distributed_env():
             raise
         told = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ValueError(f"{told_ranks()} ({told})") from error
+        raise ValueError(f"{told_ranks(given)} ({told})") from error
     finally:
         timer.cancel()
     if device.type == "cuda":
@@ -69,7 +73,20 @@ def start_machine(args: argparse.Namespace) -> Machine:
     return Machine(device=device, rank=place.rank, world_size=place.world_size, distributed=place.distributed)
 
 
-def told_ranks(environment: Mapping[str, str] = os.environ) -> str:
+def check_local_rank(local_rank: int, num_devices: int) -> None:
+    """ValueError where this process would be without a CUDA device of its own: rank r of a node takes the r-th."""
+    if local_rank < num_devices:
+        return
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    hidden = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible})"
+    raise ValueError(
+        f"process {local_rank} of this machine, counted from 0, has no CUDA device: torch sees {num_devices}{hidden}, "
+        f"and each process takes one. Start no more than {num_devices} here (torchrun --nproc-per-node {num_devices}), "
+        "let each process see all devices of its machine, or give --device cpu"
+    )
+
+
+def told_ranks(environment: Mapping[str, str]) -> str:
     """Which environment variables make this process wait for others, for whom, and the way out.
 
     ``{"SLURM_NTASKS": "2", "MASTER_ADDR": "node1"} -> "SLURM_NTASKS=2 MASTER_ADDR=node1 say that ..."``.
@@ -85,3 +102,13 @@ def told_ranks(environment: Mapping[str, str] = os.environ) -> str:
         f"This one {mine} meets the others at {place}. Start all of them (torchrun, srun), or to train with this one "
         f"alone: env {unset} python train_image.py ..."
     )
+
+
+def lost_ranks(error: RuntimeError) -> str | None:
+    """The line of a rank whose others have ended; None for an error of another kind."""
+    told = next(iter(str(error).splitlines()), "")
+    if not isinstance(error, distributed.DistError) and "gloo/transport" not in told:
+        return None
+    _, rank, _ = utils.world_info_from_env()
+    why = told.split("This is typically")[0].rpartition("] ")[2].strip(" .")
+    return f"rank {rank} ends because another rank has ended ({why}); the lines of that one say why"

@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from timm import utils
 from torch import distributed
 
@@ -18,6 +17,7 @@ from shards.format import Manifest
 from shards.program import shown_command
 from superimage.training.command_line import one_line
 from superimage.training.data import build_loaders
+from superimage.training.device_memory import memory_line, ran_out_of_memory, training_ways_out
 from superimage.training.experiment import (
     build_ema,
     experiment_directory,
@@ -29,13 +29,13 @@ from superimage.training.experiment import (
 from superimage.training.flags import check_values
 from superimage.training.grid import find_super_images, fit_to_grid
 from superimage.training.interruption import INTERRUPTED, command_to_go_on, release_frames, workers_ignore_interrupts
-from superimage.training.loop import Run, train_epoch, validate
-from superimage.training.machine import start_machine
+from superimage.training.loop import Run, check_weights, train_epoch, validate
+from superimage.training.machine import lost_ranks, start_machine
 from superimage.training.model import build_loss, build_model, build_optimizer, build_schedule, prepare_model, replicate
 from superimage.training.multi_label import fit_to_labels
 from superimage.training.no_validation import fit_to_validation
 from superimage.training.saver import Saver
-from superimage.training.stored import BEST, checkpoint_files, first_line
+from superimage.training.stored import BEST, checkpoint_files
 from superimage.training.summary import SUMMARY, write_row
 from superimage.training.weights import check_start, describe_data, fit_mean_std, loads_weights, without_weights
 
@@ -60,8 +60,11 @@ def train(args: argparse.Namespace, explicit: set[str], argv: Sequence[str]) -> 
     except (ValueError, OSError) as error:
         print(f"train_image: {one_line(error)}", file=sys.stderr)
         return 2
-    except torch.cuda.OutOfMemoryError as error:
-        print(f"train_image: {first_line(error)} Lower --batch-size, or use --amp", file=sys.stderr)
+    except RuntimeError as error:
+        line = memory_line(error, training_ways_out(args)) if ran_out_of_memory(error) else lost_ranks(error)
+        if line is None:
+            raise
+        print(f"train_image: {line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         release_frames(error)
@@ -199,6 +202,7 @@ def run_epoch(experiment: Run, epoch: int) -> None:
         if experiment.ema is not None and not args.model_ema_force_cpu:
             utils.distribute_bn(experiment.ema, machine.world_size, args.dist_bn == "reduce")
     seen = validate(experiment) if experiment.validation_loader is not None else {}
+    check_weights(experiment, epoch, (seen or trained)["loss"])
     metric = (seen or trained)[args.eval_metric]
     rate = sum(group["lr"] for group in experiment.optimizer.param_groups) / len(experiment.optimizer.param_groups)
     if experiment.scheduler is not None:

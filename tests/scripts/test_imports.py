@@ -52,7 +52,12 @@ ALLOWED = {
 }
 DOORS = {
     "ray": {"preprocess/run/ray_session.py"},
-    "av": {"preprocess/decode/pyav.py", "preprocess/decode/pyav_frame.py", "preprocess/decode/streams.py"},
+    "av": {
+        "preprocess/decode/pyav.py",
+        "preprocess/decode/packet_reader.py",
+        "preprocess/decode/pyav_frame.py",
+        "preprocess/decode/streams.py",
+    },
     "ffmpeg": {"preprocess/decode/ffmpeg_cli.py", "preprocess/decode/ffmpeg_process.py"},
     "simplejpeg": {"preprocess/render.py"},
     "imageio_ffmpeg": {"preprocess/decode/ffmpeg_cli.py", "preprocess/decode/ffmpeg_process.py"},

@@ -8,7 +8,7 @@ import pytest
 from av.video.frame import PictureType
 from media import frame_number, numbered_frames, remux, write_video
 
-from preprocess.decode import pyav as decode_pyav
+from preprocess.decode import packet_reader
 from preprocess.decode.open import open_video
 from preprocess.decode.source import DecodeError
 
@@ -163,7 +163,7 @@ def test_frames_are_those_of_a_full_decode(name, tmp_path, monkeypatch):
     assert numbers == sorted(set(numbers)), "what was made is not what the test is about"
     assert len(numbers) > COUNT // 2
     for kept_bytes in (1 << 24, 0):  # a clip whose packets stay in memory, and a video that is read again
-        monkeypatch.setattr(decode_pyav, "_KEPT_BYTES", kept_bytes)
+        monkeypatch.setattr(packet_reader, "_KEPT_BYTES", kept_bytes)
         with open_video(str(path), decoder="pyav", timeout_seconds=60) as video:
             assert video.info.num_frames == len(expected)
             for indices in choices(len(expected)):

@@ -9,7 +9,7 @@ from kinds import KINDS
 from media import frame_number
 
 from preprocess.config.schema import config_from
-from preprocess.decode import pyav as decode_pyav
+from preprocess.decode import packet_reader
 from preprocess.decode.pyav import PyavVideo
 from preprocess.decode.source import DecodeError
 from preprocess.run.pipeline import read_dataset
@@ -32,7 +32,7 @@ class Counting(PyavVideo):
 @pytest.fixture
 def as_if_long(monkeypatch):
     """No packet is kept from the first look, as with videos of more than 16 MB."""
-    monkeypatch.setattr(decode_pyav, "_KEPT_BYTES", 0)
+    monkeypatch.setattr(packet_reader, "_KEPT_BYTES", 0)
 
 
 @pytest.mark.usefixtures("as_if_long")
@@ -55,7 +55,7 @@ def test_a_seek_finds_its_part_of_a_joined_stream(name, tmp_path):
 def test_who_must_decode_everything_says_so_at_the_time_limit(tmp_path, monkeypatch):
     path = KINDS["mpeg-2 in ts"](tmp_path)
     clock = itertools.count()  # a second at each look; the packets take 85, decoding 40 more
-    monkeypatch.setattr(decode_pyav.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(packet_reader.time, "monotonic", lambda: next(clock))
     with pytest.raises(DecodeError, match="only be counted by decoding them all: raise timeout_seconds") as error:
         PyavVideo(str(path), deadline=110)
     assert error.value.reason == "time limit"
@@ -64,7 +64,7 @@ def test_who_must_decode_everything_says_so_at_the_time_limit(tmp_path, monkeypa
 def test_the_time_limit_of_others_says_no_such_thing(tmp_path, monkeypatch):
     path = h264("a.mp4")(tmp_path)
     clock = itertools.count()
-    monkeypatch.setattr(decode_pyav.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(packet_reader.time, "monotonic", lambda: next(clock))
     with pytest.raises(DecodeError) as error:
         PyavVideo(str(path), deadline=20)
     assert "counted" not in error.value.detail
