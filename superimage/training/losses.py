@@ -32,8 +32,8 @@ class Losses:
     """The losses of an epoch, as scalars on the device; ValueError from ``watch`` when they are finite no longer.
 
     ``where`` follows the number of a batch in the message: ``of 9 of epoch 1``. On CUDA a loss is copied to the host
-    behind its own step, and waited for after the next step is launched: reading it from the device (``item``) would wait
-    for all that is launched, and the device would stand idle while the following step is prepared.
+    behind its own step, and waited for after the next step is launched. Reading it from the device (``item``) would
+    wait for all that is launched, and the device would stand idle while the following step is prepared.
     """
 
     def __init__(self, watch: LossWatch, *, where: str):
