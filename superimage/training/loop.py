@@ -49,7 +49,7 @@ class Run:
     manifest: Manifest | None = None  # of super images
     watch: LossWatch = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.watch = LossWatch(scales=self.scaler is not None)
 
     @property
