@@ -71,4 +71,5 @@ class _DeviceGap:
         self._ended.record()
 
     def seconds(self) -> float:
+        self._ended.synchronize()
         return self._began.elapsed_time(self._ended) / 1000

@@ -254,6 +254,9 @@ def test_a_slow_gpu_reads_each_batch_as_the_loader_made_it():
 @on_cuda
 def test_a_loss_is_read_without_waiting_for_the_step_after_it():
     losses, loss = Losses(LossWatch(scales=False), where="of a test"), torch.ones((), device="cuda")
+    # CUDA loads a kernel when it is first used, and waits for the device then.
+    Losses(LossWatch(scales=False), where="to load the kernels").add(2 * loss)
+    torch.cuda.synchronize()
     losses.add(loss)
     torch.cuda._sleep(2_000_000_000)
     losses.add(2 * loss)

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from superimage.training.losses import Losses
+from superimage.training.losses import Losses, LossWatch
 from superimage.training.pace import Pace
 
 NAN = float("nan")
@@ -49,11 +49,11 @@ def test_waiting_in_the_loader_for_the_gpu_is_no_wait_for_data():
 
 
 @pytest.mark.parametrize(
-    ("patience", "seen", "first"),
-    [(1, [1.0, NAN], 2), (2, [NAN, 1.0, NAN, NAN], 3), (1, [1.0, float("inf")], 2)],
+    ("scales", "seen", "first"),
+    [(False, [1.0, NAN], 2), (True, [NAN, 1.0, *[NAN] * 16], 3), (False, [1.0, float("inf")], 2)],
 )
-def test_losses_that_are_finite_no_longer_end_the_run_by_the_first_of_them(patience, seen, first):
-    losses = Losses(patience=patience, about="9 of epoch 2")
+def test_losses_that_are_finite_no_longer_end_the_run_by_the_first_of_them(scales, seen, first):
+    losses = Losses(LossWatch(scales=scales), where="of 9 of epoch 2")
     for value in seen:
         losses.add(torch.tensor(value))
     with pytest.raises(ValueError, match=f"the loss is (nan|inf) at batch {first} of 9 of epoch 2: lower --lr"):
@@ -61,7 +61,7 @@ def test_losses_that_are_finite_no_longer_end_the_run_by_the_first_of_them(patie
 
 
 def test_losses_within_patience_go_on():
-    losses = Losses(patience=2, about="4 of epoch 1")
+    losses = Losses(LossWatch(scales=True), where="of 4 of epoch 1")
     for value in (2.0, NAN, 4.0):
         losses.add(torch.tensor(value))
     assert losses.last() == 4.0
@@ -70,7 +70,7 @@ def test_losses_within_patience_go_on():
 
 
 def test_the_last_loss_of_an_epoch_is_looked_at_too():
-    losses = Losses(patience=1, about="1 of epoch 1")
+    losses = Losses(LossWatch(scales=False), where="of 1 of epoch 1")
     losses.add(torch.tensor(NAN))
     with pytest.raises(ValueError, match="the loss is nan at batch 1"):
         losses.mean()
