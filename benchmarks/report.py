@@ -13,7 +13,7 @@ rivals are installed by hand (`pip install -e .[bench]`); one that is not there 
 
 CPU is user and system time of every thread and every process, on one thread a way. Every way runs in a process of its
 own, all in turn, several times over, and the medians are shown. The videos are made by ffmpeg from a scene of cells
-that live and die; real ones differ, so read the ratios.
+that live and die; real ones differ, so read the ratios. Training on a GPU has a page of its own, [GPU.md](GPU.md).
 """
 
 

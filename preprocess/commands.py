@@ -11,9 +11,10 @@ from preprocess.annotations import FORMATS
 from preprocess.config.presets import PRESETS
 from preprocess.config.schema import Config, load_config
 from preprocess.flags import DEFAULT_CONFIG, workers_of
-from preprocess.report.dry_run import describe
+from preprocess.report.dry_run import describe, describe_cost
 from preprocess.report.estimate import estimate
 from preprocess.report.inspect import inspect_video
+from preprocess.report.like_one import prepared_like
 from preprocess.report.page import write_report
 from preprocess.report.training_advice import Readers, command_of_ours, splits_to_train_on
 from preprocess.run.output import holds_conversion
@@ -101,6 +102,8 @@ def report(args: argparse.Namespace) -> int:
 
 def dry_run(args: argparse.Namespace) -> int:
     readers = Readers(ranks=args.train_ranks, workers=args.train_workers)
+    if args.like is not None:
+        return _estimate_like_one(args)
     prepared = _prepare(args)
     cost = estimate(prepared, num_samples=args.sample)
     if args.progress == "json":
@@ -108,6 +111,14 @@ def dry_run(args: argparse.Namespace) -> int:
     for line in describe(prepared, cost, readers, shown_output=args.output):
         print(line)
     _show_next([*shown_command("preprocess"), *_without_dry_run(args.words)])
+    return 0
+
+
+def _estimate_like_one(args: argparse.Namespace) -> int:
+    prepared = prepared_like(_load_config(args), local_path(args.like), args.videos)
+    print(f"estimate for {args.videos} training videos that are all as long and as large as {args.like}:")
+    for line in describe_cost(prepared, estimate(prepared, num_samples=1)):
+        print(line)
     return 0
 
 

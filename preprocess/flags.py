@@ -27,7 +27,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if len(given) > 1:
         parser.error(f"{' and '.join('--' + name.replace('_', '-') for name in given)} cannot be combined")
     args.command = given[0] if given else "convert"
-    needed = {"list": (), "inspect": ()}.get(args.command, ("source", "output"))
+    if (args.like is None) != (args.videos is None) or (args.like is not None and not args.dry_run):
+        parser.error("--videos N and --like VIDEO belong together, and to --dry-run")
+    alone = args.command in ("list", "inspect") or args.like is not None
+    needed = () if alone else ("source", "output")
     missing = [f"--{name}" for name in needed if getattr(args, name) is None]
     if missing:
         parser.error(f"{', '.join(missing)} must be given")
@@ -136,6 +139,13 @@ def _add_instead(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_estimate(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--videos",
+        type=int,
+        metavar="N",
+        help="with --like: estimate N training videos without their lists; needs neither --source nor --output",
+    )
+    group.add_argument("--like", metavar="VIDEO", help="the video file that stands for all of --videos")
     group.add_argument(
         "--sample", type=int, default=24, metavar="N", help="number of videos to convert (default: %(default)s)"
     )

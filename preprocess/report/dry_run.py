@@ -23,6 +23,12 @@ _STARTS_PER_SHARD = 10
 
 def describe(prepared: Prepared, cost: Estimate, readers: Readers, *, shown_output: str) -> Iterator[str]:
     """The lines of the plan; ``shown_output`` is the output as the person wrote it."""
+    yield from describe_cost(prepared, cost)
+    yield from _training(prepared, cost, readers, shown_output)
+
+
+def describe_cost(prepared: Prepared, cost: Estimate) -> Iterator[str]:
+    """The lines on what there is, and on the disk, time and memory that it needs."""
     for split, size in cost.splits.items():
         yield (
             f"{split}: {size.videos} videos of {size.classes} classes, {size.missing} missing; {size.views} views "
@@ -36,7 +42,6 @@ def describe(prepared: Prepared, cost: Estimate, readers: Readers, *, shown_outp
     yield f"  CPU-hours: {_range(cost.cpu_seconds, 3600)}; on {_cores(cores)} here, {hours:.3g} hours"
     yield from _small_shards(prepared, cost)
     yield f"  memory of each worker: {cost.worker_bytes / 1e6:.0f} MB, and up to memory_limit_mb more for a large video"
-    yield from _training(prepared, cost, readers, shown_output)
 
 
 def _failures(cost: Estimate) -> str:

@@ -1,7 +1,9 @@
 """The plan before the work: what it promises is compared with what a conversion then does."""
 
+import contextlib
 import dataclasses
 import json
+import re
 import shlex
 
 import numpy as np
@@ -35,6 +37,36 @@ def prepared(video_folder, tmp_path_factory):
 def cost(prepared):
     """An estimate from every video, which leaves nothing to guess."""
     return estimate(prepared, num_samples=1000)
+
+
+def test_an_estimate_without_lists_is_that_of_as_many_copies(numbered_video, capsys):
+    words = ["--config", "kinetics400_sifar", "--dry-run", "--like", str(numbered_video)]
+    assert main([*words, "--videos", "1000"]) == 0
+    some = capsys.readouterr().out
+    assert main([*words, "--videos", "100000"]) == 0
+    many = capsys.readouterr().out
+    assert "train: 1000 videos" in some
+    assert "train: 100000 videos" in many
+    megabytes, gigabytes = (float(re.search(r"sifar-3x3: ([\d.]+) [MG]B", text)[1]) for text in (some, many))
+    assert gigabytes * 1000 / megabytes == pytest.approx(100, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--like", "x.mp4"], "belong together"),
+        (["--dry-run", "--like", "x.mp4"], "belong together"),
+        (["--dry-run", "--like", "nowhere.mp4", "--videos", "5"], "--like nowhere.mp4: no such file"),
+        (["--dry-run", "--like", "setup.cfg", "--videos", "0"], "--videos 0: must be at least 1"),
+    ],
+)
+def test_flags_of_an_estimate_without_lists(words, message, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    status = None
+    with contextlib.suppress(SystemExit):  # of argparse, whose status is 2
+        status = main(words)
+    assert status in (None, 2)
+    assert message in capsys.readouterr().err
 
 
 def test_an_estimate_from_all_videos_is_what_a_conversion_then_makes(cost, prepared, video_folder, tmp_path, local_ray):
