@@ -78,7 +78,8 @@ def convert(args: argparse.Namespace) -> int:
     for layout in prepared.job.config.layouts:
         print(Path(args.output) / layout)
     print(f"report: {page}")
-    _show_training(prepared, args.output)
+    if args.progress != "json":
+        _show_training(prepared, args.output)
     return 0
 
 

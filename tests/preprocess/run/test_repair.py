@@ -165,7 +165,7 @@ def test_libraries_that_have_changed_are_told_of(copied, capsys):
 
 
 MISTAKES = {
-    "--rebuild x --dry-run": "--dry-run and --rebuild do not go together",
+    "--rebuild x --dry-run": "--dry-run and --rebuild cannot be combined",
     "--workers 0": "must be at least 1",
     "--runtime-env env.yaml": "means nothing without --ray-address",
     "--ray-address ray://host:10001": "HOST:6379",

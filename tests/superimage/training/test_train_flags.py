@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import textwrap
 
 import pytest
 import yaml
@@ -13,6 +14,7 @@ from timm.optim import optimizer_kwargs
 from timm.scheduler import scheduler_kwargs
 
 from shards.cores import available_cores
+from superimage.models.spec import ModelSpec
 from superimage.training.command_line import one_line, parse_flags
 from superimage.training.flags import FLAGS, GROUPS, check_values
 
@@ -56,10 +58,16 @@ def test_the_script_that_made_the_golden_list():
 
 
 def names_read_from_args() -> set[str]:
-    """Every ``args.NAME`` of the trainer's sources, and every name that timm takes from an args-like object."""
+    """Every ``args.NAME`` of the trainer's sources, and every name that ``ModelSpec`` and timm take from the flags."""
     sources = [ROOT / "train_image.py", *(ROOT / "superimage/training").glob("*.py")]
     nodes = [node for path in sources for node in ast.walk(ast.parse(path.read_text()))]
     read = {node.attr for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("args")}
+    nodes = ast.walk(ast.parse(textwrap.dedent(inspect.getsource(ModelSpec.from_flags))))
+    read |= {
+        ast.literal_eval(node.args[0])
+        for node in nodes
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "flags.get"
+    }
     for function in (optimizer_kwargs, scheduler_kwargs, resolve_data_config):
         for node in ast.walk(ast.parse(inspect.getsource(function))):
             if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "cfg":
