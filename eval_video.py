@@ -41,6 +41,7 @@ from shards.read import decode_array, iter_samples, multi_hot
 from shards.storage import join, local_path, write_whole
 from training.checkpoint import Trained, load_trained
 from training.command_line import Flag, one_line, parse_flags
+from training.device_memory import memory_line, ran_out_of_memory
 from training.evaluation_loader import counted_batches
 from training.flags import MANY, check_mean_std
 from training.grid import keeps_grid
@@ -83,8 +84,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"eval_video: {one_line(error)}", file=sys.stderr)
         return 2
-    except torch.cuda.OutOfMemoryError as error:
-        print(f"eval_video: {first_line(error)} Lower --batch-size", file=sys.stderr)
+    except RuntimeError as error:
+        if not ran_out_of_memory(error):
+            raise
+        print(f"eval_video: {memory_line(error, f'Lower --batch-size {args.batch_size}')}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\neval_video: interrupted; no results are kept, so give the same command again", file=sys.stderr)

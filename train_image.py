@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from timm import utils
 from torch import distributed
 
@@ -22,6 +21,7 @@ from shards.allocator import keep_freed_memory
 from shards.format import Manifest
 from training.command_line import one_line, parse_flags
 from training.data import build_loaders
+from training.device_memory import memory_line, ran_out_of_memory, training_ways_out
 from training.experiment import (
     build_ema,
     experiment_directory,
@@ -38,7 +38,7 @@ from training.machine import start_machine
 from training.model import build_loss, build_model, build_optimizer, build_schedule, prepare_model, replicate
 from training.multi_label import fit_to_labels
 from training.saver import Saver
-from training.stored import BEST, checkpoint_files, first_line
+from training.stored import BEST, checkpoint_files
 from training.summary import SUMMARY, write_row
 from training.weights import check_start, describe_data, fit_mean_std, loads_weights, without_weights
 
@@ -48,7 +48,7 @@ _log = logging.getLogger("train_image")
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0 when the last epoch is trained, 2 for a user's mistake, told in one line, 130 after Ctrl-C."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    directory = None
+    args = directory = None
     try:
         with workers_ignore_interrupts():
             args, explicit = parse_flags(FLAGS, argv, prog="train_image")
@@ -61,8 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"train_image: {one_line(error)}", file=sys.stderr)
         return 2
-    except torch.cuda.OutOfMemoryError as error:
-        print(f"train_image: {first_line(error)} Lower --batch-size, or use --amp", file=sys.stderr)
+    except RuntimeError as error:
+        if not ran_out_of_memory(error):
+            raise
+        print(f"train_image: {memory_line(error, training_ways_out(args))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         tell_interrupted(argv, directory)

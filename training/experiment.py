@@ -15,6 +15,7 @@ from torch import nn
 from shards.format import Manifest
 from shards.storage import local_path, remove_partial_files, write_whole
 from training.comparison import all_differences, class_difference
+from training.device_memory import ran_out_of_memory
 from training.saver import Saver
 from training.stored import MANIFEST_COPY, checkpoint_files, first_line, newest_whole, read_checkpoint, trained_on
 from training.summary import SUMMARY, mend_summary, read_rows
@@ -105,6 +106,8 @@ def restore(args, checkpoint: Path | None, model: nn.Module, optimizer, scaler) 
         )
     # torch says in many ways that weights or an optimizer's state are not those of this run.
     except Exception as error:
+        if ran_out_of_memory(error):
+            raise
         told = " ".join(str(error).split())[:400] or first_line(error)
         raise ValueError(f"{checkpoint}: no checkpoint of this model ({told})") from error
     if epoch is None:

@@ -15,7 +15,9 @@ from timm.scheduler.scheduler import Scheduler
 from timm.task import MultiLabelClassificationEvaluator
 from torch import distributed, nn
 
+from training.losses import Losses
 from training.machine import Machine
+from training.pace import Pace
 
 _log = logging.getLogger("train_image")
 _HALVINGS = 16  # torch.amp.GradScaler begins at 2 ** 16
@@ -58,42 +60,23 @@ def train_epoch(experiment: Run, epoch: int) -> dict[str, float]:
     args, num_batches = experiment.args, len(experiment.train_loader)
     experiment.replica.train()
     experiment.optimizer.zero_grad()
-    losses, accumulate = [], args.grad_accum_steps
-    for index, (images, targets) in enumerate(experiment.train_loader):
+    # A gradient scaler leaves updates that are not finite out, and halves its scale until it is 1.
+    patience, about = 1 if experiment.scaler is None else _HALVINGS, f"{num_batches} of epoch {epoch + 1}"
+    losses, accumulate = Losses(patience=patience, about=about), args.grad_accum_steps
+    pace = Pace(experiment.machine.device, experiment.machine.world_size)
+    for index, (images, targets) in enumerate(pace.of(experiment.train_loader)):
         due = (index + 1) % accumulate == 0 or index + 1 == num_batches
         in_group = accumulate if index < num_batches - num_batches % accumulate else num_batches % accumulate
-        loss = train_step(experiment, images, targets, in_group, due=due)
-        # One step late, so that the device has work while this waits for it.
-        check_losses(experiment, losses, epoch)
-        losses.append(loss)
+        losses.add(train_step(experiment, images, targets, in_group, due=due))
         if due:
             finish_update(experiment, epoch * experiment.updates_per_epoch + index // accumulate + 1)
             if (index // accumulate + 1) % args.log_interval == 0:
-                _log.info(f"epoch {epoch + 1}  batch {index + 1}/{num_batches}  loss {losses[-1].item():.4f}")
-    check_losses(experiment, losses, epoch)
-    mean = torch.stack(losses).mean()
+                told = f"epoch {epoch + 1}  batch {index + 1}/{num_batches}  loss {losses.last():.4f}"
+                _log.info(f"{told}  {pace.told()}")
+    mean = losses.mean()
     if experiment.machine.distributed:
         mean = utils.reduce_tensor(mean, experiment.machine.world_size)
     return {"loss": mean.item()}
-
-
-def check_losses(experiment: Run, losses: list[torch.Tensor], epoch: int) -> None:
-    """ValueError where the last loss is not finite: the weights after it are lost.
-
-    A gradient scaler leaves such updates out and halves its scale. With one, the error comes when the losses in a row
-    that are not finite are as many as the halvings from its first scale to 1.
-    """
-    patience = 1 if experiment.scaler is None else _HALVINGS
-    if len(losses) < patience or math.isfinite(losses[-1].item()):
-        return
-    last = [loss.item() for loss in losses[-patience:]]
-    if any(map(math.isfinite, last)):
-        return
-    first = len(losses) - patience + 1
-    raise ValueError(
-        f"the loss is {last[0]} at batch {first} of {len(experiment.train_loader)} of epoch {epoch + 1}: lower --lr, "
-        "or limit with --clip-grad; checkpoints of earlier epochs are kept"
-    )
 
 
 def train_step(
@@ -162,6 +145,8 @@ def _predictions(experiment: Run) -> Iterator[tuple[torch.Tensor, torch.Tensor]]
     model = experiment.validated
     model.eval()
     for images, targets in experiment.validation_loader:
+        if experiment.args.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
         with autocast(experiment):
             logits = model(images)
         yield logits, targets

@@ -51,6 +51,8 @@ def start_machine(args: argparse.Namespace) -> Machine:
     ValueError, with the variables that say so, where others are expected and cannot be met.
     """
     place = argparse.Namespace(device=pick_device(args.device))
+    if place.device.startswith("cuda") and utils.is_distributed_env():
+        check_local_rank(utils.world_info_from_env()[0], torch.cuda.device_count())
     timer = threading.Timer(_WAIT_SECONDS, lambda: _log.warning(f"waiting for other processes: {told_ranks()}"))
     timer.daemon = True
     timer.start()
@@ -67,6 +69,19 @@ def start_machine(args: argparse.Namespace) -> Machine:
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
     return Machine(device=device, rank=place.rank, world_size=place.world_size, distributed=place.distributed)
+
+
+def check_local_rank(local_rank: int, num_devices: int) -> None:
+    """ValueError where this process would be without a CUDA device of its own: rank r of a node takes the r-th."""
+    if local_rank < num_devices:
+        return
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    hidden = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible})"
+    raise ValueError(
+        f"process {local_rank} of this machine, counted from 0, has no CUDA device: torch sees {num_devices}{hidden}, "
+        f"and each process takes one. Start no more than {num_devices} here (torchrun --nproc-per-node {num_devices}), "
+        "let each process see all devices of its machine, or give --device cpu"
+    )
 
 
 def told_ranks(environment: Mapping[str, str] = os.environ) -> str:
