@@ -1,0 +1,271 @@
+"""Training on one GPU: images a second and memory of ``train_image.py``, and of timm's own ``train.py`` beside it.
+
+    python -m benchmarks.gpu --data DIR --timm-scripts DIR --seconds 300
+
+``--data`` is a layout of super images that ``python -m preprocess`` made; its tiles give the size of the images. Both
+scripts train on the same shards with the same flags, each in a process of its own, in turn. ``gpu.json`` is written
+anew after every measurement, and ``GPU.md`` with it; rounds are repeated until the seconds are over.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import re
+import select
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import timm
+import torch
+
+from benchmarks.gpu_data import enlarge
+from benchmarks.gpu_report import markdown
+
+_HERE = Path(__file__).resolve().parent
+_LOG_INTERVAL = 4
+PRECISIONS = {
+    "float32 (TF32)": (),
+    "--amp (float16)": ("--amp",),
+    "--amp --amp-dtype bfloat16": ("--amp", "--amp-dtype", "bfloat16"),
+    "bfloat16 --channels-last": ("--amp", "--amp-dtype", "bfloat16", "--channels-last"),
+}
+COMPILED = {"bfloat16 --channels-last --torchcompile": (*PRECISIONS["bfloat16 --channels-last"], "--torchcompile")}
+PINNED = {"bfloat16 --channels-last --pin-mem": (*PRECISIONS["bfloat16 --channels-last"], "--pin-mem")}
+FLAGS = {**PRECISIONS, **COMPILED, **PINNED}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A model, the samples of a step, and the steps of an epoch that is measured."""
+
+    model: str
+    batch: int
+    steps: int
+
+
+CASES = (
+    Case(model="resnet50", batch=32, steps=24),
+    Case(model="sifar_swin_base_w14_3x3_224", batch=12, steps=20),
+    Case(model="uniformer_small", batch=16, steps=20),
+)
+SMALL_CASES = (Case(model="test_resnet", batch=4, steps=12), Case(model="uniformer_xxs", batch=2, steps=12))
+
+
+class Trainer:
+    """The process of one script; started again after a failure, so that the next measurement finds a whole GPU."""
+
+    def __init__(self, kind: str, log: Path):
+        self.kind, self.log, self.process = kind, log, None
+
+    def ask(self, request: dict, timeout_seconds: float) -> dict:
+        """What the process answers; ``{"error": ...}`` where it fails, ends, or takes too long."""
+        if self.process is None:
+            self._start()
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        ready, _, _ = select.select([self.process.stdout], [], [], timeout_seconds)
+        line = self.process.stdout.readline() if ready else ""
+        answer = json.loads(line) if line else {"error": "it ended" if ready else f"more than {timeout_seconds:.0f} s"}
+        if "error" in answer:
+            self.close()
+        return answer
+
+    def _start(self) -> None:
+        command = [sys.executable, "-m", "benchmarks.gpu_child", self.kind]
+        with open(self.log, "a") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=_HERE.parent
+            )
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+class Bench:
+    """The measurements, their order, and the file that holds them."""
+
+    def __init__(self, args: argparse.Namespace, work: Path):
+        self.args, self.work = args, work
+        self.deadline = time.monotonic() + args.seconds
+        args.output.mkdir(parents=True, exist_ok=True)
+        self.trainers = {kind: Trainer(kind, args.output / f"gpu_{kind}.log") for kind in ("ours", "timm")}
+        self.results = {"about": about(args), "runs": [], "torchrun": []}
+        manifest = json.loads((args.data / "_info.json").read_bytes())
+        self.size, self.num_classes = manifest["superimage"]["image_size"], len(manifest["superimage"]["class_names"])
+
+    def left(self) -> float:
+        return self.deadline - time.monotonic()
+
+    def directory(self, case: Case) -> Path:
+        path = self.work / f"{case.model}-{case.batch}"
+        if not path.exists():
+            samples, workers = case.batch * case.steps, max(self.args.workers, 1)
+            enlarge(self.args.data, path, samples=samples, multiple_of=workers)
+        return path
+
+    def argv(self, case: Case, flags: Sequence[str], kind: str) -> list[str]:
+        common = ["--data-dir", str(self.directory(case)), "--model", case.model, "--batch-size", str(case.batch)]
+        common += ["--num-classes", str(self.num_classes), "--workers", str(self.args.workers), "--epochs", "1"]
+        common += ["--warmup-epochs", "0", "--opt", "adamw", "--lr", "1e-4", "--no-aug", "--crop-pct", "1.0"]
+        common += ["--log-interval", str(_LOG_INTERVAL), "--checkpoint-hist", "1", "--device", self.args.device]
+        common += ["--output", str(self.work / "runs"), "--experiment", f"{kind}-{time.monotonic_ns()}"]
+        if kind == "timm":
+            common += ["--dataset", "wds/super", "--input-size", "3", *map(str, self.size)]
+            common += ["--device-modules", "models", "--train-split", "train", "--val-split", "validation"]
+        return [*common, *flags]
+
+    def measure(self, case: Case, variant: str, kind: str, *, longest: float) -> None:
+        request = {"argv": self.argv(case, FLAGS[variant], kind)}
+        if kind == "timm":
+            request["script"] = str(self.args.timm_scripts / "train.py")
+        answer = self.trainers[kind].ask(request, timeout_seconds=min(longest, max(self.left(), 5)))
+        run = {**asdict(case), "variant": variant, "script": kind, "size": self.size, **figures(answer, case.batch)}
+        self.results["runs"].append(run)
+        self.write()
+        print(json.dumps(run), flush=True)
+
+    def torchrun(self, case: Case) -> None:
+        """DistributedDataParallel of one process, over NCCL on a GPU: whether it runs, and how fast by its own log."""
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"]
+        command += ["train_image.py", *self.argv(case, FLAGS["bfloat16 --channels-last"], "ours")]
+        limit = max(min(90.0, self.left()), 5)
+        try:
+            done = subprocess.run(command, cwd=_HERE.parent, capture_output=True, text=True, timeout=limit)
+        except subprocess.TimeoutExpired:
+            self.results["torchrun"].append({**asdict(case), "error": f"more than {limit:.0f} s"})
+            return
+        (self.args.output / "gpu_torchrun.log").write_text(done.stderr)
+        rates = [float(rate) for rate in re.findall(r"([\d.]+) img/s", done.stderr)]
+        run = {**asdict(case), "status": done.returncode, "images_per_second": median(rates[1:])}
+        self.results["torchrun"].append(run)
+        self.write()
+        print(json.dumps(run), flush=True)
+
+    def write(self) -> None:
+        (self.args.output / "gpu.json").write_text(json.dumps(self.results, indent=1) + "\n")
+        (self.args.output / "GPU.md").write_text(markdown(self.results))
+
+
+def figures(answer: dict, batch: int) -> dict:
+    """What the moments of the log lines say; the lines before the second are warm-up."""
+    if "error" in answer:
+        return {"error": answer["error"], "wall_seconds": answer.get("wall_seconds")}
+    result = {
+        "images_per_second": rate(answer["marks"], batch),
+        "intervals": intervals(answer["marks"], batch),
+        "loss": answer["marks"][-1][2],
+        "allocated_gb": answer["allocated"] / 1e9,
+        "reserved_gb": answer["reserved"] / 1e9,
+        "wall_seconds": answer["wall_seconds"],
+    }
+    if "held" in answer:
+        result["held_images_per_second"] = rate(answer["held"], batch)
+        result["validation_images_per_second"] = answer["validation_images"] / answer["validation_seconds"]
+    return result
+
+
+def rate(marks: list, batch: int) -> float:
+    """Images a second from the second log line to the last."""
+    (began, first, _), (ended, last, _) = marks[1], marks[-1]
+    return (last - first) * batch / (ended - began)
+
+
+def intervals(marks: list, batch: int) -> list[float]:
+    return [(b[1] - a[1]) * batch / (b[0] - a[0]) for a, b in pairwise(marks[1:])]
+
+
+def median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+def about(args: argparse.Namespace) -> dict:
+    cuda = torch.cuda.is_available()
+    git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=_HERE, capture_output=True, text=True)
+    return {
+        "commit": args.commit or git.stdout.strip() or "unknown",
+        "date": datetime.date.today().isoformat(),
+        "card": torch.cuda.get_device_name() if cuda and args.device != "cpu" else "none (CPU)",
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version() if cuda else None,
+        "timm": timm.__version__,
+        "cores": os.cpu_count(),
+        "workers": args.workers,
+    }
+
+
+def plan(cases: Sequence[Case], rounds: int, kinds: Sequence[str]) -> Iterator[tuple[Case, str, str]]:
+    """(case, variant, script) in the order of measuring: the plain precisions of all, then what costs most."""
+    for number in range(rounds):
+        for variant in PRECISIONS:
+            yield from ((case, variant, kind) for case in cases for kind in kinds)
+        if number == 0:
+            yield from ((cases[0], variant, "ours") for variant in PINNED)
+            yield from ((case, variant, kind) for variant in COMPILED for kind in kinds for case in cases)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(arguments)
+    cases = SMALL_CASES if args.small else CASES
+    kinds = ("ours",) if args.timm_scripts is None else ("ours", "timm")
+    os.environ |= {"WDS_SHUFFLE_SIZE": "256", "WDS_INITIAL_SIZE": "256"}  # timm's reader, as small as ours
+    with tempfile.TemporaryDirectory(dir=args.work) as work:
+        bench = Bench(args, Path(work))
+        try:
+            if not args.no_torchrun:
+                bench.torchrun(cases[0])
+            for case, variant, kind in plan(cases, args.rounds, kinds):
+                if variant in COMPILED and args.no_compile:
+                    continue
+                if bench.left() < 10:
+                    print("the seconds are over", flush=True)
+                    break
+                bench.measure(case, variant, kind, longest=150.0 if variant in COMPILED else 60.0)
+        finally:
+            for trainer in bench.trainers.values():
+                trainer.close()
+            bench.write()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="a layout made by preprocess")
+    scripts = os.environ.get("TIMM_SCRIPTS")
+    parser.add_argument(
+        "--timm-scripts",
+        type=Path,
+        default=Path(scripts).resolve() if scripts else None,
+        metavar="DIR",
+        help="directory of timm's train.py, out of timm's repository (default: $TIMM_SCRIPTS; none: ours alone)",
+    )
+    parser.add_argument("--output", type=Path, default=_HERE, metavar="DIR", help="default: %(default)s")
+    parser.add_argument(
+        "--work", type=Path, default=None, metavar="DIR", help="where shards and runs are kept meanwhile"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=300.0, help="no measurement begins after (default: %(default)s)"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="repeats of the whole plan (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=12, help="loader workers (default: %(default)s)")
+    parser.add_argument("--device", default="cuda", help="default: %(default)s")
+    parser.add_argument("--commit", default="", help="name of the code, where there is no git")
+    parser.add_argument("--small", action="store_true", help="tiny models, to try the benchmark itself on a CPU")
+    parser.add_argument("--no-compile", action="store_true", help="leave --torchcompile out")
+    parser.add_argument("--no-torchrun", action="store_true", help="leave DistributedDataParallel out")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,303 @@
+"""Training and evaluation on a GPU: precisions, layouts, compilation, resuming, and what they say when it is too small.
+
+Without a CUDA device these tests are skipped. ``TEST_DEVICE=cpu`` runs those that need none of CUDA's own on the CPU.
+"""
+
+import csv
+import math
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from multi_label_images import write_multi_label_images
+from super_images import layout, write_super_images
+from timm.data.loader import PrefetchLoader
+from timm.utils import load_checkpoint_metadata
+from torch.utils.data import DataLoader
+
+import eval_video
+import train_image
+from training.batches import Batches
+from training.command_line import parse_flags
+from training.experiment import experiment_directory
+from training.flags import FLAGS
+from training.grid import find_super_images
+from training.loop import train_epoch
+from training.losses import Losses
+
+ROOT = Path(__file__).resolve().parents[1]
+DEVICE = os.environ.get("TEST_DEVICE", "cuda")
+SMALL = ["--model", "test_resnet", "--batch-size", "8", "--workers", "0", "--warmup-epochs", "0", "--device", DEVICE]
+SMALL += ["--opt", "adamw", "--lr", "0.003", "--smoothing", "0", "--epochs", "2"]
+HALF, BRAIN = ("--amp",), ("--amp", "--amp-dtype", "bfloat16")
+SWIN, UNIFORMER = ("--model", "sifar_swin_tiny_w6_3x3_96_ape", "--batch-size", "4"), ("--model", "uniformer_xxs")
+WITHOUT_CUDA = DEVICE == "cuda" and not torch.cuda.is_available()
+pytestmark = pytest.mark.usefixtures("as_if_alone")
+on_device = pytest.mark.skipif(WITHOUT_CUDA, reason="torch finds no CUDA device here")
+on_cuda = pytest.mark.skipif(DEVICE != "cuda" or WITHOUT_CUDA, reason="torch finds no CUDA device here")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_super_images(tmp_path_factory.mktemp("data"), train=40, validation=10)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Super images of 288 px, for the models that are made for them."""
+    return write_super_images(tmp_path_factory.mktemp("large"), train=16, validation=6, grid=layout(tile=96))
+
+
+def command(data, output, *flags, experiment="run"):
+    return [*SMALL, "--data-dir", str(data), "--output", str(output), "--experiment", experiment, *flags]
+
+
+def rows(run) -> list[dict]:
+    with open(run / "summary.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def trained(data, output, *flags, experiment="run") -> Path:
+    """The directory of a run that ended well, with finite losses and weights."""
+    assert train_image.main(command(data, output, *flags, experiment=experiment)) == 0
+    run = output / experiment
+    assert all(math.isfinite(float(row[loss])) for row in rows(run) for loss in ("train_loss", "eval_loss"))
+    weights = load_checkpoint_metadata(str(run / "last.pth.tar"))["state_dict"]
+    assert all(torch.isfinite(value).all() for value in weights.values())
+    return run
+
+
+def one_line_of(capsys, program: str) -> str:
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"{program}:")]
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+@on_device
+@pytest.mark.parametrize(
+    "flags",
+    [
+        (),
+        HALF,
+        BRAIN,
+        ("--channels-last",),
+        (*BRAIN, "--channels-last", "--pin-mem", "--workers", "2"),
+        (*HALF, "--clip-grad", "1", "--grad-accum-steps", "2", "--model-ema", "--model-ema-warmup"),
+        ("--model-ema", "--model-ema-force-cpu", "--clip-grad", "0.1", "--clip-mode", "agc", "--opt", "lamb"),
+        ("--mixup", "0.4", "--cutmix", "1", "--reprob", "0.5", "--tile-order", "random", "--drop-path", "0.1"),
+        (*HALF, "--mixup", "0.4", "--mixup-mode", "elem", "--bce-loss", "--grad-checkpointing", "--workers", "2"),
+        (*BRAIN, "--torchcompile", "--channels-last", "--model-ema"),
+    ],
+    ids=" ".join,
+)
+def test_a_run_with_these_flags_learns(data, tmp_path, flags):
+    """Eight of ten updates are done by then: the loss falls, and validation sees it."""
+    run = trained(data, tmp_path, *flags, "--epochs", "4")
+    assert load_checkpoint_metadata(str(run / "last.pth.tar"))["epoch"] == 3
+    if "--mixup" not in flags and "--tile-order" not in flags:
+        assert float(rows(run)[-1]["train_loss"]) < float(rows(run)[0]["train_loss"])
+
+
+@on_device
+@pytest.mark.parametrize("precision", [(), HALF, BRAIN], ids=["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("model", [SWIN, UNIFORMER], ids=["swin", "uniformer"])
+def test_our_own_models_in_every_precision(large, tmp_path, model, precision):
+    trained(large, tmp_path, *model, *precision, "--epochs", "1", "--lr", "1e-4", "--channels-last", "--model-ema")
+
+
+@on_device
+def test_several_labels(tmp_path):
+    data = write_multi_label_images(tmp_path / "data", train=24, validation=10)
+    run = trained(data, tmp_path, *BRAIN, "--mixup", "0.2", "--eval-metric", "map")
+    assert 0 < float(rows(run)[-1]["eval_map"]) <= 100
+    evaluated(run, data, tmp_path / "scores", "--device", DEVICE)
+
+
+def evaluated(run, data, output, *flags) -> list[dict]:
+    """The rows of predictions.csv."""
+    flags = ["--output", str(output), "--workers", "0", *flags]
+    assert eval_video.main(["--checkpoint", str(run / "last.pth.tar"), "--data-dir", str(data), *flags]) == 0
+    with open(output / "predictions.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def largest_difference(left: list[dict], right: list[dict]) -> float:
+    """Between the probabilities of the same videos, which are given the same classes."""
+    assert [(row["video"], row["predicted"]) for row in left] == [(row["video"], row["predicted"]) for row in right]
+    return max(abs(float(a["probability"]) - float(b["probability"])) for a, b in zip(left, right))
+
+
+@on_device
+@pytest.mark.parametrize("model", [(), SWIN, UNIFORMER], ids=["resnet", "swin", "uniformer"])
+def test_the_device_predicts_what_the_cpu_predicts(data, large, tmp_path, monkeypatch, model):
+    """In full float32 to 1e-4 of a probability; to 1e-2 with convolutions in TF32, as torch has them by default."""
+    images = large if model else data
+    run = trained(images, tmp_path, *model, "--epochs", "3", "--lr", "3e-4")
+    cpu = evaluated(run, images, tmp_path / "cpu", "--device", "cpu")
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+    assert largest_difference(evaluated(run, images, tmp_path / "tf32", "--device", DEVICE), cpu) < 1e-2
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    assert largest_difference(evaluated(run, images, tmp_path / "full", "--device", DEVICE), cpu) < 1e-4
+
+
+@on_device
+def test_validation_while_training_and_the_evaluation_after_it_agree(data, tmp_path):
+    run = trained(data, tmp_path, "--val-split", "validation_v01", "--channels-last")
+    scores = evaluated(run, data, tmp_path / "scores", "--device", DEVICE, "--split", "validation_v01")
+    share = 100 * sum(row["correct"] == "1" for row in scores) / len(scores)
+    assert share == pytest.approx(float(rows(run)[-1]["eval_top1"]))
+
+
+@on_device
+@pytest.mark.parametrize("flags", [(), (*HALF, "--model-ema", "--model-ema-decay", "0.5")], ids=["plain", "scaler"])
+def test_a_resumed_run_ends_near_the_whole_one(data, tmp_path, flags):
+    """The same weights but for the order in which a GPU adds: 1e-2 of the largest of each tensor."""
+    whole = trained(data, tmp_path, *flags, experiment="whole")
+    (tmp_path / "cut").mkdir()
+    shutil.copy(whole / "checkpoint-0.pth.tar", tmp_path / "cut" / "last.pth.tar")
+    cut = trained(data, tmp_path, *flags, "--resume", "auto", experiment="cut")
+    assert rows(cut)[-1]["epoch"] == "1"
+    ends = [load_checkpoint_metadata(str(run / "last.pth.tar")) for run in (whole, cut)]
+    for part in ("state_dict", "state_dict_ema") if flags else ("state_dict",):
+        for name, value in ends[0][part].items():
+            near = 1e-2 * max(float(value.abs().max()), 1e-3)
+            assert torch.allclose(value.float(), ends[1][part][name].float(), rtol=0, atol=near), name
+    if flags and DEVICE == "cuda":
+        assert ends[0]["amp_scaler"] == ends[1]["amp_scaler"]
+
+
+@on_cuda
+def test_a_checkpoint_of_cuda_is_evaluated_where_there_is_none(data, tmp_path):
+    run = trained(data, tmp_path, *HALF, "--model-ema")
+    words = ["eval_video.py", "--checkpoint", str(run / "last.pth.tar"), "--data-dir", str(data)]
+    done = without_cuda([*words, "--output", str(tmp_path / "out"), "--workers", "0"])
+    assert done.returncode == 0, done.stderr
+    assert "on cpu" in done.stderr
+    resumed = without_cuda(
+        ["train_image.py", *command(data, tmp_path, "--epochs", "3", "--resume", "auto"), "--device", "cpu"]
+    )
+    assert resumed.returncode == 0, resumed.stderr
+
+
+def without_cuda(words, **variables) -> subprocess.CompletedProcess:
+    """A script on a machine whose CUDA devices, if it has any, are hidden."""
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", **variables}
+    return subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+def test_cuda_on_a_machine_without_it_is_one_line(data, tmp_path):
+    words = ["--data-dir", str(data), "--output", str(tmp_path / "out"), "--device", "cuda"]
+    for script, more in (("train_image", ["--experiment", "run"]), ("eval_video", ["--checkpoint", str(tmp_path)])):
+        done = without_cuda([f"{script}.py", *words, *more])
+        assert done.returncode == 2, done.stderr
+        lines = [line for line in done.stderr.splitlines() if line.startswith(f"{script}:")]
+        assert lines == [f"{script}: --device cuda: torch finds no CUDA device here; leave --device out, or give cpu"]
+        assert "Traceback" not in done.stderr
+
+
+@on_cuda
+def test_a_device_that_is_not_there_is_one_line(data, tmp_path, capsys):
+    assert train_image.main(command(data, tmp_path, "--device", "cuda:99")) == 2
+    assert "--device cuda:99:" in one_line_of(capsys, "train_image")
+
+
+@pytest.fixture
+def little_memory():
+    """The rest of this process's GPU memory is out of reach."""
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, (torch.cuda.memory_reserved() + (96 << 20)) / total))
+    yield
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    torch.cuda.empty_cache()
+
+
+@on_cuda
+def test_too_little_gpu_memory_is_one_line_with_flags_that_help(large, tmp_path, capsys, request):
+    run = trained(large, tmp_path, *UNIFORMER, "--epochs", "1")
+    capsys.readouterr()
+    request.getfixturevalue("little_memory")
+    flags = ("--model", "resnet50", "--batch-size", "16")
+    assert train_image.main(command(large, tmp_path, *flags, experiment="big")) == 2
+    line = one_line_of(capsys, "train_image")
+    assert "CUDA out of memory" in line
+    assert "Lower --batch-size 16, or give --amp or --grad-checkpointing" in line
+    words = ["--checkpoint", str(run / "last.pth.tar"), "--data-dir", str(large), "--output", str(tmp_path / "out")]
+    torch.cuda.set_per_process_memory_fraction(1e-5)
+    assert eval_video.main([*words, "--workers", "0", "--batch-size", "16"]) == 2
+    assert "Lower --batch-size 16" in one_line_of(capsys, "eval_video")
+
+
+@on_cuda
+def test_a_slow_gpu_reads_each_batch_as_the_loader_made_it():
+    """The loader is batches ahead of the GPU; the memory of a batch is not used again before the GPU has read it."""
+    pictures = [torch.full((4, 3, 64, 64), number, dtype=torch.uint8).pin_memory() for number in range(12)]
+    host = DataLoader([(picture, torch.full((4,), number)) for number, picture in enumerate(pictures)], batch_size=None)
+    prefetch = PrefetchLoader(host, mean=(0, 0, 0), std=(1, 1, 1), device=torch.device("cuda"))
+    pads = torch.zeros(64, 64, dtype=torch.bool, device="cuda")
+    pads[32:] = True
+    seen = []
+    for images, targets in Batches(prefetch, name="test", pads=pads):
+        torch.cuda._sleep(20_000_000)
+        seen.append((images[..., :32, :].mean() * 255, images[..., 32:, :].abs().max(), targets.float().mean()))
+    for number, (value, pad, target) in enumerate(seen):
+        assert (value.item(), pad.item(), target.item()) == (pytest.approx(number, abs=1e-3), 0, number)
+
+
+@on_cuda
+def test_a_loss_is_read_without_waiting_for_the_step_after_it():
+    losses, loss = Losses(patience=1, about="a test"), torch.ones((), device="cuda")
+    losses.add(loss)
+    torch.cuda._sleep(2_000_000_000)
+    losses.add(2 * loss)
+    assert not torch.cuda.current_stream().query()  # the second step still runs
+    assert (losses.last(), losses.mean().item()) == (2.0, 1.5)
+    losses.add(loss * float("nan"))
+    with pytest.raises(ValueError, match="the loss is nan at batch 3 of a test"):
+        losses.settle()
+
+
+@on_cuda
+@pytest.mark.parametrize("flags", [(), BRAIN, ("--clip-grad", "1", "--mixup", "0.2", "--model-ema")], ids=" ".join)
+def test_an_epoch_does_not_wait_for_each_of_its_steps(data, tmp_path, flags):
+    """torch names each operation that waits for the GPU: none for each step, so fewer than the steps."""
+    args, explicit = parse_flags(FLAGS, command(data, tmp_path, *flags), prog="test")
+    run = train_image.build(args, explicit, find_super_images(args, explicit), experiment_directory(args))
+    train_epoch(run, 0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            train_epoch(run, 1)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    waits = [f"{warning.filename}:{warning.lineno}" for warning in caught if "synchroniz" in str(warning.message)]
+    assert len(run.train_loader) == 5
+    assert len(waits) < 5, waits
+
+
+def torchrun(processes: int, words) -> subprocess.CompletedProcess:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return subprocess.run(
+        [*launcher, *words], cwd=ROOT, capture_output=True, text=True, timeout=240, env={**os.environ}
+    )
+
+
+@on_cuda
+def test_torchrun_on_the_gpus_of_this_machine(data, tmp_path):
+    count = torch.cuda.device_count()
+    words = ["train_image.py", *command(data, tmp_path, *BRAIN, "--model-ema", "--grad-accum-steps", "2", "--sync-bn")]
+    done = torchrun(count, words)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("top1") == 1
+    assert len(rows(tmp_path / "run")) == 2
+    more = torchrun(count + 1, ["train_image.py", *command(data, tmp_path, experiment="more")])
+    assert more.returncode != 0
+    assert f"process {count} of this machine, counted from 0, has no CUDA device: torch sees {count}" in more.stderr
+    assert f"torchrun --nproc-per-node {count}" in more.stderr
