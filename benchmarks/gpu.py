@@ -31,15 +31,16 @@ from benchmarks.gpu_report import markdown
 
 _HERE = Path(__file__).resolve().parent
 _LOG_INTERVAL = 4
-PRECISIONS = {
-    "float32 (TF32)": (),
-    "--amp (float16)": ("--amp",),
-    "--amp --amp-dtype bfloat16": ("--amp", "--amp-dtype", "bfloat16"),
-    "bfloat16 --channels-last": ("--amp", "--amp-dtype", "bfloat16", "--channels-last"),
+_BEST = ("--amp", "--amp-dtype", "bfloat16", "--channels-last")
+# In the order of measuring. What is compiled comes last, since compiling takes longer than all the rest.
+VARIANTS = {
+    "float32": (),
+    "float16": ("--amp",),
+    "bfloat16": ("--amp", "--amp-dtype", "bfloat16"),
+    "channels-last": _BEST,
+    "pinned": (*_BEST, "--pin-mem"),
+    "compiled": (*_BEST, "--torchcompile"),
 }
-COMPILED = {"bfloat16 --channels-last --torchcompile": (*PRECISIONS["bfloat16 --channels-last"], "--torchcompile")}
-PINNED = {"bfloat16 --channels-last --pin-mem": (*PRECISIONS["bfloat16 --channels-last"], "--pin-mem")}
-FLAGS = {**PRECISIONS, **COMPILED, **PINNED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ class Bench:
         self.deadline = time.monotonic() + args.seconds
         args.output.mkdir(parents=True, exist_ok=True)
         self.trainers = {kind: Trainer(kind, args.output / f"gpu_{kind}.log") for kind in ("ours", "timm")}
-        self.results = {"about": about(args), "runs": [], "torchrun": []}
+        self.results = earlier_runs(args.add_to, about(args))
         manifest = json.loads((args.data / "_info.json").read_bytes())
         self.size, self.num_classes = manifest["superimage"]["image_size"], len(manifest["superimage"]["class_names"])
 
@@ -126,11 +127,18 @@ class Bench:
         return [*common, *flags]
 
     def measure(self, case: Case, variant: str, kind: str, *, longest: float) -> None:
-        request = {"argv": self.argv(case, FLAGS[variant], kind)}
+        request = {"argv": self.argv(case, VARIANTS[variant], kind)}
         if kind == "timm":
             request["script"] = str(self.args.timm_scripts / "train.py")
         answer = self.trainers[kind].ask(request, timeout_seconds=min(longest, max(self.left(), 5)))
-        run = {**asdict(case), "variant": variant, "script": kind, "size": self.size, **figures(answer, case.batch)}
+        run = {
+            **asdict(case),
+            "variant": variant,
+            "flags": " ".join(VARIANTS[variant]),
+            "script": kind,
+            "size": self.size,
+            **figures(answer, case.batch),
+        }
         self.results["runs"].append(run)
         self.write()
         print(json.dumps(run), flush=True)
@@ -138,7 +146,7 @@ class Bench:
     def torchrun(self, case: Case) -> None:
         """DistributedDataParallel of one process, over NCCL on a GPU: whether it runs, and how fast by its own log."""
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"]
-        command += ["train_image.py", *self.argv(case, FLAGS["bfloat16 --channels-last"], "ours")]
+        command += ["train_image.py", *self.argv(case, _BEST, "ours")]
         limit = max(min(90.0, self.left()), 5)
         try:
             done = subprocess.run(command, cwd=_HERE.parent, capture_output=True, text=True, timeout=limit)
@@ -205,19 +213,30 @@ def about(args: argparse.Namespace) -> dict:
     }
 
 
-def plan(cases: Sequence[Case], rounds: int, kinds: Sequence[str]) -> Iterator[tuple[Case, str, str]]:
-    """(case, variant, script) in the order of measuring: the plain precisions of all, then what costs most."""
-    for number in range(rounds):
-        for variant in PRECISIONS:
+def plan(
+    cases: Sequence[Case], variants: Sequence[str], rounds: int, kinds: Sequence[str]
+) -> Iterator[tuple[Case, str, str]]:
+    """(case, variant, script) in the order of measuring: both scripts in turn, all of it ``rounds`` times."""
+    for _ in range(rounds):
+        for variant in variants:
             yield from ((case, variant, kind) for case in cases for kind in kinds)
-        if number == 0:
-            yield from ((cases[0], variant, "ours") for variant in PINNED)
-            yield from ((case, variant, kind) for variant in COMPILED for kind in kinds for case in cases)
+
+
+def earlier_runs(path: Path | None, now: dict) -> dict:
+    """The results of an earlier measurement, to be added to; ValueError where it was made on another card."""
+    if path is None:
+        return {"about": now, "runs": [], "torchrun": []}
+    results = json.loads(path.read_bytes())
+    before = results["about"]
+    if before["card"] != now["card"]:
+        raise ValueError(f"--add-to {path}: measured on {before['card']}; this is {now['card']}")
+    commits = dict.fromkeys((*before["commit"].split(", "), now["commit"]))
+    return {**results, "about": {**now, "commit": ", ".join(commits)}}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
-    cases = SMALL_CASES if args.small else CASES
+    cases = [case for case in (SMALL_CASES if args.small else CASES) if not args.models or case.model in args.models]
     kinds = ("ours",) if args.timm_scripts is None else ("ours", "timm")
     os.environ |= {"WDS_SHUFFLE_SIZE": "256", "WDS_INITIAL_SIZE": "256"}  # timm's reader, as small as ours
     with tempfile.TemporaryDirectory(dir=args.work) as work:
@@ -225,13 +244,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             if not args.no_torchrun:
                 bench.torchrun(cases[0])
-            for case, variant, kind in plan(cases, args.rounds, kinds):
-                if variant in COMPILED and args.no_compile:
-                    continue
+            for case, variant, kind in plan(cases, args.variants, args.rounds, kinds):
                 if bench.left() < 10:
                     print("the seconds are over", flush=True)
                     break
-                bench.measure(case, variant, kind, longest=150.0 if variant in COMPILED else 60.0)
+                bench.measure(case, variant, kind, longest=args.longest)
         finally:
             for trainer in bench.trainers.values():
                 trainer.close()
@@ -257,12 +274,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seconds", type=float, default=300.0, help="no measurement begins after (default: %(default)s)"
     )
+    parser.add_argument(
+        "--longest", type=float, default=120.0, help="limit of a measurement in s (default: %(default)s)"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="repeats of the whole plan (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=12, help="loader workers (default: %(default)s)")
     parser.add_argument("--device", default="cuda", help="default: %(default)s")
     parser.add_argument("--commit", default="", help="name of the code, where there is no git")
     parser.add_argument("--small", action="store_true", help="tiny models, to try the benchmark itself on a CPU")
-    parser.add_argument("--no-compile", action="store_true", help="leave --torchcompile out")
+    names = ", ".join(VARIANTS)
+    parser.add_argument(
+        "--variants", nargs="+", default=tuple(VARIANTS), choices=VARIANTS, metavar="NAME", help=f"of {names} (all)"
+    )
+    parser.add_argument("--models", nargs="+", metavar="NAME", help="of the models that are measured (all)")
+    parser.add_argument("--add-to", type=Path, metavar="FILE", help="gpu.json of earlier runs on the same card")
     parser.add_argument("--no-torchrun", action="store_true", help="leave DistributedDataParallel out")
     return parser
 

@@ -50,7 +50,7 @@ def _row(variant: str, runs: Sequence[Mapping]) -> list[str]:
     mine, theirs = _median(ours, "images_per_second"), _median(timm, "images_per_second")
     held = _median(ours, "held_images_per_second")
     return [
-        f"`{variant}`",
+        f"`{runs[0]['flags']}`" if runs[0]["flags"] else "none: float32, in TF32 where torch uses it",
         _number(mine, 1),
         _number(theirs, 1),
         _number(mine / theirs if mine and theirs else None, 2),

@@ -134,16 +134,16 @@ def largest_difference(left: list[dict], right: list[dict]) -> float:
 
 @on_device
 @pytest.mark.parametrize("model", [(), SWIN, UNIFORMER], ids=["resnet", "swin", "uniformer"])
-def test_the_device_predicts_what_the_cpu_predicts(data, large, tmp_path, monkeypatch, model):
+def test_the_device_predicts_what_the_cpu_predicts(data, large, tmp_path, model):
     """In full float32 to 1e-4 of a probability; to 1e-2 with convolutions in TF32, as torch has them by default."""
     images = large if model else data
     run = trained(images, tmp_path, *model, "--epochs", "3", "--lr", "3e-4")
     cpu = evaluated(run, images, tmp_path / "cpu", "--device", "cpu")
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
-    assert largest_difference(evaluated(run, images, tmp_path / "tf32", "--device", DEVICE), cpu) < 1e-2
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    assert largest_difference(evaluated(run, images, tmp_path / "full", "--device", DEVICE), cpu) < 1e-4
+    torch.backends.cuda.matmul.allow_tf32 = False  # which training turns on, for its own process
+    with torch.backends.cudnn.flags(allow_tf32=True):
+        assert largest_difference(evaluated(run, images, tmp_path / "tf32", "--device", DEVICE), cpu) < 1e-2
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        assert largest_difference(evaluated(run, images, tmp_path / "full", "--device", DEVICE), cpu) < 1e-4
 
 
 @on_device
