@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Mapping, Sequence
 
-from benchmarks.report import table
+from benchmarks.tables import table
 
 _HEADER = (
     "flags",

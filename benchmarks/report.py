@@ -1,8 +1,9 @@
 """The results as tables in Markdown, each with its target and whether it was reached."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 from benchmarks.extract import WAYS
+from benchmarks.tables import table
 from benchmarks.videos import KINDS
 
 _INTRODUCTION = """# Benchmarks
@@ -23,12 +24,6 @@ def markdown(results: Mapping) -> str:
         if name in results:
             parts.append(section(results[name]))
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; numbers stand to the right."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def verdict(target: str, measured: float, limit: float, *, at_least: bool = False) -> str:
