@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
 
@@ -179,7 +180,6 @@ def figures(answer: dict, batch: int) -> dict:
     }
     if "held" in answer:
         result["held_images_per_second"] = rate(answer["held"], batch)
-        result["validation_images_per_second"] = answer["validation_images"] / answer["validation_seconds"]
     return result
 
 
@@ -214,12 +214,16 @@ def about(args: argparse.Namespace) -> dict:
 
 
 def plan(
-    cases: Sequence[Case], variants: Sequence[str], rounds: int, kinds: Sequence[str]
+    cases: Sequence[Case], patterns: Sequence[str], rounds: int, kinds: Sequence[str]
 ) -> Iterator[tuple[Case, str, str]]:
-    """(case, variant, script) in the order of measuring: both scripts in turn, all of it ``rounds`` times."""
+    """(case, variant, script) in the order of measuring: what each pattern names, both scripts in turn.
+
+    ``pinned/*/ours``: that variant of all models, by our script alone.
+    """
     for _ in range(rounds):
-        for variant in variants:
-            yield from ((case, variant, kind) for case in cases for kind in kinds)
+        for pattern in patterns:
+            every = ((case, variant, kind) for variant in VARIANTS for case in cases for kind in kinds)
+            yield from (run for run in every if fnmatchcase(f"{run[1]}/{run[0].model}/{run[2]}", pattern))
 
 
 def earlier_runs(path: Path | None, now: dict) -> dict:
@@ -236,7 +240,7 @@ def earlier_runs(path: Path | None, now: dict) -> dict:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
-    cases = [case for case in (SMALL_CASES if args.small else CASES) if not args.models or case.model in args.models]
+    cases = SMALL_CASES if args.small else CASES
     kinds = ("ours",) if args.timm_scripts is None else ("ours", "timm")
     os.environ |= {"WDS_SHUFFLE_SIZE": "256", "WDS_INITIAL_SIZE": "256"}  # timm's reader, as small as ours
     with tempfile.TemporaryDirectory(dir=args.work) as work:
@@ -244,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             if not args.no_torchrun:
                 bench.torchrun(cases[0])
-            for case, variant, kind in plan(cases, args.variants, args.rounds, kinds):
+            for case, variant, kind in plan(cases, args.runs, args.rounds, kinds):
                 if bench.left() < 10:
                     print("the seconds are over", flush=True)
                     break
@@ -282,11 +286,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cuda", help="default: %(default)s")
     parser.add_argument("--commit", default="", help="name of the code, where there is no git")
     parser.add_argument("--small", action="store_true", help="tiny models, to try the benchmark itself on a CPU")
-    names = ", ".join(VARIANTS)
-    parser.add_argument(
-        "--variants", nargs="+", default=tuple(VARIANTS), choices=VARIANTS, metavar="NAME", help=f"of {names} (all)"
-    )
-    parser.add_argument("--models", nargs="+", metavar="NAME", help="of the models that are measured (all)")
+    names = f"VARIANT/MODEL/SCRIPT, with * for all; variants: {', '.join(VARIANTS)}; scripts: ours, timm (default: all)"
+    parser.add_argument("--runs", nargs="+", default=("*",), metavar="PATTERN", help=names)
     parser.add_argument("--add-to", type=Path, metavar="FILE", help="gpu.json of earlier runs on the same card")
     parser.add_argument("--no-torchrun", action="store_true", help="leave DistributedDataParallel out")
     return parser

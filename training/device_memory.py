@@ -28,7 +28,8 @@ def training_ways_out(args: argparse.Namespace | None) -> str:
     if args is None:
         return "Lower --batch-size"
     flags = {"amp": "--amp", "grad_checkpointing": "--grad-checkpointing"}
-    unused = [flag for name, flag in flags.items() if not getattr(args, name)]
-    wider = f", or give {' or '.join(unused)}" if unused else ""
-    kept = "; --grad-accum-steps keeps the samples of an update" if args.batch_size > 1 else ""
-    return f"Lower --batch-size {args.batch_size}{wider}{kept}"
+    unused = " or ".join(flag for name, flag in flags.items() if not getattr(args, name))
+    if args.batch_size == 1:
+        return f"Give {unused or 'a smaller --img-size'}: --batch-size is 1 already"
+    wider = f", or give {unused}" if unused else ""
+    return f"Lower --batch-size {args.batch_size}{wider}; --grad-accum-steps keeps the samples of an update"
