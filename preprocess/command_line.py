@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 from preprocess.cores import available_cores
 
 PROGRESS_KINDS = ("auto", "bar", "lines", "json", "none")
+_HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):\d{1,5}")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -105,7 +107,7 @@ def workers_of(args: argparse.Namespace) -> dict[str, Any]:
     """The fields of ``cluster.Workers``; ValueError for flags that cannot be met."""
     if args.workers is not None and args.workers < 1:
         raise ValueError(f"--workers {args.workers}: must be at least 1")
-    _refuse_client_address(args.ray_address)
+    _refuse_address(args.ray_address)
     if args.runtime_env and not args.ray_address:
         raise ValueError(
             "--runtime-env means nothing without --ray-address: workers on this machine run as this command"
@@ -114,15 +116,32 @@ def workers_of(args: argparse.Namespace) -> dict[str, Any]:
     return {"count": count, "address": args.ray_address, "runtime_env": _runtime_env(args.runtime_env)}
 
 
-def _refuse_client_address(address: str | None) -> None:
+def _refuse_address(address: str | None) -> None:
+    """ValueError for an address that Ray would take for something else than a cluster that is running."""
     shown = f"--ray-address {address}"
     if address == "auto" and os.environ.get("RAY_ADDRESS"):  # which Ray reads in that case
         address = os.environ["RAY_ADDRESS"]
         shown = f"RAY_ADDRESS={address}"
-    if address and address.startswith("ray://"):
+    if address is None:
+        _refuse_local_in_a_job()
+    elif address.startswith("ray://"):
         raise ValueError(
             f"{shown}: Ray's client does not carry streams of results; start the command on a machine of the cluster "
             "with --ray-address auto and without RAY_ADDRESS, or give the address of its head, --ray-address HOST:6379"
+        )
+    elif address == "local":
+        raise ValueError(f"{shown}: is no cluster; leave --ray-address out to convert on this machine alone")
+    elif address != "auto" and not _HOST_AND_PORT.fullmatch(address):
+        raise ValueError(
+            f"{shown}: must be auto or the HOST:PORT of the cluster's head, such as --ray-address 10.0.0.1:6379"
+        )
+
+
+def _refuse_local_in_a_job() -> None:
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        raise ValueError(
+            "'ray job submit' started this command, so a second Ray would start beside the cluster; add "
+            "--ray-address auto, which runs the conversion on the cluster"
         )
 
 

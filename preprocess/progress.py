@@ -63,7 +63,7 @@ class Progress:
         self._clock = clock
         self._began = clock()
         self._waited = 0.0  # before the wait that goes on now
-        self._waits_since: float | None = None
+        self._waits_since: float | None = self._began  # until a worker has started
 
     def found(self, shard: object, *, videos: int, failures: int) -> None:
         """A shard that an earlier run has finished."""

@@ -14,7 +14,9 @@ from typing import Any
 
 import preprocess
 import shards
+from preprocess import ray_token
 from preprocess.private_directory import private_directory
+from preprocess.ray_token import about_tokens
 from preprocess.ray_watch import is_answered, split_address, watched
 
 _OBJECT_STORE_BYTES = 100 << 20  # results are small, and Ray would take a third of the memory
@@ -39,7 +41,6 @@ def ray_session(
     if _is_running():
         yield sys.modules["ray"]
         return
-    _refuse_local_in_a_job(address)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_handler_of_sigterm())
         started = _joined(address, runtime_env) if address else _started(count)
@@ -130,14 +131,6 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _refuse_local_in_a_job(address: str | None) -> None:
-    if not address and "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
-        raise ValueError(
-            "'ray job submit' started this command, so a second Ray would start beside the cluster; add "
-            "--ray-address auto, which runs the conversion on the cluster"
-        )
-
-
 @contextlib.contextmanager
 def _joined(address: str, runtime_env: Mapping[str, Any]) -> Iterator[ModuleType]:
     shown = f"--ray-address {address}"
@@ -145,22 +138,29 @@ def _joined(address: str, runtime_env: Mapping[str, Any]) -> Iterator[ModuleType
         address = os.environ["RAY_ADDRESS"]
         shown = f"RAY_ADDRESS={address}"
     _refuse_silence(address, shown)
-    if _has_token():
-        # Ray shows it by itself to a cluster that it starts, but not to one that it joins; one that asks for none
-        # takes no notice of it.
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-    import ray
+    with _environment(_joining_environment(address, shown)):
+        import ray
 
-    try:
         try:
-            ray.init(address=address, runtime_env=_with_our_code(runtime_env), logging_level="warning")
-        except ray.exceptions.AuthenticationError as error:
-            raise OSError(f"{shown}: {_about_tokens()}") from error
-        except (ConnectionError, RuntimeError, ValueError, TypeError) as error:
-            raise OSError(f"{shown}: {_why_not_joined(address, error)}") from error
-        yield ray
-    finally:
-        ray.shutdown()
+            try:
+                ray.init(address=address, runtime_env=_with_our_code(runtime_env), logging_level="warning")
+            except ray.exceptions.AuthenticationError as error:
+                raise OSError(f"{shown}: {about_tokens()}") from error
+            except (ConnectionError, RuntimeError, ValueError, TypeError) as error:
+                raise OSError(f"{shown}: {_why_not_joined(address, error)}") from error
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+def _joining_environment(address: str, shown: str) -> dict[str, str]:
+    """Ray's token mode as the cluster has it; as the user has set it, where it is set."""
+    if os.environ.get(ray_token.MODE) or "ray" in sys.modules:  # Ray has read it by then
+        return {}
+    mode = ray_token.mode_of(address)
+    if mode == ray_token.TOKEN and not ray_token.has_token():
+        raise OSError(f"{shown}: {about_tokens()}")
+    return {ray_token.MODE: mode} if mode else {}
 
 
 def _refuse_silence(address: str, shown: str) -> None:
@@ -181,21 +181,8 @@ def _why_not_joined(address: str, error: Exception) -> str:
             "cluster's head, --ray-address HOST:6379, or leave the flag out to convert on this machine alone"
         )
     if isinstance(error, ConnectionError):
-        return f"{words}; is 'ray start --head' running there, and does it ask for a token? {_about_tokens()}"
+        return f"{words}; either no 'ray start --head' runs there, or {about_tokens()}"
     return f"{words}; give auto or HOST:PORT, such as --ray-address 10.0.0.1:6379, and check --runtime-env"
-
-
-def _about_tokens() -> str:
-    return (
-        "the cluster asks for a token that this machine does not have; copy ~/.ray/auth_token from the head, or set "
-        "RAY_AUTH_TOKEN_PATH to it (docs/cluster.md, A token)"
-    )
-
-
-def _has_token() -> bool:
-    """Whether this user has one, in the places that Ray documents."""
-    named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
-    return named or (Path.home() / ".ray" / "auth_token").exists()
 
 
 def _with_our_code(runtime_env: Mapping[str, Any]) -> dict[str, Any]:

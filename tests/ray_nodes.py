@@ -2,12 +2,15 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from conversion import wait_for
+
+from preprocess.ray_watch import is_answered
 
 
 @contextlib.contextmanager
@@ -40,3 +43,26 @@ def seeing(script: str, *paths: Path) -> list[str]:
     """A wrapper for a process that sees the disks otherwise: ``script`` mounts over ``paths``, $1, $2, ..."""
     mounts = f'{script} && shift {len(paths)} && exec "$@"'
     return ["unshare", "--map-root-user", "--mount", "sh", "-c", mounts, "sh", *map(str, paths)]
+
+
+@contextlib.contextmanager
+def head_of(folder: Path, **environment: str) -> Iterator[str]:
+    """``ray start --head`` in ``environment``; yields its HOST:PORT."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--port", str(port)]
+    options = ["--num-cpus", "1", "--object-store-memory", str(80 << 20), "--include-dashboard", "false"]
+    process = subprocess.Popen(
+        [*command, *options, "--temp-dir", str(folder)],
+        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for(lambda: is_answered(("127.0.0.1", port), 1) is None and list(folder.glob("session_*/sockets/raylet*")))
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(60)
