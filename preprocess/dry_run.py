@@ -33,7 +33,7 @@ def describe(prepared: Prepared, cost: Estimate, readers: Readers, *, shown_outp
         yield f"  {layout}: {_range(quantity, 1e6, 'MB') if quantity.value < 1e9 else _range(quantity, 1e9, 'GB')}"
     cores = available_cores()
     hours = cost.cpu_seconds.value / 3600 / cores
-    yield f"  CPU-hours: {_range(cost.cpu_seconds, 3600)}; on the {cores} cores here, {hours:.3g} hours"
+    yield f"  CPU-hours: {_range(cost.cpu_seconds, 3600)}; on {_cores(cores)} here, {hours:.3g} hours"
     yield from _small_shards(prepared, cost)
     yield f"  memory of each worker: {cost.worker_bytes / 1e6:.0f} MB, and up to memory_limit_mb more for a large video"
     yield from _training(prepared, cost, readers, shown_output)
@@ -42,6 +42,10 @@ def describe(prepared: Prepared, cost: Estimate, readers: Readers, *, shown_outp
 def _failures(cost: Estimate) -> str:
     told = ", ".join(f"{count} {reason}" for reason, count in sorted(cost.failures.items()))
     return f"{sum(cost.failures.values())} failed ({told})" if told else "none failed"
+
+
+def _cores(count: int) -> str:
+    return "the one core" if count == 1 else f"the {count} cores"
 
 
 def _range(quantity: Quantity, unit: float, name: str = "") -> str:

@@ -169,6 +169,10 @@ MISTAKES = {
     "--workers 0": "must be at least 1",
     "--runtime-env env.yaml": "means nothing without --ray-address",
     "--ray-address ray://host:10001": "HOST:6379",
+    "--ray-address local": "leave --ray-address out",
+    "--ray-address :6379": "must be auto or the HOST:PORT",
+    "--ray-address http://host:8265": "must be auto or the HOST:PORT",
+    "--ray-address host": "must be auto or the HOST:PORT",
     "--ray-address auto --runtime-env none.yaml": "none.yaml",
     "--dry-run --train-ranks 0": "must be at least 1",
     "--output s3://bucket/shards": "s3://bucket/shards: only a local path",
@@ -188,4 +192,25 @@ def test_flags_that_cannot_be_met_are_one_line(flags, sound, tmp_path, capsys):
     arguments = [*command(tmp_path, sound[0], tmp_path / "out")[:-2], *flags.split()]
     assert status_of(arguments) == 2
     assert MISTAKES[flags] in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("variables", "flags", "words"),
+    [
+        ({"RAY_ADDRESS": "ray://host:10001"}, ["--ray-address", "auto"], "RAY_ADDRESS=ray://host:10001: Ray's client"),
+        ({"RAY_ADDRESS": "http://host:8265"}, ["--ray-address", "auto"], "RAY_ADDRESS=http://host:8265: must be auto"),
+        ({"RAY_ADDRESS": "local"}, ["--ray-address", "auto"], "RAY_ADDRESS=local: is no cluster"),
+        ({"RAY_JOB_CONFIG_JSON_ENV_VAR": "{}"}, [], "add --ray-address auto"),  # Ray sets it in a submitted job
+        ({}, ["--ray-address", ""], "must be auto or the HOST:PORT"),  # such as an unset variable of a script
+    ],
+)
+def test_variables_that_lead_elsewhere_are_refused_before_anything_is_read(
+    variables, flags, words, video_folder, tmp_path, capsys, monkeypatch
+):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert main([*command(tmp_path, video_folder, tmp_path / "out")[:-2], *flags]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
     assert not (tmp_path / "out").exists()
