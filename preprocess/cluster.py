@@ -185,6 +185,7 @@ class _Crew:
             if isinstance(state, ShardState):
                 return state
             self._began_on[stream] = state.node
+            self._observer.works()
         return None
 
     def _take_back(self, stream: Any) -> PlannedShard:

@@ -138,7 +138,7 @@ class FfmpegRun:
             elif found := _PACKETS_READ.search(text):
                 packets = int(found[1])
                 errors = int(match[1]) if (match := _DECODE_ERRORS.search(text)) else 0
-        complaint = "\n".join(dict.fromkeys([*first, *last]))
+        complaint = "; ".join(dict.fromkeys([*first, *last]))
         return Messages(complaint=complaint, damaged_frames=damaged, decode_errors=errors, packets=packets)
 
 

@@ -94,7 +94,7 @@ def super_images(
     deadline = time.monotonic() + config.timeout_seconds
     result, errors = use_first_decoder(config, video, str(path), deadline=deadline, use=use)
     if result is None:
-        raise ValueError("; then ".join(map(str, errors)))
+        raise ValueError("; then ".join(dict.fromkeys(map(str, errors))))
     return result
 
 

@@ -74,8 +74,8 @@ def test_fetched_videos_give_the_same_bytes_and_are_not_kept(listed, url, tmp_pa
     arguments = [*command(tmp_path, source, tmp_path / "fetched", changes=LISTS), "--videos-url", url]
     assert main(arguments) == 0
     assert len(Server.asked) == 18
-    # Twice: the .avi files, whose first request fails, and the first video of each split, to find where the videos lie.
-    assert Counter(Server.asked.values()) == {1: 10, 2: 8}
+    # Once more: the 6 .avi files, whose first request fails, and 8 of each split at most, to find where the videos lie.
+    assert Server.asked.total() == 18 + 6 + (8 + 6)
     assert hashes(tmp_path / "fetched") == hashes(tmp_path / "local")
     for layout in ("grid", "strip"):
         assert check_directory(tmp_path / "fetched" / layout).problems == []
@@ -126,7 +126,8 @@ def kinetics(video_folder, tmp_path):
         for split, list_name in (("train", "train.csv"), ("validation", "val.csv")):
             rows = []
             for number, path in enumerate(sorted((video_folder / split).rglob("*.mp4"))):
-                name = f"playing {path.parent.name}"
+                # The first class has one word, which does not tell how the spaces of others are written.
+                name = {"left": "abseiling"}.get(path.parent.name, f"playing {path.parent.name}")
                 file = f"{split[0]}{number:010d}_000000_000010.mp4"
                 folder = {"train": "train", "validation": "val"}[split]
                 place = layout.format(split=folder, name=name, underscored=name.replace(" ", "_"), file=file)
@@ -170,7 +171,6 @@ def test_a_url_without_the_videos_is_said_before_the_work(kinetics, capsys):
         assert main([*arguments, "--videos-url", f"http://127.0.0.1:{server.server_port}"]) == 2
     finally:
         server.shutdown()
-    assert (
-        "of split 'train' is there; tried t0000000000_000000_000010.mp4, train/playing left/" in capsys.readouterr().err
-    )
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "of split 'train' is there; tried t0000000002_000000_000010.mp4, train/playing right/" in line
     assert not (folder / "out").exists()

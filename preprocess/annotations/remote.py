@@ -1,5 +1,6 @@
-"""Where the videos of a split lie behind ``--videos-url``: found out with the first few, then taken for all."""
+"""Where the videos of a split lie behind ``--videos-url``: found out with a few, then taken for all."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -27,26 +28,39 @@ class RemoteFolders:
     def locate(self, split: str, rows: Sequence[Listed]) -> Callable[[Listed], str | None]:
         """A function from a row to its path below the URL, None for a file that lies outside the source.
 
-        Asks the server about the first few rows alone. Raises ValueError where none of them is found.
+        Asks the server about a few rows alone. Raises ValueError where none of them is found.
         """
         inside = [row for row in rows if row.path.is_relative_to(self._source)]
         if not inside:
             return lambda row: None
-        number = self._number_of_pattern(split, inside[:_VIDEOS_TRIED])
+        number = self._number_of_pattern(split, self._telling(inside))
 
         def path_of(row: Listed) -> str | None:
             return self._candidates(split, row)[number] if row.path.is_relative_to(self._source) else None
 
         return path_of
 
+    def _telling(self, rows: Sequence[Listed]) -> list[Listed]:
+        """A few rows: half of them of classes whose name has a space, which alone tell how it is written, if there are.
+
+        Evenly from the whole list, since the rows of one class may lie in a folder that others lack.
+        """
+        spaced = [row for row in rows if row.labels and " " in self._class_names[row.labels[0]]]
+        some = _evenly(spaced, _VIDEOS_TRIED // 2)
+        return some + _evenly(rows, _VIDEOS_TRIED - len(some))
+
     def _number_of_pattern(self, split: str, rows: Sequence[Listed]) -> int:
+        """The pattern by which the most rows are found; the first of several."""
+        found: Counter[int] = Counter()
         for row in rows:
-            for number, path in enumerate(self._candidates(split, row)):
-                if self._exists(path):
-                    return number
+            candidates = self._candidates(split, row)
+            place = next(filter(self._exists, dict.fromkeys(candidates)), None)
+            found.update(number for number, path in enumerate(candidates) if path == place)
+        if found:
+            return max(found, key=lambda number: (found[number], -number))
         tried = ", ".join(dict.fromkeys(self._candidates(split, rows[0])))
         raise ValueError(
-            f"--videos-url: none of the first {len(rows)} videos of split {split!r} is there; tried {tried}, and "
+            f"--videos-url: none of {len(rows)} videos of split {split!r} is there; tried {tried}, and "
             "the same places for the others; give the URL of the folder that holds them"
         )
 
@@ -59,3 +73,9 @@ class RemoteFolders:
         for folder in (*_SPLIT_FOLDERS.get(split, (split,)), "."):
             for of_class in (name, name.replace(" ", "_"), "."):
                 yield (PurePosixPath(self._videos) / folder / of_class / row.path.name).as_posix()
+
+
+def _evenly(rows: Sequence[Listed], count: int) -> list[Listed]:
+    """At most ``count`` of the rows: ``5 of 9 -> 0 1 3 5 7``."""
+    count = min(count, len(rows))
+    return [rows[number * len(rows) // count] for number in range(count)]
