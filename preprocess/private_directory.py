@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-_PREFIX = "superimage-ray-"
+_PREFIX = "si-ray-"  # short: see below
 _RANDOM_LETTERS = 8  # which tempfile.mkdtemp appends
 # The path of a Unix socket has at most so many bytes; Ray appends
-# /session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store.12 to its directory.
+# /session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store to its directory, which is new for each run.
 _MAX_SOCKET_PATH = 103 if sys.platform == "darwin" else 107
-_APPENDED_BY_RAY = 68
-_MAX_BASE = _MAX_SOCKET_PATH - _APPENDED_BY_RAY - len(f"/{_PREFIX}/r") - _RANDOM_LETTERS
+_APPENDED_BY_RAY = 64
+MAX_BASE_BYTES = _MAX_SOCKET_PATH - _APPENDED_BY_RAY - len(f"/{_PREFIX}/r") - _RANDOM_LETTERS
 _YOUNG_SECONDS = 60
 
 
@@ -53,7 +53,7 @@ def _made() -> Path:
         reasons.append(f"{name} {base}: {reason}")
     raise OSError(
         f"there is no directory for Ray's files ({'; '.join(reasons)}); set RAY_TMPDIR to a directory that you can "
-        f"write to and whose path has at most {_MAX_BASE} bytes"
+        f"write to and whose path has at most {MAX_BASE_BYTES} bytes"
     )
 
 
@@ -67,8 +67,8 @@ def _candidates() -> list[tuple[str, str]]:
 
 def _reason_against(base: str) -> str | None:
     num_bytes = len(os.fsencode(os.path.abspath(base)))
-    if num_bytes > _MAX_BASE:
-        return f"the path has {num_bytes} bytes, and Ray's sockets leave room for {_MAX_BASE}"
+    if num_bytes > MAX_BASE_BYTES:
+        return f"the path has {num_bytes} bytes, and Ray's sockets leave room for {MAX_BASE_BYTES}"
     try:
         mode = os.stat(base).st_mode
     except OSError as error:

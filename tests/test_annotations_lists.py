@@ -90,6 +90,8 @@ def test_a_header_is_told(tmp_path):
     [
         ("a.mp4 run\nb.mp4 1\n", "path label", ("list.txt:1: 'a.mp4 run'", "a label is 'run'", "format: csv")),
         ("path label\n", "path label", ("list.txt", "holds a header and no row", "<path> <label>")),
+        ("path label\na.mp4 1\n", "path start end label", ("list.txt:1", "set annotations.columns: path label")),
+        ("a.mp4;9;1\n", "path start end label", ("list.txt:1", "set annotations.columns: path n label")),
         ("a.mp4 1\npath label\n", "path label", ("list.txt:2: 'path label'", "a label is 'label'")),
         ("a.mp4 0 1\n", "path n label", ("list.txt:1: 'a.mp4 0 1'", "the number of frames is 0")),
         (

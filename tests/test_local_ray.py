@@ -11,7 +11,7 @@ import pytest
 from conversion import Run, command, needs_mount, num_records, wait_for
 from ray_nodes import seeing
 
-from preprocess.private_directory import private_directory
+from preprocess.private_directory import MAX_BASE_BYTES, private_directory
 
 LISTENS = "0A"
 
@@ -39,14 +39,14 @@ def test_the_local_ray_is_private_while_it_runs_and_leaves_nothing(video_folder,
     run = Run(command(tmp_path, video_folder, tmp_path / "out"), TMPDIR=str(short), HOME=str(home))
     wait_for(lambda: num_records(tmp_path / "out") >= 1)
     addresses = listening(run.processes())
-    (folder,) = short.glob("superimage-ray-*")
+    (folder,) = short.glob("si-ray-*")
     mode = stat.S_IMODE(folder.stat().st_mode)
     status, out, err = run.finish()
     assert status == 0, err
     assert addresses, "Ray listens to its own processes"
     assert all(is_loopback(address) for address in addresses), addresses
     assert mode == 0o700
-    assert not list(short.glob("superimage-ray-*"))
+    assert not list(short.glob("si-ray-*"))
     assert not list(home.rglob("*token*"))
     assert out.splitlines()[0].split(":")[0] == "18 of 18 videos"
     assert len(out.splitlines()) == 4  # the count, two layouts, the report: Ray prints none of its lines there
@@ -84,6 +84,16 @@ def test_a_long_temporary_directory_does_not_reach_the_sockets(video_folder, tmp
     assert status == 0, err
 
 
+def test_the_longest_directory_that_is_allowed_serves(video_folder, tmp_path, short):
+    longest = short / ("x" * (MAX_BASE_BYTES - len(str(short)) - 1))
+    longest.mkdir()
+    run = Run(command(tmp_path, video_folder, tmp_path / "out"), RAY_TMPDIR=str(longest))
+    wait_for(lambda: num_records(tmp_path / "out") >= 1)
+    assert list(longest.glob("*/r/session_*/sockets/plasma_store"))
+    status, _, err = run.finish()
+    assert status == 0, err
+
+
 @pytest.mark.parametrize(
     ("made", "reason"),
     [("long" * 40, "Ray's sockets leave room for"), (None, "No such file"), ("file", "not a directory")],
@@ -112,16 +122,16 @@ def test_a_directory_where_every_user_may_rename_is_refused(monkeypatch, short):
 
 def test_what_a_killed_run_left_behind_is_removed_and_what_another_uses_is_not(monkeypatch, short):
     monkeypatch.setenv("RAY_TMPDIR", str(short))
-    (short / "superimage-ray-abandoned" / "r").mkdir(parents=True)
-    (short / "superimage-ray-begun").mkdir()
+    (short / "si-ray-abandoned" / "r").mkdir(parents=True)
+    (short / "si-ray-begun").mkdir()
     an_hour_ago = time.time() - 3600
-    os.utime(short / "superimage-ray-abandoned", (an_hour_ago, an_hour_ago))
+    os.utime(short / "si-ray-abandoned", (an_hour_ago, an_hour_ago))
     with private_directory() as first:
         os.utime(Path(first).parent, (an_hour_ago, an_hour_ago))
         with private_directory() as second:
             left = {path.name for path in short.iterdir()}
-            assert left == {Path(first).parent.name, Path(second).parent.name, "superimage-ray-begun"}
-    assert [path.name for path in short.iterdir()] == ["superimage-ray-begun"]
+            assert left == {Path(first).parent.name, Path(second).parent.name, "si-ray-begun"}
+    assert [path.name for path in short.iterdir()] == ["si-ray-begun"]
 
 
 def test_ctrl_c_over_and_over_ends_as_one_does(video_folder, tmp_path):

@@ -84,17 +84,16 @@ def parse_columns(text: str) -> Columns:
     return Columns(names)
 
 
-def columns_hint(fields: Sequence[str], columns: Columns) -> str:
-    """The way out where a row has the fields of another of the usual lists; else nothing."""
-    other = next(
-        (text for text in _KNOWN if len(text.split()) == len(fields) and Columns(tuple(text.split())).is_row(fields)),
-        None,
-    )
-    return (
-        f"; for rows of {other!r} set annotations.columns: {other}"
-        if other and len(fields) < len(columns.names)
-        else ""
-    )
+def columns_hint(line: str, columns: Columns) -> str:
+    """The way out where a line is a row, or the header, of another of the usual lists; else nothing."""
+    for text in _KNOWN:
+        other = parse_columns(text)
+        for separator in ("\t", ";", ",", " "):
+            fields = line.split() if separator == " " else _fields(line, separator)
+            fits = len(fields) == len(other.names) and (other.is_row(fields) or other.is_header(fields))
+            if fits and len(other.names) < len(columns.names):
+                return f"; for rows of {text!r} set annotations.columns: {text}"
+    return ""
 
 
 def find_separator(path: Path, columns: Columns) -> str:

@@ -163,5 +163,5 @@ def _too_few(where: str, fields: Sequence[str], separator: str, columns: Columns
     hint = f"; it looks separated by {named(likely[0])}: set annotations.separator: '{likely[0]}'" if likely else ""
     return (
         f"{where}: {text!r}: {len(fields)} fields between {named(separator)}, expected {columns.expected}"
-        f"{hint or columns_hint(fields, columns)}"
+        f"{hint}{columns_hint(text, columns)}"
     )
