@@ -89,3 +89,22 @@ def test_the_workers_run_in_the_environment_that_is_named(cluster, video_folder,
     assert status == 0, err
     assert "18 of 19 videos: 1 failed" in out
     assert "left out: train/left/crash.mp4: decoder crashed" in err
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("auto", "no Ray cluster was found on this machine; start one here with 'ray start --head'"),
+        ("127.0.0.1:1", "Connection refused; is 'ray start --head' running there?"),
+        ("host.invalid:6379", "is 'ray start --head' running there?"),
+    ],
+)
+def test_where_no_cluster_is_one_line_says_what_to_do(address, words, video_folder, tmp_path):
+    arguments = [*command(tmp_path, video_folder, tmp_path / "out"), "--ray-address", address, "--progress", "none"]
+    status, out, err = Run(arguments, RAY_TMPDIR=str(tmp_path), RAY_ADDRESS="").finish()
+    assert status == 2
+    assert out == ""
+    assert "Traceback" not in err
+    last = err.strip().splitlines()[-1]
+    assert last.startswith(f"preprocess: --ray-address {address}: ")
+    assert words in last
