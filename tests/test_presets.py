@@ -1,18 +1,22 @@
 """The papers' settings by name, the ready configurations, and the commands that list and show them."""
 
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from media import h264
+from media import frame_number, h264
 from PIL import Image
 
 from preprocess.__main__ import main
 from preprocess.annotations import FORMATS
+from preprocess.annotations.dataset import Video
 from preprocess.config import config_from, load_config
+from preprocess.convert import convert_video
+from preprocess.job import Job
 from preprocess.presets import PRESETS
-from shards.layouts import ORDERS, clip_order
+from shards.layouts import ORDERS
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "preprocess"
 # frames, rows, columns, tile: SIFAR Tables 1 and 8, Flatten Tables 1 and 2, STAM Table 3
@@ -32,28 +36,58 @@ PAPERS = {
 
 @pytest.fixture(scope="module")
 def all_presets():
-    values = {"annotations": {"format": "folder"}, "layouts": list(PRESETS), "splits": {"train": {"mode": "train"}}}
+    values = {
+        "annotations": {"format": "folder"},
+        "layouts": list(PRESETS),
+        "splits": {"train": {"mode": "train", "crop": "centre"}},
+    }
     return config_from(values, "test")
 
 
-def test_presets_are_the_papers(all_presets):
-    assert {
-        name: (layout.frames, layout.rows, layout.columns, layout.tile) for name, layout in all_presets.layouts.items()
-    } == PAPERS
-    assert {name: layout.order for name, layout in all_presets.layouts.items() if layout.order != "row_major"} == {
-        "sifar-2x4-columns": "column_major",
-        "flatten-nested-4x4": "nested",
-        "flatten-random-4x4": "random",
-    }
-    assert clip_order(all_presets.layouts["sifar-2x4-columns"]).tolist() == [0, 2, 4, 6, 1, 3, 5, 7]
-    assert clip_order(all_presets.layouts["flatten-nested-4x4"])[:8].tolist() == [0, 1, 4, 5, 2, 3, 6, 7]
+@pytest.fixture(scope="module")
+def sheets(all_presets, tmp_path_factory):
+    """{preset: (numbers that the tiles show, indices in the sidecar, rows, columns, tile)} of a video of 10.2 s."""
+    path = h264(tmp_path_factory.mktemp("presets") / "numbered.mp4", 255, width=128, height=128)
+    job = Job(config=all_presets, source=str(path.parent), output="unused", class_names=("a",), digest="d")
+    converted = convert_video(job, "train", Video(key="v", path=path.name, labels=(0,)))
+    assert converted.failure is None
+    return {rendered.layout: tiles_of(rendered, all_presets.layouts[rendered.layout]) for rendered in converted.samples}
 
 
-def test_presets_sample_as_the_papers_code_does(all_presets):
-    sifar = all_presets.layout_sampling["sifar-3x3"]
-    assert (sifar.strategy, sifar.offset, sifar.clip_positions) == ("uniform", "shared", "sifar")
-    stam = all_presets.layout_sampling["stam-16"]
-    assert (stam.strategy, stam.fps) == ("fps", 1.6)
+def tiles_of(rendered, layout):
+    image = np.asarray(Image.open(io.BytesIO(rendered.sample.image)).convert("RGB"))
+    tile = layout.tile
+    rows, columns = image.shape[0] // tile, image.shape[1] // tile
+    cells = [image[r * tile : (r + 1) * tile, c * tile : (c + 1) * tile] for r in range(rows) for c in range(columns)]
+    numbers = [frame_number(cell) for cell in cells[: layout.frames]]
+    return numbers, rendered.sample.metadata["frames"], rows, columns, tile
+
+
+# The position in time of each cell, row by row: SIFAR Table 8, Flatten equations 5 to 10. Others are row by row.
+CELLS = {
+    "sifar-2x4-columns": [0, 2, 4, 6, 1, 3, 5, 7],
+    "flatten-nested-4x4": [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15],
+}
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_a_preset_makes_the_sheet_of_its_paper(name, sheets):
+    numbers, indices, rows, columns, tile = sheets[name]
+    assert (len(indices), rows, columns, tile) == PAPERS[name]
+    if name == "flatten-random-4x4":
+        assert sorted(numbers) == indices != numbers
+    else:
+        assert numbers == [indices[position] for position in CELLS.get(name, range(len(indices)))]
+
+
+def test_a_preset_draws_frames_as_the_papers_code_does(sheets):
+    """SIFAR's code draws one offset for all segments (255 // 8 = 31 frames apart); STAM takes 1.6 frames a second."""
+    assert set(np.diff(sheets["sifar-3x3"][1])) == {31}
+    assert set(np.diff(sheets["stam-16"][1])) == {15, 16}  # at 25 frames a second
+
+
+def test_there_is_a_sheet_of_every_preset(sheets):
+    assert sheets.keys() == PRESETS.keys()
 
 
 def test_what_is_given_stands_before_the_preset_and_that_before_the_common_sampling():
