@@ -1,5 +1,6 @@
 """Every configuration of the papers' tables: its hyper-parameters, its model, and a step of training."""
 
+import math
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from timm.models import get_pretrained_cfg, is_model
 
 from training.command_line import parse_flags
 from training.flags import FLAGS, check_values
-from training.model import build_loss, build_model, build_optimizer
+from training.model import build_loss, build_model, build_optimizer, build_schedule
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs/train").glob("sifar_*.yaml")) + sorted(
@@ -72,26 +73,44 @@ def test_the_heading_names_row_command_and_shape(path):
     assert ("--pretrained-path" in command) == needs_file
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in CONFIGS if path.stem.startswith("sifar")], ids=lambda path: path.stem
-)
-def test_hyper_parameters_are_those_of_sifar(path):
-    args = read(path)[0]
-    expected = SIFAR | ({"epochs": 15} if "_mit_" in path.stem else {})
-    assert {name: getattr(args, name) for name in expected} == expected
-    assert 8 * args.batch_size in (96, 144, 192)
+def recipe(path) -> dict:
+    """What the paper's text and tables say of the run, by timm's names of it."""
+    if path.stem.startswith("sifar"):
+        return SIFAR | ({"epochs": 15} if "_mit_" in path.stem else {})
+    batch_size, lr, epochs, warmup_epochs = FLATTEN[path.stem.removeprefix("flatten_")]
+    return {"batch_size": batch_size, "lr": lr, "epochs": epochs, "warmup_epochs": warmup_epochs, "weight_decay": 0.05}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_run_has_the_rates_of_its_paper(path):
+    """The rate rises to the paper's in the epochs of warm-up, then falls by half a cosine over all epochs."""
+    args, paper = read(path)[0], recipe(path)
+    optimizer = build_optimizer(args, torch.nn.Linear(4, 4), MACHINE)
+    schedule, num_epochs = build_schedule(args, optimizer, 0, updates_per_epoch=10)
+    rates = []
+    for epoch in range(num_epochs):
+        schedule.step(epoch)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert type(optimizer).__name__ == "AdamW"
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0, paper["weight_decay"]}  # biases: none
+    assert num_epochs == paper["epochs"]
+    warm = paper["warmup_epochs"]
+    assert rates[:warm] == sorted(rates[:warm])
+    at_half = num_epochs // 2
+    for epoch in (warm, at_half):
+        share = (1 + math.cos(math.pi * epoch / num_epochs)) / 2
+        assert rates[epoch] == pytest.approx(args.min_lr + share * (paper["lr"] - args.min_lr))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_samples_of_an_update_and_regularisation_are_the_papers(path):
+    args, paper = read(path)[0], recipe(path)
+    others = paper.keys() - {"lr", "epochs", "warmup_epochs", "weight_decay", "opt", "sched"}
+    assert {name: getattr(args, name) for name in others} == {name: paper[name] for name in others}
+    if path.stem.startswith("sifar"):
+        assert 8 * args.batch_size in (96, 144, 192)  # on the paper's eight GPUs
     if args.model.startswith("sifar_swin"):
         assert args.model.endswith("_ape") == path.stem.startswith("sifar_ssv2")
-
-
-@pytest.mark.parametrize(
-    "path", [path for path in CONFIGS if path.stem.startswith("flatten")], ids=lambda path: path.stem
-)
-def test_hyper_parameters_are_those_of_flatten(path):
-    args = read(path)[0]
-    name = path.stem.removeprefix("flatten_")
-    assert (args.batch_size, args.lr, args.epochs, args.warmup_epochs) == FLATTEN[name]
-    assert (args.opt, args.momentum, args.weight_decay, args.sched) == ("adamw", 0.9, 0.05, "cosine")
 
 
 def each_network_once() -> list:
