@@ -51,7 +51,8 @@ def start_machine(args: argparse.Namespace) -> Machine:
     ValueError, with the variables that say so, where others are expected and cannot be met.
     """
     place = argparse.Namespace(device=pick_device(args.device))
-    timer = threading.Timer(_WAIT_SECONDS, lambda: _log.warning(f"waiting for other processes: {told_ranks()}"))
+    given = dict(os.environ)  # timm adds WORLD_SIZE, RANK and LOCAL_RANK, which nobody set
+    timer = threading.Timer(_WAIT_SECONDS, lambda: _log.warning(f"waiting for other processes: {told_ranks(given)}"))
     timer.daemon = True
     timer.start()
     try:
@@ -60,7 +61,7 @@ def start_machine(args: argparse.Namespace) -> Machine:
         if not utils.is_distributed_env():
             raise
         told = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ValueError(f"{told_ranks()} ({told})") from error
+        raise ValueError(f"{told_ranks(given)} ({told})") from error
     finally:
         timer.cancel()
     if device.type == "cuda":
@@ -69,7 +70,7 @@ def start_machine(args: argparse.Namespace) -> Machine:
     return Machine(device=device, rank=place.rank, world_size=place.world_size, distributed=place.distributed)
 
 
-def told_ranks(environment: Mapping[str, str] = os.environ) -> str:
+def told_ranks(environment: Mapping[str, str]) -> str:
     """Which environment variables make this process wait for others, for whom, and the way out.
 
     ``{"SLURM_NTASKS": "2", "MASTER_ADDR": "node1"} -> "SLURM_NTASKS=2 MASTER_ADDR=node1 say that ..."``.
