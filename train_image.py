@@ -33,8 +33,8 @@ from training.experiment import (
 from training.flags import FLAGS, check_values
 from training.grid import find_super_images, fit_to_grid
 from training.interruption import INTERRUPTED, command_to_go_on, workers_ignore_interrupts
-from training.loop import Run, train_epoch, validate
-from training.machine import start_machine
+from training.loop import Run, check_weights, train_epoch, validate
+from training.machine import lost_ranks, start_machine
 from training.model import build_loss, build_model, build_optimizer, build_schedule, prepare_model, replicate
 from training.multi_label import fit_to_labels
 from training.saver import Saver
@@ -63,6 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except torch.cuda.OutOfMemoryError as error:
         print(f"train_image: {first_line(error)} Lower --batch-size, or use --amp", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        told = lost_ranks(error)
+        if told is None:
+            raise
+        print(f"train_image: {told}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         tell_interrupted(argv, directory)
@@ -187,6 +193,7 @@ def run_epoch(experiment: Run, epoch: int) -> None:
         if experiment.ema is not None and not args.model_ema_force_cpu:
             utils.distribute_bn(experiment.ema, machine.world_size, args.dist_bn == "reduce")
     seen = validate(experiment)
+    check_weights(experiment, epoch, seen["loss"])
     rate = sum(group["lr"] for group in experiment.optimizer.param_groups) / len(experiment.optimizer.param_groups)
     if experiment.scheduler is not None:
         experiment.scheduler.step(epoch + 1, seen[args.eval_metric])

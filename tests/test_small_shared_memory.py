@@ -75,10 +75,13 @@ def test_a_batch_without_room_ends_training_with_the_numbers(unshare, data, tmp_
     done = run(unshare, [*torchrun(ranks), driver, "train_image.py", *flags])
     assert done.returncode != 0
     told = [line for line in done.stderr.splitlines() if line.startswith("train_image: ")]
-    assert told, done.stderr
-    assert all("/dev/shm has 67.1 MB" in line and "--workers 0" in line for line in told)
-    assert "--shm-size" in told[0]
-    assert "Traceback" not in "".join(done.stderr.split("torch/distributed")[:1])
+    lost = [line for line in told if "ends because another rank has ended" not in line]
+    assert lost, done.stderr
+    assert all("/dev/shm has 67.1 MB" in line and "--workers 0" in line for line in lost)
+    assert all("--shm-size" in line for line in lost)
+    # torchrun adds a traceback of its own, which names its files alone.
+    assert 'train_image.py", line' not in done.stderr
+    assert "training/" not in done.stderr
 
 
 def test_the_evaluation_does_both_too(unshare, data, tmp_path):

@@ -1,6 +1,7 @@
 """What an epoch reads: which views, in which order of tiles, with zero pads; and as many samples as are due."""
 
 import csv
+import math
 import os
 import socket
 import subprocess
@@ -27,7 +28,8 @@ from training.command_line import parse_flags
 from training.data import build_loaders
 from training.flags import FLAGS
 from training.grid import find_super_images, fit_to_grid
-from training.machine import Machine, told_ranks
+from training.loop import LossWatch
+from training.machine import Machine, lost_ranks, told_ranks
 from training.model import build_model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -210,6 +212,29 @@ def test_two_ranks_validate_each_image_of_a_folder_once(tmp_path):
 def test_what_cannot_train_is_found_at_the_start_or_at_the_step(data, tmp_path, capsys, flags, told):
     assert train_image.main([*SMALL, "--data-dir", str(data), "--output", str(tmp_path), *flags]) == 2
     assert told in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_weights_that_the_last_update_spoilt_make_no_checkpoint(data, tmp_path, capsys):
+    flags = ["--batch-size", "16", "--lr", "3e38", "--weight-decay", "1e6", "--opt", "sgd"]  # one batch, whose loss is that before its update
+    assert train_image.main([*SMALL, *flags, "--data-dir", str(data), "--output", str(tmp_path)]) == 2
+    assert "weights such as" in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not list(tmp_path.glob("run/*.tar"))
+
+
+def test_a_scaler_gets_as_many_steps_as_it_has_halvings_in_however_short_epochs():
+    watch, steps = LossWatch(scales=True), [f"batch {batch} of epoch {epoch}" for epoch in range(8) for batch in (1, 2)]
+    watch.see(math.nan, "the first")
+    watch.see(1.0, "the second")
+    for step in steps[:-1]:
+        watch.see(math.nan, step)
+    with pytest.raises(ValueError, match="the loss is nan at batch 1 of epoch 0: lower --lr"):
+        watch.see(math.inf, steps[-1])
+
+
+def test_a_rank_whose_others_have_ended_says_so_in_one_line():
+    told = lost_ranks(RuntimeError("[/third_party/gloo/gloo/transport/tcp/pair.cc:545] Read error: reset by peer. X"))
+    assert told.startswith("rank 0 ends because another rank has ended (Read error: reset by peer")
+    assert lost_ranks(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
 
 
 def test_an_empty_validation_split_is_found_before_anything_is_written(tmp_path, capsys):

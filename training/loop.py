@@ -5,7 +5,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -19,6 +19,27 @@ from training.machine import Machine
 
 _log = logging.getLogger("train_image")
 _HALVINGS = 16  # torch.amp.GradScaler begins at 2 ** 16
+
+
+class LossWatch:
+    """Ends a run whose loss is no longer a number.
+
+    Without a gradient scaler the first such loss ends it: the weights after it are lost. A scaler leaves such updates
+    out and halves its scale; then as many in a row end it as there are halvings from its first scale to 1, counted
+    through the epochs, which may be shorter.
+    """
+
+    def __init__(self, *, scales: bool):
+        self._patience, self._where = _HALVINGS if scales else 1, []
+
+    def see(self, loss: float, where: str) -> None:
+        """ValueError at the loss that ends the run; ``where``: ``batch 3 of 9 of epoch 1``."""
+        self._where = [] if math.isfinite(loss) else [*self._where, f"{loss} at {where}"]
+        if len(self._where) == self._patience:
+            raise ValueError(
+                f"the loss is {self._where[0]}: lower --lr, or limit with --clip-grad; checkpoints of earlier epochs "
+                "are kept"
+            )
 
 
 @dataclass(kw_only=True)
@@ -42,6 +63,10 @@ class Run:
     start_epoch: int
     num_epochs: int
     multi_label: bool = False
+    watch: LossWatch = field(init=False)
+
+    def __post_init__(self):
+        self.watch = LossWatch(scales=self.scaler is not None)
 
     @property
     def updates_per_epoch(self) -> int:
@@ -59,41 +84,24 @@ def train_epoch(experiment: Run, epoch: int) -> dict[str, float]:
     experiment.replica.train()
     experiment.optimizer.zero_grad()
     losses, accumulate = [], args.grad_accum_steps
+    watch, where = experiment.watch, f"of {num_batches} of epoch {epoch + 1}"
     for index, (images, targets) in enumerate(experiment.train_loader):
         due = (index + 1) % accumulate == 0 or index + 1 == num_batches
         in_group = accumulate if index < num_batches - num_batches % accumulate else num_batches % accumulate
         loss = train_step(experiment, images, targets, in_group, due=due)
         # One step late, so that the device has work while this waits for it.
-        check_losses(experiment, losses, epoch)
+        if losses:
+            watch.see(losses[-1].item(), f"batch {index} {where}")
         losses.append(loss)
         if due:
             finish_update(experiment, epoch * experiment.updates_per_epoch + index // accumulate + 1)
             if (index // accumulate + 1) % args.log_interval == 0:
                 _log.info(f"epoch {epoch + 1}  batch {index + 1}/{num_batches}  loss {losses[-1].item():.4f}")
-    check_losses(experiment, losses, epoch)
+    watch.see(losses[-1].item(), f"batch {num_batches} {where}")
     mean = torch.stack(losses).mean()
     if experiment.machine.distributed:
         mean = utils.reduce_tensor(mean, experiment.machine.world_size)
     return {"loss": mean.item()}
-
-
-def check_losses(experiment: Run, losses: list[torch.Tensor], epoch: int) -> None:
-    """ValueError where the last loss is not finite: the weights after it are lost.
-
-    A gradient scaler leaves such updates out and halves its scale. With one, the error comes when the losses in a row
-    that are not finite are as many as the halvings from its first scale to 1.
-    """
-    patience = 1 if experiment.scaler is None else _HALVINGS
-    if len(losses) < patience or math.isfinite(losses[-1].item()):
-        return
-    last = [loss.item() for loss in losses[-patience:]]
-    if any(map(math.isfinite, last)):
-        return
-    first = len(losses) - patience + 1
-    raise ValueError(
-        f"the loss is {last[0]} at batch {first} of {len(experiment.train_loader)} of epoch {epoch + 1}: lower --lr, "
-        "or limit with --clip-grad; checkpoints of earlier epochs are kept"
-    )
 
 
 def train_step(
@@ -155,6 +163,23 @@ def validate(experiment: Run) -> dict[str, float]:
     if seen is None:
         raise ValueError(f"--val-split {experiment.args.val_split}: no samples")
     return seen
+
+
+def check_weights(experiment: Run, epoch: int, loss: float) -> None:
+    """ValueError where the validation's loss is no number since the weights are not: no checkpoint is made of them.
+
+    The loss of a batch is that before its update, so the last update of an epoch is seen here alone.
+    """
+    if math.isfinite(loss):
+        return
+    told = f"after epoch {epoch + 1} the validation's loss is {loss}"
+    broken = [name for name, value in experiment.validated.state_dict().items() if not torch.isfinite(value).all()]
+    if broken:
+        raise ValueError(
+            f"{told}, and {len(broken)} weights such as {broken[0]} are not finite: lower --lr, or limit with "
+            "--clip-grad; checkpoints of earlier epochs are kept"
+        )
+    _log.warning(f"{told}, with weights that are finite")
 
 
 def _predictions(experiment: Run) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

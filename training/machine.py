@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from timm import utils
+from torch import distributed
 
 _log = logging.getLogger("train_image")
 _WAIT_SECONDS = 10  # after which a rank says for whom it waits
@@ -86,3 +87,13 @@ def told_ranks(environment: Mapping[str, str]) -> str:
         f"This one {mine} meets the others at {place}. Start all of them (torchrun, srun), or to train with this one "
         f"alone: env {unset} python train_image.py ..."
     )
+
+
+def lost_ranks(error: RuntimeError) -> str | None:
+    """The line of a rank whose others have ended; None for an error of another kind."""
+    told = next(iter(str(error).splitlines()), "")
+    if not isinstance(error, distributed.DistError) and "gloo/transport" not in told:
+        return None
+    _, rank, _ = utils.world_info_from_env()
+    why = told.split("This is typically")[0].rpartition("] ")[2].strip(" .")
+    return f"rank {rank} ends because another rank has ended ({why}); the lines of that one say why"
