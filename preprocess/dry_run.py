@@ -72,7 +72,7 @@ def _training(prepared: Prepared, cost: Estimate, readers: Readers, shown_output
     yield (
         f"largest safe ranks x workers: {tars[train]} for timm's train.py, which deals whole shards of {train}, and "
         f"any divisor of it; for train_image.py any number, with at least a batch of its "
-        f"{cost.splits[train].videos * cost.splits[train].views} samples for each rank"
+        f"{cost.splits[train].videos} videos for each rank"
     )
     videos = {split: size.videos for split, size in cost.splits.items()}
     for warning in warnings({train: tars[train]}, videos, config, readers):

@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 from super_images import encoded, layout, write_super_images
+from torch.utils.data import DataLoader, IterableDataset
 
 import train_image
 from preprocess.training_advice import epochs_of_timm, pads_for_timm, what_an_epoch_is
@@ -98,6 +99,16 @@ def loaders(data, *flags):
     return build_loaders(args, CPU, build_model(args), read_manifest(data))
 
 
+def test_a_resumed_run_reads_the_view_whose_turn_it_is(data, tmp_path):
+    words = [*SMALL, "--epochs", "3", "--data-dir", str(data), "--output", str(tmp_path)]
+    assert train_image.main(words) == 0
+    rows = (tmp_path / "run" / "summary.csv").read_text()
+    for name in ("last", "checkpoint-2", "model_best"):
+        (tmp_path / "run" / f"{name}.pth.tar").unlink()
+    assert train_image.main([*words, "--resume", "auto"]) == 0
+    assert (tmp_path / "run" / "summary.csv").read_text() == rows
+
+
 def orders(images):
     """The position in time of each tile, by the number of the video."""
     return {
@@ -126,6 +137,30 @@ def test_the_order_is_of_seed_epoch_and_key():
         for key in ("a_v00", "b_v00")
     }
     assert len(draws) == 8
+
+
+@pytest.mark.parametrize(("ranks", "workers"), [(1, 1), (1, 3), (2, 1), (2, 2), (4, 1)])
+def test_ranks_and_workers_draw_the_same_orders(data, ranks, workers):
+    expected = orders(read(data, 1, views="0", tile_order="random"))
+    drawn = {}
+    for rank in range(ranks):
+        options = {"split": "train", "is_training": True, "batch_size": 2, "views": "0", "tile_order": "random"}
+        reader = ShardReader(data, **options)
+        reader._rank, reader._num_ranks = rank, ranks
+        reader.set_epoch(1)
+        loader = DataLoader(Arrays(reader), batch_size=None, num_workers=workers)
+        drawn |= orders([image.numpy() for image in loader])
+    assert drawn == expected
+
+
+class Arrays(IterableDataset):
+    """The images of a reader as arrays."""
+
+    def __init__(self, reader):
+        self.reader = reader
+
+    def __iter__(self):
+        return (np.asarray(image).copy() for image, _ in self.reader)
 
 
 def test_flattens_configuration_draws_it_in_the_loader():
@@ -215,7 +250,16 @@ def test_what_cannot_train_is_found_at_the_start_or_at_the_step(data, tmp_path, 
 
 
 def test_weights_that_the_last_update_spoilt_make_no_checkpoint(data, tmp_path, capsys):
-    flags = ["--batch-size", "16", "--lr", "3e38", "--weight-decay", "1e6", "--opt", "sgd"]  # one batch, whose loss is that before its update
+    flags = [
+        "--batch-size",
+        "16",
+        "--lr",
+        "3e38",
+        "--weight-decay",
+        "1e6",
+        "--opt",
+        "sgd",
+    ]  # one batch, whose loss is that before its update
     assert train_image.main([*SMALL, *flags, "--data-dir", str(data), "--output", str(tmp_path)]) == 2
     assert "weights such as" in capsys.readouterr().err.strip().splitlines()[-1]
     assert not list(tmp_path.glob("run/*.tar"))
@@ -293,5 +337,5 @@ def test_the_advice_tells_both_ways_and_what_becomes_of_pads():
     assert "on train is 2 passes, so --epochs 15 are 30 passes" in told
     assert "--train-split train_v00 --epochs 30 --warmup-epochs 5 --workers 3" in told
     assert what_an_epoch_is("train", 1, 3) is None
-    assert "train_image.py makes them zero" in pads_for_timm(layout())
+    assert "train_image.py makes all of them zero" in pads_for_timm(layout())
     assert pads_for_timm(layout(pad="black")) is None
