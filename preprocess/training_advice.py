@@ -106,9 +106,9 @@ def pads_for_timm(layout: Layout) -> str | None:
     if not has_mean_pads(layout):
         return None
     return (
-        "timm's train.py reads the pads as they are stored, in the 8-bit colour nearest to ImageNet's mean: with --mean "
-        "and --std of ImageNet they are within 0.03 of zero, but for the outermost pixels of a pad in a JPEG, which "
-        "mix with the frame beside it; with other values they are not zero. train_image.py makes all of them zero"
+        "timm's train.py reads the pads as they are stored, in the 8-bit colour nearest to ImageNet's mean. With "
+        "--mean and --std of ImageNet they are within 0.03 of zero, but for the outermost pixels of a pad in a JPEG, "
+        "which mix with the frame beside it; with other values they are not zero. train_image.py makes all of them zero"
     )
 
 

@@ -215,6 +215,8 @@ def test_damaged_files_beside_bare_weights_are_one_line(checkpoint, data, tmp_pa
         (["--device", "meta"], "--device meta: "),
         (["--mean", "0.5", "0.5"], "--mean [0.5, 0.5]: one number or 3"),
         (["--std", "0"], "--std [0.0]: must be above 0"),
+        (["--mean", "123.7", "116.3", "103.5"], "must be from 0 to 1; divide values of 8-bit pixels by 255"),
+        (["--std", "nan"], "--std [nan]: must be from 0 to 1"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
         (["--model-kwargs", "colour=red"], "the model has no option colour"),
         (["--model", "resnet10x"], "did you mean resnet10t"),

@@ -159,6 +159,8 @@ def check_mean_std(args: argparse.Namespace, *, channels: int) -> None:
         values = getattr(args, name)
         if values is not None and len(values) not in (1, channels):
             raise ValueError(f"--{name} {values}: one number or {channels}, one for each channel")
+        if values is not None and not all(0 <= value <= 1 for value in values):
+            raise ValueError(f"--{name} {values}: must be from 0 to 1; divide values of 8-bit pixels by 255")
     if args.std is not None and min(args.std) <= 0:
         raise ValueError(f"--std {args.std}: must be above 0")
 
