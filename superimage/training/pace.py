@@ -50,7 +50,7 @@ class Pace:
 class _Gap:
     """From the end of a step to the next batch, where a step has ended when this process goes on."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._began = time.perf_counter()
 
     def end(self) -> None:
@@ -63,7 +63,7 @@ class _Gap:
 class _DeviceGap:
     """The same on a GPU, which is behind this process: it notes the two moments when it gets there."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._began, self._ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         self._began.record()
 
