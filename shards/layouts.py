@@ -169,31 +169,52 @@ _FIXED_ORDERS = {
 }
 
 
+class Sheet:
+    """One plane of a super image in the making. Each tile goes to its cell as it comes. SIFAR 3.2.
+
+    ``order[cell]`` is the position in time of the frame in ``cell``. Tiles are uint8 (side, side[, channels]), where
+    ``side`` is smaller than ``layout.tile`` for a plane of subsampled chroma.
+    """
+
+    def __init__(self, layout: Layout, order: np.ndarray, *, side: int, channels: tuple[int, ...] = ()):
+        self._layout = layout
+        self._cells = np.argsort(_checked_order(order, layout))  # the cell of each position
+        self._side = side
+        # Cell by cell: joining all tiles by transposing an array takes six times as long.
+        self._plane = np.empty((layout.rows * side, layout.columns * side, *channels), np.uint8)
+
+    def put(self, position: int, tile: np.ndarray) -> None:
+        """Place the tile of the frame at ``position`` in time."""
+        self._plane[cell_slices(self._layout, self._cells[position], self._side)] = tile
+
+    def finish(self, pad: int | tuple[int, ...]) -> np.ndarray:
+        """The plane, uint8 (rows*side, columns*side[, channels]). ``pad`` is the colour of the cells without a frame.
+
+        A layout with ``pad: last`` has the tile of the last position there instead.
+        """
+        content = (
+            self._plane[cell_slices(self._layout, self._cells[-1], self._side)] if self._layout.pad == "last" else pad
+        )
+        for cell in range(self._layout.frames, self._layout.cells):
+            self._plane[cell_slices(self._layout, cell, self._side)] = content
+        return self._plane
+
+
+def cell_slices(layout: Layout, cell: int, side: int) -> tuple[slice, slice]:
+    """(rows, columns) of a cell in a plane whose tiles have ``side`` pixels."""
+    row, column = divmod(cell, layout.columns)
+    return slice(row * side, (row + 1) * side), slice(column * side, (column + 1) * side)
+
+
 def tile(frames: np.ndarray, layout: Layout, order: np.ndarray | None = None) -> np.ndarray:
     """Lay a clip out: uint8 (T, tile, tile, 3) in time order -> uint8 (rows*tile, columns*tile, 3). SIFAR 3.2."""
     expected = (layout.frames, layout.tile, layout.tile, 3)
     if frames.shape != expected:
         raise ValueError(f"frames of shape {frames.shape}: layout {layout.name} takes {expected}")
-    order = clip_order(layout) if order is None else _checked_order(order, layout)
-    sheet = np.empty((*layout.image_size, 3), np.uint8)
-    # Cell by cell: to join all of them by transposing takes six times as long.
-    for cell, position in enumerate(order):
-        sheet[cell_slices(layout, cell, layout.tile)] = frames[position]
-    fill_pads(sheet, layout, frames[-1] if layout.pad == "last" else pad_colour(layout.pad))
-    return sheet
-
-
-def cell_slices(layout: Layout, cell: int, side: int) -> tuple[slice, slice]:
-    """(rows, columns) of a cell in a plane whose tiles have ``side`` pixels: that of chroma has less than the luma."""
-    row, column = divmod(cell, layout.columns)
-    return slice(row * side, (row + 1) * side), slice(column * side, (column + 1) * side)
-
-
-def fill_pads(plane: np.ndarray, layout: Layout, pad: np.ndarray | int | tuple[int, ...]) -> None:
-    """Put a tile, or a colour, into the cells without a frame of (rows*side, columns*side[, C])."""
-    side = plane.shape[0] // layout.rows
-    for cell in range(layout.frames, layout.cells):
-        plane[cell_slices(layout, cell, side)] = pad
+    sheet = Sheet(layout, clip_order(layout) if order is None else order, side=layout.tile, channels=(3,))
+    for position, frame in enumerate(frames):
+        sheet.put(position, frame)
+    return sheet.finish(pad_colour(layout.pad))
 
 
 def untile(image: np.ndarray, layout: Layout, order: np.ndarray | None = None) -> np.ndarray:
