@@ -13,7 +13,7 @@ def class_notes(
 ) -> Iterator[str]:
     """Notes on the classes, from ``counts``, {split: videos of each class index}.
 
-    ``data_set`` names a sub-set, as in ``" of mini"``. Without a split to train on, no class lacks a training video.
+    ``data_set`` names a subset, as in ``" of mini"``. Without a split to train on, no class lacks a training video.
     """
     trained = {label for split in train_splits for label, count in counts[split].items() if count}
     absent = [label for label in range(len(class_names)) if label not in trained] if train_splits else []

@@ -20,7 +20,7 @@ FRAME_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))  # of a v
 class Target:
     """What a view is to be classified as: class indices, the first for single-label training.
 
-    ``subsets``: (name, class index within that sub-set, or -1 outside it) for each sub-set.
+    ``subsets``: (name, class index within that subset, or -1 outside it) for each subset.
     """
 
     labels: tuple[int, ...]
@@ -68,7 +68,7 @@ class Video:
 class Listed:
     """A row of a list: the video's name (unique in its split), its path and labels, and where the row stands.
 
-    ``other_paths`` are tried where ``path`` is not there. ``identifier`` is what lists of sub-sets call the video.
+    ``other_paths`` are tried where ``path`` is not there. ``identifier`` is what lists of subsets call the video.
     """
 
     name: str
@@ -135,7 +135,7 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """The videos on disk by split, those that are listed but missing, and the class names of each sub-set."""
+    """The videos on disk by split, those that are listed but missing, and the class names of each subset."""
 
     class_names: tuple[str, ...]
     splits: dict[str, tuple[Video, ...]]

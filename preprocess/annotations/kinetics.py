@@ -29,9 +29,7 @@ class Kinetics:
     """
 
     format_name: ClassVar[str] = "kinetics"
-    summary: ClassVar[str] = (
-        "Kinetics-400, -600, -700; sub-sets Mini-Kinetics-200, mini_kinetics400: train.csv, val.csv"
-    )
+    summary: ClassVar[str] = "Kinetics-400, -600, -700; subsets Mini-Kinetics-200, mini_kinetics400: train.csv, val.csv"
     names_sides: ClassVar[bool] = False
     lists: Annotated[str, "folder of the lists, below --source"] = "."
     train: Annotated[str, "file of the training list"] = "train.csv"

@@ -1,4 +1,4 @@
-"""From a listing to a data set: sub-sets with classes of their own, mirror images, and what is on the disk."""
+"""From a listing to a data set: subsets with classes of their own, mirror images, and what is on the disk."""
 
 import functools
 import os
@@ -42,7 +42,7 @@ class Subset:
 
 @dataclass(frozen=True, kw_only=True)
 class _Members:
-    """A sub-set applied to a listing: its class names, old index -> new, and which videos of a split are in it."""
+    """A subset applied to a listing: its class names, old index -> new, and which videos of a split are in it."""
 
     class_names: tuple[str, ...]
     indices: Mapping[int, int]
@@ -63,16 +63,16 @@ def build_dataset(
     flip_labels: Mapping[str, str] | None = None,
     remote: RemoteFolders | None = None,
 ) -> Dataset:
-    """The videos of ``listing`` that are on the disk. ``only`` names the sub-set that is kept, with its own classes.
+    """The videos of ``listing`` that are on the disk. ``only`` names the subset that is kept, with its own classes.
 
     ``remote``: where videos that are not on the disk can be fetched from; then they are kept too.
 
     ``flip_labels``: what a class becomes when its video is mirrored, {name: name}, either way round. Raises ValueError
-    for a class, a sub-set or a list of one that is not there.
+    for a class, a subset or a list of one that is not there.
     """
     members = {name: _members(subset, listing, source) for name, subset in subsets.items()}
     if only is not None and only not in members:
-        raise ValueError(f"only={only!r}: no such sub-set; there are {', '.join(members) or 'none'}")
+        raise ValueError(f"only={only!r}: no such subset; there are {', '.join(members) or 'none'}")
     mirror = mirror_labels(listing.class_names, flip_labels or {})
     present, missing, accounts = {}, {}, {}
     for split, rows in listing.splits.items():
@@ -114,7 +114,7 @@ def _refuse_one_file_twice(rows: Sequence[Listed], videos: Sequence[Video]) -> N
 def _outside(rows: Sequence[Listed], only: str | None) -> tuple[LeftOut, ...]:
     if not rows:
         return ()
-    return (LeftOut(kind=f"videos outside the sub-set {only}", count=len(rows), example=rows[0].where),)
+    return (LeftOut(kind=f"videos outside the subset {only}", count=len(rows), example=rows[0].where),)
 
 
 def mirror_labels(class_names: Sequence[str], flip_labels: Mapping[str, str]) -> dict[int, int]:

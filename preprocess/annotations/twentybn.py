@@ -84,7 +84,7 @@ class SomethingSomethingV2:
     """
 
     format_name: ClassVar[str] = "something_something_v2"
-    summary: ClassVar[str] = "Something-Something V2; sub-set mini_ssv2: labels.json, train.json, validation.json, WebM"
+    summary: ClassVar[str] = "Something-Something V2; subset mini_ssv2: labels.json, train.json, validation.json, WebM"
     names_sides: ClassVar[bool] = True
     lists: Annotated[str, "folder of the lists, below --source"] = "."
     videos: Annotated[str, "folder of the videos, below --source"] = "20bn-something-something-v2"

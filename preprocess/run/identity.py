@@ -25,7 +25,7 @@ _READING = ("annotations", "subsets")
 class Identity:
     """``settings``: those that shape the bytes. ``reading``: those that tell what is read, for messages alone.
 
-    ``class_names``: names in index order, of the data set under ``""`` and of each sub-set. ``videos``: {split: count
+    ``class_names``: names in index order, of the data set under ``""`` and of each subset. ``videos``: {split: count
     and SHA-256 of all that makes its samples}. ``fingerprints``: {split: {key: a few hex digits of path, segment and
     names of the labels}}, to tell which videos differ.
     """
@@ -84,7 +84,7 @@ def _fingerprint(video: Video, class_names: Mapping[str, Sequence[str]]) -> str:
 
 
 def _by_name(target: Target, class_names: Mapping[str, Sequence[str]]) -> list:
-    """The names of a target's classes; None where it is outside a sub-set, or has no class."""
+    """The names of a target's classes; None where it is outside a subset, or has no class."""
     labels = [("", label) for label in target.labels]
     return [class_names[part][label] if label >= 0 else None for part, label in (*labels, *target.subsets)]
 

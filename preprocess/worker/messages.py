@@ -37,7 +37,7 @@ class Job:
 
     ``videos_url``: where the videos are fetched from that are not below ``source``.
     ``versions``: the libraries that every decoder must have.
-    ``subsets``: the class names of each sub-set. ``multi_label``: some video has several labels.
+    ``subsets``: the class names of each subset. ``multi_label``: some video has several labels.
     """
 
     config: Config
@@ -58,7 +58,7 @@ def num_broken(failures: Iterable[Failure]) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedSample:
-    """A sample, the layout and view whose tar it belongs to, and the sub-sets that it is in."""
+    """A sample, the layout and view whose tar it belongs to, and the subsets that it is in."""
 
     layout: str
     view: int

@@ -158,7 +158,7 @@ def _rendered_sample(image: SuperImage, job: Job, video: Video, info: VideoInfo,
 def _metadata(image: SuperImage, video: Video, info: VideoInfo, num_views: int, class_names: Sequence[str]) -> dict:
     """``KEY.json``: where each tile comes from. Times in seconds from the first frame, the crop in pixels.
 
-    The labels are those of what the view shows: a mirrored one may have others than its video. Each sub-set has a field
+    The labels are those of what the view shows: a mirrored one may have others than its video. Each subset has a field
     of its own, with the class index in it, or -1.
     """
     crop, indices = image.crop, image.clip.indices

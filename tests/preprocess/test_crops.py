@@ -78,7 +78,7 @@ def test_a_flip_changes_nothing_else():
 @pytest.mark.parametrize(
     ("size", "count", "expected"),
     [
-        # SIFAR 4.1: top-left, centre, bottom-right, which is along the long side when the short one is filled
+        # SIFAR 4.1: top-left, center, bottom-right, which is along the long side when the short one is filled
         ((320, 240), 3, [(40, 0), (0, 0), (80, 0)]),
         ((240, 320), 3, [(0, 40), (0, 0), (0, 80)]),
         ((320, 240), 1, [(40, 0)]),
@@ -105,5 +105,5 @@ def test_five_crops_are_the_centre_and_the_corners_and_ten_mirror_them():
 def test_crops_that_do_not_exist():
     with pytest.raises(ValueError, match="1, 3, 5, 10"):
         crop_for_test(320, 240, number=0, num_crops=2)
-    with pytest.raises(ValueError, match="multiscale, short_side, centre"):
+    with pytest.raises(ValueError, match="multiscale, short_side, center"):
         crop_for_training(320, 240, "random", flip=False, rng=np.random.default_rng(0))

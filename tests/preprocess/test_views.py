@@ -1,4 +1,4 @@
-"""Views: drawn from (seed, key, view) and nothing else; segments, mirror images and sub-sets."""
+"""Views: drawn from (seed, key, view) and nothing else; segments, mirror images and subsets."""
 
 import dataclasses
 

@@ -291,4 +291,4 @@ def test_videos_outside_a_subset_and_its_classes_without_training_are_told(two_c
     assert f"1 of 2 classes {lacking}" in alone
     assert "train: 1 videos, 0 missing, 2 left out, of 3 entries" in alone
     example = two_classes / "train/jump/2.mp4"
-    assert f"  left out: 2 videos outside the sub-set mini, such as {example}" in alone
+    assert f"  left out: 2 videos outside the subset mini, such as {example}" in alone

@@ -144,3 +144,10 @@ def test_the_digest_depends_on_all_that_shapes_the_shards_and_on_nothing_else():
     digests = {digest(), *(digest(**{key: value}) for key, value in shaping.items())}
     assert len(digests) == 1 + len(shaping)
     assert digest(max_failures=0.5, timeout_seconds=7) == digest()
+
+
+def test_the_former_spelling_of_the_center_crop_is_read_and_earlier_digests_stay_valid():
+    former, present = (config_from(with_split(crop=crop), "test") for crop in ("centre", "center"))
+    assert former == present
+    assert present.splits["train"].crop == "center"
+    assert present.shaping()["splits"]["train"]["crop"] == "centre"

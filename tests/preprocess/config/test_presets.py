@@ -41,7 +41,7 @@ def all_presets():
     values = {
         "annotations": {"format": "folder"},
         "layouts": list(PRESETS),
-        "splits": {"train": {"mode": "train", "crop": "centre"}},
+        "splits": {"train": {"mode": "train", "crop": "center"}},
     }
     return config_from(values, "test")
 

@@ -23,7 +23,7 @@ CONFIG = config_from(
     {
         "annotations": {"format": "folder"},
         "layouts": {"grid": {"frames": 8, "tile": TILE}},
-        "splits": {"train": {"mode": "train", "views": 3, "crop": "centre"}},
+        "splits": {"train": {"mode": "train", "views": 3, "crop": "center"}},
         "encoding": {"format": "png"},
     },
     "test",

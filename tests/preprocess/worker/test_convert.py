@@ -40,7 +40,7 @@ def test_both_layouts_are_sound_and_whole(converted):
 
 
 def test_the_tiles_are_the_frames_that_the_sidecar_names(converted):
-    """PNG keeps the bars; a centre crop of 96x64 or 112x64 cuts off the outer ones, so the numbers are scaled back."""
+    """PNG keeps the bars; a center crop of 96x64 or 112x64 cuts off the outer ones, so the numbers are scaled back."""
     manifest = read_manifest(converted / "grid")
     seen = Counter()
     for name in manifest.split("train").filenames:
