@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from preprocess.plan import PlannedShard
 from preprocess.run.ray_session import options_without, ray_session, this_node
-from preprocess.worker.machine import refuse_unfit_directories, unseen_of
-from preprocess.worker.messages import Job, UnfitMachineError
+from preprocess.worker.messages import Job, UnfitNodeError
+from preprocess.worker.node_check import refuse_unfit_directories, unseen_of
 from preprocess.worker.shard import ShardState, convert_shard
 
 _IN_FLIGHT_PER_WORKER = 2
@@ -67,7 +67,7 @@ def convert_on_ray(
 ) -> Iterator[tuple[PlannedShard, ShardState]]:
     """Each shard as it comes on, until all are done. A worker that dies is replaced and its shard tried again.
 
-    A machine that cannot do its part is left out. Raises OSError for a disk that fails, and UnfitMachineError when no
+    A machine that cannot do its part is left out. Raises OSError for a disk that fails, and UnfitNodeError when no
     machine is left. While the iterator is in use, what Ray prints goes to standard error.
     """
     session = ray_session(
@@ -175,12 +175,12 @@ class _Crew:
         except self._ray.exceptions.RayTaskError as error:
             cause = error.cause or error
             shard = self._take_back(stream)
-            if isinstance(cause, UnfitMachineError):
+            if isinstance(cause, UnfitNodeError):
                 self._retry_elsewhere(shard, cause)
             else:
                 self._retry_later(shard, cause)
         except self._ray.exceptions.RayError as error:
-            self._retry_later(self._take_back(stream), UnfitMachineError(_told_by_ray(error)))
+            self._retry_later(self._take_back(stream), UnfitNodeError(_told_by_ray(error)))
         else:
             if isinstance(state, ShardState):
                 return state
@@ -192,17 +192,17 @@ class _Crew:
         self._began_on.pop(stream, None)
         return self._handed_out.pop(stream)
 
-    def _retry_elsewhere(self, shard: PlannedShard, error: UnfitMachineError) -> None:
+    def _retry_elsewhere(self, shard: PlannedShard, error: UnfitNodeError) -> None:
         """Leave the machine out, unless the driver does not see either what the machine does not see.
 
-        Raises UnfitMachineError for a directory that the driver does not see, since no other machine can help then.
+        Raises UnfitNodeError for a directory that the driver does not see, since no other machine can help then.
         """
         refuse_unfit_directories(self._job)
         gone = unseen_of(self._job, error.unseen)
         self._gone |= set(gone)
-        is_machines_fault = len(gone) < len(error.unseen) or not error.unseen
-        if is_machines_fault and self._nodes.leave_out(error):
-            self._observer.note(f"note: a machine is left out: {error} (Ray's node {error.node[:8]})")
+        is_fault_of_node = len(gone) < len(error.unseen) or not error.unseen
+        if is_fault_of_node and self._nodes.leave_out(error):
+            self._observer.note(f"note: a node is left out: {error} (Ray's node {error.node[:8]})")
         self._waiting.appendleft(shard)
 
     def _retry_later(self, shard: PlannedShard, error: BaseException) -> None:
@@ -222,7 +222,7 @@ class _Nodes:
 
     def __init__(self, ray: ModuleType):
         self._ray = ray
-        self._left_out: dict[str, UnfitMachineError] = {}
+        self._left_out: dict[str, UnfitNodeError] = {}
         self._looked = -_POLL_SECONDS
         self.cores: dict[str, int] = {}  # by node
 
@@ -231,7 +231,7 @@ class _Nodes:
         return sum(self.cores.values())
 
     def look(self) -> bool:
-        """Ask Ray, if it is time again; UnfitMachineError when machines were left out and no other is there."""
+        """Ask Ray, if it is time again; UnfitNodeError when machines were left out and no other is there."""
         if time.monotonic() - self._looked < _POLL_SECONDS:
             return False
         alive = [node for node in self._ray.nodes() if node["Alive"]]
@@ -242,18 +242,16 @@ class _Nodes:
             raise self._none_left()
         return True
 
-    def _none_left(self) -> UnfitMachineError:
+    def _none_left(self) -> UnfitNodeError:
         *others, last = self._left_out.values()
         if not others:
             return last
-        return UnfitMachineError(
-            f"no machine can do its part: {len(self._left_out)} were left out, the last for: {last}"
-        )
+        return UnfitNodeError(f"no node can do its part: {len(self._left_out)} were left out, the last for: {last}")
 
     def free_cores(self) -> int:
         return min(int(self._ray.available_resources().get("CPU", 0)), self.num_cores)
 
-    def leave_out(self, error: UnfitMachineError) -> bool:
+    def leave_out(self, error: UnfitNodeError) -> bool:
         """Whether its node is a new one."""
         is_new = error.node not in self._left_out
         self._left_out[error.node] = error

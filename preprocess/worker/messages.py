@@ -12,7 +12,7 @@ from shards.records import Failure
 from shards.write import Sample
 
 
-class UnfitMachineError(OSError):
+class UnfitNodeError(OSError):
     """A machine that cannot do its part; another one may.
 
     ``unseen``: the files that it does not see although the driver saw them when it planned. ``node``: its id in Ray,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from preprocess import reasons
 from preprocess.annotations.dataset import Video
-from preprocess.worker.messages import Converted, Facts, Job, RenderedSample, UnfitMachineError
+from preprocess.worker.messages import Converted, Facts, Job, RenderedSample, UnfitNodeError
 from preprocess.worker.versions import differences
 from shards.allocator import KEEP_FREED_MEMORY
 from shards.records import Failure
@@ -53,13 +53,13 @@ class Sandbox:
         self._stop()
 
     def start(self) -> None:
-        """Start the process now, and not with the first video. Raises UnfitMachineError where it does not start."""
+        """Start the process now, and not with the first video. Raises UnfitNodeError where it does not start."""
         self._child = self._child or _started(self._job)
 
     def convert(self, split: str, video: Video) -> Converted:
         """What becomes of a video. Its failure may be that it crashed, hung or bloated its decoder.
 
-        Raises UnfitMachineError where the process does not even start, or has other libraries than the driver.
+        Raises UnfitNodeError where the process does not even start, or has other libraries than the driver.
         """
         causes: list[str] = []
         while not _convict(causes):
@@ -111,7 +111,7 @@ def _started(job: Job) -> "_Child":
             cause, words = error.args
             if cause != signal.SIGKILL.name:
                 break
-    raise UnfitMachineError(f"no decoder starts on {platform.node()}: {cause}; {words}")
+    raise UnfitNodeError(f"no decoder starts on {platform.node()}: {cause}; {words}")
 
 
 class _Child:
@@ -153,7 +153,7 @@ class _Child:
             raise _DidNotStartError(self.stop(_DYING_SECONDS), self._last_words())
         if differing := differences(job.versions, versions):
             self.stop()
-            raise UnfitMachineError(
+            raise UnfitNodeError(
                 f"the driver and {platform.node()} have other libraries ({differing}), so their bytes would differ; "
                 "install the same ones there, or name them in --runtime-env"
             )

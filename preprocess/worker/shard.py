@@ -13,8 +13,8 @@ from preprocess import reasons
 from preprocess.annotations.dataset import Video
 from preprocess.plan import PlannedShard
 from preprocess.worker.facts import ShardFacts, VideoFacts, facts_of
-from preprocess.worker.machine import refuse_unfit_directories, refuse_unseen_videos
 from preprocess.worker.messages import Converted, Job, RenderedSample
+from preprocess.worker.node_check import refuse_unfit_directories, refuse_unseen_videos
 from preprocess.worker.sandbox import Sandbox
 from shards.format import shard_name
 from shards.records import Failure, Record, Tar
@@ -38,7 +38,7 @@ def convert_shard(job: Job, shard: PlannedShard, gone: frozenset[str] = frozense
 
     A video that fails is in none of the tars, so that every view has the same videos in the same order. ``gone`` names
     the files that even the driver no longer sees: they count as failed videos. OSError (a full disk) and
-    UnfitMachineError (this machine does not see the output, the source or a video that the driver saw) leave no tar
+    UnfitNodeError (this machine does not see the output, the source or a video that the driver saw) leave no tar
     half-written and no record behind.
     """
     refuse_unfit_directories(job)

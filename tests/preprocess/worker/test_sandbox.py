@@ -18,7 +18,7 @@ from places import FAULTS, ROOT
 from preprocess.annotations.dataset import Video
 from preprocess.config.schema import config_from
 from preprocess.plan import PlannedShard
-from preprocess.worker.messages import Job, UnfitMachineError
+from preprocess.worker.messages import Job, UnfitNodeError
 from preprocess.worker.sandbox import Sandbox
 from preprocess.worker.shard import convert_shard
 from preprocess.worker.video import convert_video
@@ -164,7 +164,7 @@ def test_a_long_video_ends_by_the_clock_of_its_decoder(tmp_path):
 def test_a_machine_with_other_libraries_is_refused(job):
     """Its bytes would be others than those of the rest."""
     strange = dataclasses.replace(job, versions={**job.versions, "av": "0.1"})
-    with pytest.raises(UnfitMachineError, match=r"av 0\.1 and"), Sandbox(strange) as sandbox:
+    with pytest.raises(UnfitNodeError, match=r"av 0\.1 and"), Sandbox(strange) as sandbox:
         sandbox.convert("train", video("one"))
 
 
