@@ -119,7 +119,9 @@ def _bytes_of_layout(
 
 
 def _cpu_seconds(measured: Mapping[str, Sequence[Converted]], sizes: Mapping[str, SplitSize]) -> Quantity:
-    return _scaled({split: [one.facts.cpu_seconds or 0.0 for one in some] for split, some in measured.items()}, sizes)
+    return _scaled(
+        {split: [one.statistics.cpu_seconds or 0.0 for one in some] for split, some in measured.items()}, sizes
+    )
 
 
 def _tar_bytes(converted: Converted, layout: str) -> int:

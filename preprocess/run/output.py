@@ -9,8 +9,8 @@ from preprocess.config.schema import Config
 from preprocess.decode.open import decoder_versions
 from preprocess.plan import PlannedShard
 from preprocess.run.identity import Identity, differences, packed, unpacked
-from preprocess.worker.facts import FACTS_DIR
 from preprocess.worker.messages import Job
+from preprocess.worker.statistics import STATISTICS_DIR
 from preprocess.worker.versions import differences as version_differences
 from preprocess.worker.versions import shaping_versions
 from shards.format import (
@@ -41,7 +41,7 @@ def begin(output: Path, config: Config, identity: Identity) -> None:
     """
     holds_conversion(output, config, identity)
     versions = shaping_versions()
-    (output / FACTS_DIR).mkdir(parents=True, exist_ok=True)
+    (output / STATISTICS_DIR).mkdir(parents=True, exist_ok=True)
     for layout in config.layouts:
         directory = output / layout
         path = directory / RECORDS_DIR / CONFIG_NAME

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from preprocess.worker.facts import FACTS_DIR
+from preprocess.worker.statistics import STATISTICS_DIR
 from shards.page.formats import clock
 
 HISTORY_NAME = "progress.jsonl"
@@ -121,7 +121,7 @@ def sinks_for(kind: str, output: Path) -> list[Sink]:
     if kind == "auto":
         kind = "bar" if sys.stderr.isatty() else "lines"
     shown = {"bar": Bar, "lines": Lines, "json": JsonLines}.get(kind)
-    return [*([shown()] if shown else []), History(output / FACTS_DIR / HISTORY_NAME)]
+    return [*([shown()] if shown else []), History(output / STATISTICS_DIR / HISTORY_NAME)]
 
 
 class Bar:
@@ -226,7 +226,7 @@ class History:
 
 def read_history(output: Path) -> Iterator[dict]:
     """The lines of the history; one that a killed run left unfinished is passed over."""
-    path = output / FACTS_DIR / HISTORY_NAME
+    path = output / STATISTICS_DIR / HISTORY_NAME
     if not path.exists():
         return
     for line in path.read_text().splitlines():

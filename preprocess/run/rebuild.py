@@ -12,7 +12,7 @@ from preprocess.run.lock import locked
 from preprocess.run.output import begin
 from preprocess.run.pipeline import Prepared
 from preprocess.run.ray_pool import Workers, convert_on_ray
-from preprocess.worker.facts import FACTS_DIR
+from preprocess.worker.statistics import STATISTICS_DIR
 from shards.format import RECORDS_DIR
 from shards.records import Record, read_record
 
@@ -73,7 +73,7 @@ def _recorded(prepared: Prepared, shard: PlannedShard) -> dict[str, Record]:
 
 def _make_room(scratch: Path, prepared: Prepared) -> None:
     shutil.rmtree(scratch, ignore_errors=True)  # of a rebuild that was killed
-    (scratch / FACTS_DIR).mkdir(parents=True)
+    (scratch / STATISTICS_DIR).mkdir(parents=True)
     for layout in prepared.job.config.layouts:
         (scratch / layout / RECORDS_DIR).mkdir(parents=True)
 

@@ -57,7 +57,7 @@ def _send(replies: Connection, converted: Converted) -> None:
     samples = [{**vars(item), "sample": {**vars(item.sample)}} for item in converted.samples]
     images = [item["sample"].pop("image") for item in samples]
     failure = converted.failure and vars(converted.failure)
-    message = {"samples": samples, "failure": failure, "facts": vars(converted.facts)}
+    message = {"samples": samples, "failure": failure, "statistics": vars(converted.statistics)}
     replies.send_bytes(json.dumps(message).encode("ascii"))
     for image in images:
         replies.send_bytes(image)

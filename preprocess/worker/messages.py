@@ -67,12 +67,12 @@ class RenderedSample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What a conversion learnt of one video, for the report alone; no shard depends on it.
+class Statistics:
+    """Measurements of one video. Only the report uses them; the content of the shards does not depend on them.
 
     ``bytes`` is the file's size. ``cpu_seconds`` counts decoding, rendering and encoding, child processes included.
-    ``concealed`` is why the stricter decoder gave up, where the other went over the errors. ``decoded_share`` is as in
-    ``VideoInfo``.
+    ``fallback_reason`` is the reason for which PyAV failed, if the ffmpeg command decoded the video in its place.
+    ``decoded_share`` is as in ``VideoInfo``.
     """
 
     bytes: int | None = None
@@ -84,7 +84,7 @@ class Facts:
     duration_seconds: float | None = None
     cpu_seconds: float | None = None
     wall_seconds: float | None = None
-    concealed: str | None = None
+    fallback_reason: str | None = None
     decoded_share: float | None = None
 
 
@@ -94,4 +94,4 @@ class Converted:
 
     samples: tuple[RenderedSample, ...] = ()
     failure: Failure | None = None
-    facts: Facts = field(default_factory=Facts)
+    statistics: Statistics = field(default_factory=Statistics)

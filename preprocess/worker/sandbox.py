@@ -18,7 +18,7 @@ from pathlib import Path
 
 from preprocess import reasons
 from preprocess.annotations.dataset import Video
-from preprocess.worker.messages import Converted, Facts, Job, RenderedSample, UnfitNodeError
+from preprocess.worker.messages import Converted, Job, RenderedSample, Statistics, UnfitNodeError
 from preprocess.worker.versions import differences
 from shards.allocator import KEEP_FREED_MEMORY
 from shards.records import Failure
@@ -173,7 +173,7 @@ class _Child:
             sample = Sample(**item.pop("sample"), image=self._replies.recv_bytes())
             samples.append(RenderedSample(**{**item, "subsets": tuple(item["subsets"])}, sample=sample))
         failure = Failure(**header["failure"]) if header["failure"] else None
-        return Converted(samples=tuple(samples), failure=failure, facts=Facts(**header["facts"]))
+        return Converted(samples=tuple(samples), failure=failure, statistics=Statistics(**header["statistics"]))
 
     def peak_memory_bytes(self) -> int:
         status = Path(f"/proc/{self._process.pid}/status")

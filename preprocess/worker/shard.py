@@ -1,4 +1,4 @@
-"""One planned shard: its videos through the sandbox into tars, facts and records. Knows no Ray."""
+"""One planned shard: its videos through the sandbox into tars, statistics and records. Knows no Ray."""
 
 import contextlib
 import dataclasses
@@ -12,10 +12,10 @@ from pathlib import Path
 from preprocess import reasons
 from preprocess.annotations.dataset import Video
 from preprocess.plan import PlannedShard
-from preprocess.worker.facts import ShardFacts, VideoFacts, facts_of
 from preprocess.worker.messages import Converted, Job, RenderedSample
 from preprocess.worker.node_check import refuse_unfit_directories, refuse_unseen_videos
 from preprocess.worker.sandbox import Sandbox
+from preprocess.worker.statistics import BatchStatistics, VideoStatistics, statistics_of
 from shards.format import shard_name
 from shards.records import Failure, Record, Tar
 from shards.storage import remove_partial_files
@@ -34,7 +34,7 @@ class ShardState:
 
 
 def convert_shard(job: Job, shard: PlannedShard, gone: frozenset[str] = frozenset()) -> Iterator[ShardState]:
-    """Write the tars of all layouts and views, the facts, then a record in each layout's directory.
+    """Write the tars of all layouts and views, the statistics, then a record in each layout's directory.
 
     A video that fails is in none of the tars, so that every view has the same videos in the same order. ``gone`` names
     the files that even the driver no longer sees: they count as failed videos. OSError (a full disk) and
@@ -53,7 +53,7 @@ def convert_shard(job: Job, shard: PlannedShard, gone: frozenset[str] = frozense
             if time.monotonic() - last_told > _SECONDS_BETWEEN_STATES:
                 last_told = time.monotonic()
                 yield ShardState(videos=number, failures=tuple(tars.failures))
-    tars.facts(time.monotonic() - began).write(Path(job.output))
+    tars.statistics(time.monotonic() - began).write(Path(job.output))
     records = {layout: tars.record(layout) for layout in job.config.layouts}
     for layout, record in records.items():
         record.write(Path(job.output) / layout)
@@ -70,7 +70,7 @@ class _OpenShard:
         self._stack = contextlib.ExitStack()
         self._writers: dict[tuple[str, int], ShardWriter] = {}
         self._subsets: defaultdict[tuple[str, int], Counter] = defaultdict(Counter)
-        self._videos: list[VideoFacts] = []
+        self._videos: list[VideoStatistics] = []
         self.failures: list[Failure] = []
 
     def __enter__(self) -> "_OpenShard":
@@ -96,7 +96,7 @@ class _OpenShard:
             except (ValueError, TypeError) as error:
                 detail = f"its samples cannot be written: {error}"
                 failure = Failure(video=video.key, path=video.path, reason=reasons.UNEXPECTED, detail=detail)
-        self._videos.append(facts_of(video, dataclasses.replace(converted, failure=failure)))
+        self._videos.append(statistics_of(video, dataclasses.replace(converted, failure=failure)))
         if failure:
             self.failures.append(failure)
         for item, sample_members in members:
@@ -110,11 +110,11 @@ class _OpenShard:
             raise ValueError(f"{given.total()} samples instead of {len(self._writers)}, one for each layout and view")
         return [(item, members_of(item.sample)) for item in converted.samples]
 
-    def facts(self, wall_seconds: float) -> ShardFacts:
-        return ShardFacts(
+    def statistics(self, wall_seconds: float) -> BatchStatistics:
+        return BatchStatistics(
             split=self._shard.split,
             number=self._shard.number,
-            machine=platform.node(),
+            node=platform.node(),
             wall_seconds=round(wall_seconds, 3),
             videos=tuple(self._videos),
         )

@@ -17,7 +17,7 @@ from preprocess.decode.source import DecodeError, VideoInfo, VideoSource
 from preprocess.render import Frames, SuperImage, encode, render, stores_ycbcr
 from preprocess.views import crop_of_view, plan_views
 from preprocess.worker.fetch import local_file
-from preprocess.worker.messages import Converted, Facts, Job, RenderedSample, unexpected_detail
+from preprocess.worker.messages import Converted, Job, RenderedSample, Statistics, unexpected_detail
 from shards.format import sample_key, subset_field
 from shards.records import Failure
 from shards.write import Sample
@@ -35,25 +35,25 @@ def convert_video(job: Job, split: str, video: Video) -> Converted:
             num_bytes = os.path.getsize(path) if os.path.isfile(path) else None
     except DecodeError as error:
         converted, num_bytes = _failed(video, [error], ""), None
-    facts = dataclasses.replace(
-        converted.facts,
+    statistics = dataclasses.replace(
+        converted.statistics,
         bytes=num_bytes,
         cpu_seconds=round(_cpu_seconds() - began_cpu, 4),
         wall_seconds=round(time.monotonic() - began_wall, 4),
     )
-    return dataclasses.replace(converted, facts=facts)
+    return dataclasses.replace(converted, statistics=statistics)
 
 
 def _by_first_decoder(job: Job, split: str, video: Video, path: str, deadline: float) -> Converted:
-    def use(source: VideoSource) -> tuple[tuple[RenderedSample, ...], Facts]:
+    def use(source: VideoSource) -> tuple[tuple[RenderedSample, ...], Statistics]:
         return _convert_source(source, job, job.config.splits[split], video)
 
     result, errors = use_first_decoder(job.config, video, path, deadline=deadline, use=use)
     if result is None:
         return _failed(video, errors, path)
-    samples, facts = result
-    concealed = errors[0].reason if errors else None
-    return Converted(samples=samples, facts=dataclasses.replace(facts, concealed=concealed))
+    samples, statistics = result
+    fallback_reason = errors[0].reason if errors else None
+    return Converted(samples=samples, statistics=dataclasses.replace(statistics, fallback_reason=fallback_reason))
 
 
 def use_first_decoder(
@@ -99,7 +99,7 @@ def _failed(video: Video, errors: Sequence[DecodeError], path: str) -> Converted
 
 def _convert_source(
     source: VideoSource, job: Job, split: SplitConfig, video: Video
-) -> tuple[tuple[RenderedSample, ...], Facts]:
+) -> tuple[tuple[RenderedSample, ...], Statistics]:
     if source.info.num_frames < job.config.min_frames:
         detail = f"{source.info.num_frames} frames, fewer than min_frames={job.config.min_frames}"
         raise DecodeError(reasons.TOO_FEW_FRAMES, detail)
@@ -109,7 +109,7 @@ def _convert_source(
     crops = {view.number: crop_of_view(video, view.number, frames.size, job.config, split) for view in views}
     images = render(frames, views, crops, is_ycbcr=partial(stores_ycbcr, job.config.encoding))
     samples = tuple(_rendered_sample(image, job, video, info, split.num_views) for image in images)
-    facts = Facts(
+    statistics = Statistics(
         decoder=info.decoder,
         codec=info.codec,
         width=frames.size[0],
@@ -118,7 +118,7 @@ def _convert_source(
         duration_seconds=round(info.num_frames / info.fps, 3) if info.fps else None,
         decoded_share=round(info.decoded_share, 4),
     )
-    return samples, facts
+    return samples, statistics
 
 
 def _refuse_mostly_damaged(info: VideoInfo, path: str, min_decoded_share: float) -> None:

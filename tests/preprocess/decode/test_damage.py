@@ -48,7 +48,7 @@ def test_a_title_that_is_not_utf8(decoder, suffix, tmp_path):
     assert b"caf\xe9" in path.read_bytes()
     converted = convert(path, decoder=decoder)
     assert converted.failure is None
-    assert converted.facts.decoder == decoder
+    assert converted.statistics.decoder == decoder
 
 
 @pytest.mark.parametrize("decoder", [*DECODERS, "auto"])
@@ -95,7 +95,7 @@ def test_the_floor_can_be_moved(tmp_path):
     with open_video(str(path), decoder="ffmpeg", timeout_seconds=60) as video:
         share = video.info.decoded_share
     assert 0.5 < share < 0.7
-    assert convert(path).facts.decoded_share == pytest.approx(share, abs=1e-4)
+    assert convert(path).statistics.decoded_share == pytest.approx(share, abs=1e-4)
     assert convert(path, min_decoded_share=0.8).failure.reason == "too few frames decode"
 
 

@@ -40,7 +40,7 @@ REFUSED = {
     "matrix bt2020c": "colour matrix that libswscale does not know",
 }
 # Kinds with a flaw that the fallback goes over: a transport stream whose packets are not numbered on at the join.
-CONCEALED = {"joined": "truncated or damaged file"}
+FALLBACK_REASONS = {"joined": "truncated or damaged file"}
 # One or two of each trap, for every run of the suite.
 QUICK = (
     "fields in ts",
@@ -101,7 +101,7 @@ class Outcome:
     decoder: str = ""
     num_frames: int = 0
     error: float = 0.0
-    concealed: str = ""
+    fallback_reason: str = ""
     wrong: list[str] = field(default_factory=list)
 
 
@@ -111,10 +111,12 @@ def outcome_of(name, path) -> Outcome:
     if converted.failure:
         return Outcome(reason=converted.failure.reason)
     frames, times = full_decode(path)
-    facts = converted.facts
-    outcome = Outcome(decoder=facts.decoder, num_frames=facts.num_frames, concealed=facts.concealed or "")
-    if facts.num_frames != len(frames):
-        outcome.wrong.append(f"{facts.num_frames} frames of {len(frames)}")
+    statistics = converted.statistics
+    outcome = Outcome(
+        decoder=statistics.decoder, num_frames=statistics.num_frames, fallback_reason=statistics.fallback_reason or ""
+    )
+    if statistics.num_frames != len(frames):
+        outcome.wrong.append(f"{statistics.num_frames} frames of {len(frames)}")
     for rendered in converted.samples:
         _compare(rendered.sample, frames, times, OTHER_SECONDS.get(name, LARGEST_SECONDS), outcome)
     return outcome
@@ -146,7 +148,7 @@ def _shown(frame, box, flip):
 def assert_right(name, outcome: Outcome) -> None:
     assert outcome.reason == REFUSED.get(name)
     assert outcome.wrong == []
-    assert outcome.concealed == CONCEALED.get(name, "")
+    assert outcome.fallback_reason == FALLBACK_REASONS.get(name, "")
     assert outcome.error < LARGER_ERRORS.get(name, LARGEST_ERROR)
 
 
@@ -163,7 +165,7 @@ def test_all_kinds(tmp_path):
         folder = tmp_path / str(number)
         folder.mkdir()
         outcome = outcome_of(name, make(folder))
-        remarks = outcome.reason or ", ".join([outcome.concealed, *outcome.wrong]).strip(", ")
+        remarks = outcome.reason or ", ".join([outcome.fallback_reason, *outcome.wrong]).strip(", ")
         print(f"{name:50} {outcome.decoder:7} {outcome.num_frames:6} {outcome.error:5.1f}  {remarks}")
         try:
             assert_right(name, outcome)

@@ -19,7 +19,7 @@ from preprocess.report.dry_run import describe
 from preprocess.report.estimate import Quantity, choose, estimate
 from preprocess.report.training_advice import Readers, command_of_timm, safe_workers, splits_to_train_on
 from preprocess.run.pipeline import prepare
-from preprocess.worker.facts import read_facts
+from preprocess.worker.statistics import read_statistics
 from shards.format import read_manifest
 
 GOLDEN = json.loads((ROOT / "tests" / "support" / "golden" / "timm_train_flags.json").read_text())
@@ -82,9 +82,9 @@ def test_an_estimate_from_all_videos_is_what_a_conversion_then_makes(cost, prepa
             assert size.videos * size.views == splits[name].num_samples
             assert (size.classes, size.missing) == (2, 0)
     spent = [
-        video.facts.cpu_seconds
+        video.statistics.cpu_seconds
         for shard in prepared.shards
-        for video in read_facts(tmp_path / "out", shard.split, shard.number).videos
+        for video in read_statistics(tmp_path / "out", shard.split, shard.number).videos
     ]
     assert len(spent) == 18
     assert min(spent) > 0

@@ -78,7 +78,7 @@ def test_samples_that_cannot_be_written_fail_their_video_alone(job, tmp_path, mo
         shutil.copy(tmp_path / "one.mp4", tmp_path / f"sound_{name}.mp4")
     job = dataclasses.replace(job, output=str(tmp_path / "out"))
     (tmp_path / "out" / "grid" / "_records").mkdir(parents=True)
-    (tmp_path / "out" / "_facts").mkdir()
+    (tmp_path / "out" / "_statistics").mkdir()
     videos = tuple(Video(key=key, path=f"{path}.mp4", labels=(0,)) for key, path in PATHS.items())
     *_, last = convert_shard(job, PlannedShard(split="train", number=0, videos=videos))
     record = last.records["grid"]
@@ -100,10 +100,16 @@ def test_the_samples_are_those_of_this_process_byte_for_byte(job):
     here = convert_video(job, "train", video("one"))
     assert samples(converted) == samples(here)
     assert len(samples(here)) == 2
-    facts = converted.facts
-    assert (facts.decoder, facts.codec, facts.width, facts.height, facts.num_frames) == ("pyav", "h264", 96, 64, 20)
-    assert facts.bytes == os.path.getsize(Path(job.source) / "one.mp4")
-    assert facts.duration_seconds == pytest.approx(20 / 25)
+    statistics = converted.statistics
+    assert (statistics.decoder, statistics.codec, statistics.width, statistics.height, statistics.num_frames) == (
+        "pyav",
+        "h264",
+        96,
+        64,
+        20,
+    )
+    assert statistics.bytes == os.path.getsize(Path(job.source) / "one.mp4")
+    assert statistics.duration_seconds == pytest.approx(20 / 25)
 
 
 BLAMED = {
@@ -119,7 +125,7 @@ def test_a_decoder_that_fails_as_nobody_foresaw_leaves_the_video_to_the_next(job
         converted = sandbox.convert("train", video("bug"))
     assert converted.failure is None
     assert len(converted.samples) == 2
-    assert (converted.facts.decoder, converted.facts.concealed) == ("ffmpeg", "unexpected error")
+    assert (converted.statistics.decoder, converted.statistics.fallback_reason) == ("ffmpeg", "unexpected error")
 
 
 @pytest.mark.parametrize("name", BLAMED)
