@@ -18,7 +18,7 @@ from preprocess.report.like_one import prepared_like
 from preprocess.report.page import write_report
 from preprocess.report.training_advice import Readers, command_of_ours, splits_to_train_on
 from preprocess.run.output import holds_conversion
-from preprocess.run.pipeline import Prepared, Summary, prepare, run
+from preprocess.run.pipeline import Prepared, Summary, convert_dataset, prepare
 from preprocess.run.progress import tell
 from preprocess.run.ray_pool import Workers
 from preprocess.run.rebuild import rebuild as rebuild_shards
@@ -62,7 +62,9 @@ def inspect_one(args: argparse.Namespace) -> int:
 def convert(args: argparse.Namespace) -> int:
     workers = Workers(**workers_of(args))
     prepared = _prepare(args)
-    summary = run(prepared, workers=workers, progress=args.progress, retry_failed=args.retry_failed, again=args.again)
+    summary = convert_dataset(
+        prepared, workers=workers, progress=args.progress, retry_failed=args.retry_failed, again=args.again
+    )
     page = _try_to_write_report(prepared)
     _tell_failures(summary)
     if args.progress == "json":

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from preprocess.plan import PlannedShard
+from preprocess.plan import VideoBatch
 from preprocess.run.output import finished_records
 from preprocess.run.pipeline import Prepared, Records
 from preprocess.run.progress import read_history
@@ -23,13 +23,13 @@ _POINTS = 300
 def collect(prepared: Prepared) -> dict:
     """The report as plain data. Reads what is on the disk, so it can be made while the conversion runs."""
     job = prepared.job
-    records = [(shard, finished_records(job, shard)) for shard in prepared.shards]
-    done = [(shard, found) for shard, found in records if found is not None]
+    records = [(batch, finished_records(job, batch)) for batch in prepared.batches]
+    done = [(batch, found) for batch, found in records if found is not None]
     failures = [failure for _, found in done for failure in next(iter(found.values())).failures]
-    measured = [read_statistics(Path(job.output), shard.split, shard.number) for shard, _ in done]
-    known = [shard for shard in measured if shard is not None]
-    videos = [video for shard in known for video in shard.videos]
-    num_done = sum(len(shard.videos) for shard, _ in done)
+    measured = [read_statistics(Path(job.output), batch.split, batch.number) for batch, _ in done]
+    known = [batch for batch in measured if batch is not None]
+    videos = [video for batch in known for video in batch.videos]
+    num_done = sum(len(batch.videos) for batch, _ in done)
     return {
         "complete": all((Path(job.output) / layout / MANIFEST_NAME).exists() for layout in job.config.layouts),
         "digest": job.digest,
@@ -53,13 +53,13 @@ def collect(prepared: Prepared) -> dict:
     }
 
 
-def _split(prepared: Prepared, split: str, done: Sequence[tuple[PlannedShard, Records]]) -> dict:
+def _split(prepared: Prepared, split: str, done: Sequence[tuple[VideoBatch, Records]]) -> dict:
     return {
         "videos": len(prepared.dataset.splits[split]),
         "missing": len(prepared.dataset.missing[split]),
         "views": prepared.job.config.splits[split].num_views,
-        "shards": sum(shard.split == split for shard in prepared.shards),
-        "shards_done": sum(shard.split == split for shard, _ in done),
+        "batches": sum(batch.split == split for batch in prepared.batches),
+        "batches_done": sum(batch.split == split for batch, _ in done),
     }
 
 
@@ -105,12 +105,12 @@ def _source(videos: Sequence[VideoStatistics]) -> dict:
     }
 
 
-def _work(videos: Sequence[VideoStatistics], shards: Sequence[BatchStatistics]) -> dict:
+def _work(videos: Sequence[VideoStatistics], batches: Sequence[BatchStatistics]) -> dict:
     timed = [video for video in videos if video.statistics.cpu_seconds is not None]
     slowest = sorted(timed, key=lambda video: video.statistics.cpu_seconds, reverse=True)[:_EXAMPLES]
     by_node: Counter[str] = Counter()
-    for shard in shards:
-        by_node[shard.node] += len(shard.videos)
+    for batch in batches:
+        by_node[batch.node] += len(batch.videos)
     return {
         "cpu_seconds": _spread([video.statistics.cpu_seconds for video in timed]),
         "slowest": [{"path": video.path, "cpu_seconds": video.statistics.cpu_seconds} for video in slowest],
@@ -118,11 +118,11 @@ def _work(videos: Sequence[VideoStatistics], shards: Sequence[BatchStatistics]) 
     }
 
 
-def _classes(prepared: Prepared, split: str, shards: Sequence[BatchStatistics]) -> dict[str, int]:
-    """Converted videos by class; every class that the split's list names is there, with 0 if need be."""
+def _classes(prepared: Prepared, split: str, batches: Sequence[BatchStatistics]) -> dict[str, int]:
+    """Number of converted videos of each class; every class that the split's list names is there, with 0 if need be."""
     names = prepared.job.class_names
     counts = Counter(
-        video.label for shard in shards if shard.split == split for video in shard.videos if not video.reason
+        video.label for batch in batches if batch.split == split for video in batch.videos if not video.reason
     )
     listed = {label for video in prepared.dataset.splits[split] for label in video.labels[:1]}
     return {names[label]: counts[label] for label in sorted(listed)}

@@ -13,7 +13,7 @@ from typing import Any
 
 from preprocess.annotations.dataset import Target, Video
 from preprocess.config.schema import Config, digest_of
-from preprocess.plan import PlannedShard
+from preprocess.plan import VideoBatch
 
 _NAMES_SHOWN = 3
 _OTHER_VERSION = "it was begun by another version of this program, which makes other shards"
@@ -53,17 +53,17 @@ class Identity:
 
 def identity_of(
     config: Config,
-    shards: Iterable[PlannedShard],
+    batches: Iterable[VideoBatch],
     class_names: Sequence[str],
     subsets: Mapping[str, Sequence[str]],
 ) -> Identity:
     """The identity of a planned conversion; ``subsets``: the class names of each."""
-    shards = list(shards)
+    batches = list(batches)
     shaping = config.shaping()
     names = {"": list(class_names), **{name: list(inside) for name, inside in subsets.items()}}
     videos, fingerprints = {}, {}
     for split in config.splits:
-        of_split = [video for shard in shards if shard.split == split for video in shard.videos]
+        of_split = [video for batch in batches if batch.split == split for video in batch.videos]
         rows = sorted(video.identity() for video in of_split)
         videos[split] = {"count": len(rows), "sha256": digest_of({"rows": rows})}
         fingerprints[split] = {video.key: _fingerprint(video, names) for video in of_split}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from preprocess.config.schema import Config
 from preprocess.decode.open import decoder_versions
-from preprocess.plan import PlannedShard
+from preprocess.plan import VideoBatch
 from preprocess.run.identity import Identity, differences, packed, unpacked
 from preprocess.worker.messages import Job
 from preprocess.worker.statistics import STATISTICS_DIR
@@ -87,12 +87,12 @@ def _refuse_another(records: Path, identity: Identity) -> None:
         )
 
 
-def finished_records(job: Job, shard: PlannedShard) -> dict[str, Record] | None:
-    """The shard's record in every layout, or None while one, or one of its tars, is not there."""
+def finished_records(job: Job, batch: VideoBatch) -> dict[str, Record] | None:
+    """The batch's record in every layout, or None while one, or one of its tars, is not there."""
     records = {}
     for layout in job.config.layouts:
         directory = Path(job.output) / layout
-        record = read_record(directory, shard.split, shard.number)
+        record = read_record(directory, batch.split, batch.number)
         if record is None or record.digest != job.digest or not _tars_are_there(directory, record):
             return None
         records[layout] = record
@@ -106,17 +106,17 @@ def _tars_are_there(directory: Path, record: Record) -> bool:
     )
 
 
-def forget(job: Job, shards: list[PlannedShard]) -> None:
-    """Make shards pending again: the manifests first, since nothing is complete without, then the records."""
-    for layout in job.config.layouts if shards else ():
+def forget(job: Job, batches: list[VideoBatch]) -> None:
+    """Make batches pending again: the manifests first, since nothing is complete without, then the records."""
+    for layout in job.config.layouts if batches else ():
         (Path(job.output) / layout / MANIFEST_NAME).unlink(missing_ok=True)
     for layout in job.config.layouts:
-        for shard in shards:
-            record_path(Path(job.output) / layout, shard.split, shard.number).unlink(missing_ok=True)
+        for batch in batches:
+            record_path(Path(job.output) / layout, batch.split, batch.number).unlink(missing_ok=True)
 
 
 def complete(job: Job, records: Mapping[str, Sequence[Record]]) -> None:
-    """Write each layout's manifest, last of all. ``records`` holds every planned shard's, by layout.
+    """Write each layout's manifest, last of all. ``records`` holds every planned batch's, by layout.
 
     Raises OSError where tars are no longer there.
     """

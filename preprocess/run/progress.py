@@ -25,7 +25,7 @@ _SECONDS_BETWEEN = {"lines": 30.0, "json": 1.0, "history": 10.0}
 class Snapshot:
     """``videos`` of ``total`` are done, ``failures`` of them left out; ``earlier`` of them by earlier runs.
 
-    ``seconds`` of work, and ``waited_seconds`` in which no shard was at work. ``waiting``: for what the run waits now.
+    ``seconds`` of work, and ``waited_seconds`` in which no batch was at work. ``waiting``: for what the run waits now.
     """
 
     videos: int
@@ -54,7 +54,7 @@ class Sink(Protocol):
 
 
 class Progress:
-    """Counts videos by shard, so that a shard that is tried again is not counted twice, and tells its sinks."""
+    """Counts videos by batch, so that a batch that is tried again is not counted twice, and tells its sinks."""
 
     def __init__(self, *, total: int, sinks: Sequence[Sink], clock: Callable[[], float] = time.monotonic):
         self._total = total
@@ -66,26 +66,26 @@ class Progress:
         self._waited = 0.0  # before the wait that goes on now
         self._waits_since: float | None = self._began  # until a worker has started
 
-    def found(self, shard: object, *, videos: int, failures: int) -> None:
-        """A shard that an earlier run has finished."""
-        self._counts[shard] = videos, failures
+    def found(self, batch: object, *, videos: int, failures: int) -> None:
+        """A batch that an earlier run has finished."""
+        self._counts[batch] = videos, failures
         self._earlier += videos
 
-    def reached(self, shard: object, *, videos: int, failures: int) -> None:
-        """A shard of this run has come this far."""
+    def reached(self, batch: object, *, videos: int, failures: int) -> None:
+        """A batch of this run has come this far."""
         self.works()
-        self._counts[shard] = videos, failures
+        self._counts[batch] = videos, failures
         self._show(last=False)
 
     def waits(self, free: int, cores: int) -> None:
-        """No shard is at work, and ``free`` of the cluster's ``cores`` are; shown when that lasts."""
+        """No batch is at work, and ``free`` of the cluster's ``cores`` are; shown when that lasts."""
         if self._waits_since is None:
             self._waits_since = self._clock()
         if self._clock() - self._waits_since >= _SECONDS_BEFORE_WAITING_IS_SHOWN:
             self._show(last=False, waiting=waiting_for(free, cores))
 
     def works(self) -> None:
-        """A shard is at work."""
+        """A batch is at work."""
         if self._waits_since is not None:
             self._waited += self._clock() - self._waits_since
             self._waits_since = None

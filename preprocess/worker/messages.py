@@ -89,7 +89,7 @@ class Statistics:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Converted:
+class VideoResult:
     """What became of a video: its samples, or why there are none."""
 
     samples: tuple[RenderedSample, ...] = ()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from preprocess import reasons
 from preprocess.annotations.dataset import Video
-from preprocess.worker.messages import Converted, Job, RenderedSample, Statistics, UnfitNodeError
+from preprocess.worker.messages import Job, RenderedSample, Statistics, UnfitNodeError, VideoResult
 from preprocess.worker.versions import differences
 from shards.allocator import KEEP_FREED_MEMORY
 from shards.records import Failure
@@ -38,7 +38,7 @@ _DYING_SECONDS = 5  # from the end of its pipe to the end of a process
 class Sandbox:
     """Converts videos one by one; use as a context manager. The process starts with the first video.
 
-    Blame does not depend on what was converted before: a crash or a lack of memory counts only when a new process,
+    Blame does not depend on what was result before: a crash or a lack of memory counts only when a new process,
     which has seen no other video, shows it too.
     """
 
@@ -56,7 +56,7 @@ class Sandbox:
         """Start the process now, and not with the first video. Raises UnfitNodeError where it does not start."""
         self._child = self._child or _started(self._job)
 
-    def convert(self, split: str, video: Video) -> Converted:
+    def result_of(self, split: str, video: Video) -> VideoResult:
         """What becomes of a video. Its failure may be that it crashed, hung or bloated its decoder.
 
         Raises UnfitNodeError where the process does not even start, or has other libraries than the driver.
@@ -66,7 +66,7 @@ class Sandbox:
             is_new = self._child is None
             self._child = self._child or _started(self._job)
             try:
-                converted = self._child.convert(split, video)
+                result = self._child.request(split, video)
             except TimeoutError:
                 self._stop()
                 limit = f"timeout_seconds={self._job.config.timeout_seconds:g}"
@@ -78,11 +78,11 @@ class Sandbox:
                 # The process has parsed a hostile file, perhaps: what it sends may be anything.
                 self._stop()
                 return _failed(video, reasons.UNEXPECTED, f"its decoder sent an answer that cannot be read: {error!r}")
-            if converted.failure is None or converted.failure.reason != reasons.MEMORY_LIMIT:
-                return converted
+            if result.failure is None or result.failure.reason != reasons.MEMORY_LIMIT:
+                return result
             self._stop()
             if is_new:
-                return converted
+                return result
         return _failed(video, reasons.CRASHED, f"its decoder died {len(causes)} times, at last of {causes[-1]}")
 
     def peak_memory_bytes(self) -> int:
@@ -162,7 +162,7 @@ class _Child:
         self._complaints.seek(0)
         return self._complaints.read().decode("utf-8", "replace").strip()[-_LAST_WORDS:]
 
-    def convert(self, split: str, video: Video) -> Converted:
+    def request(self, split: str, video: Video) -> VideoResult:
         """TimeoutError when there is no answer in time, EOFError or BrokenPipeError when the process has died."""
         self._commands.send((split, video))
         if not self._replies.poll(self._patience_seconds):
@@ -173,7 +173,7 @@ class _Child:
             sample = Sample(**item.pop("sample"), image=self._replies.recv_bytes())
             samples.append(RenderedSample(**{**item, "subsets": tuple(item["subsets"])}, sample=sample))
         failure = Failure(**header["failure"]) if header["failure"] else None
-        return Converted(samples=tuple(samples), failure=failure, statistics=Statistics(**header["statistics"]))
+        return VideoResult(samples=tuple(samples), failure=failure, statistics=Statistics(**header["statistics"]))
 
     def peak_memory_bytes(self) -> int:
         status = Path(f"/proc/{self._process.pid}/status")
@@ -197,5 +197,5 @@ def peak_memory_bytes(status: str) -> int:
     return int(re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)[1]) * 1024
 
 
-def _failed(video: Video, reason: str, detail: str) -> Converted:
-    return Converted(failure=Failure(video=video.key, path=video.path, reason=reason, detail=detail))
+def _failed(video: Video, reason: str, detail: str) -> VideoResult:
+    return VideoResult(failure=Failure(video=video.key, path=video.path, reason=reason, detail=detail))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preprocess.annotations.dataset import Video
-from preprocess.worker.messages import Converted, Statistics
+from preprocess.worker.messages import Statistics, VideoResult
 from shards.format import record_name
 from shards.storage import whole_file
 
@@ -26,7 +26,7 @@ class VideoStatistics:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchStatistics:
-    """The videos of a batch, the ``node`` that converted them, and the ``wall_seconds`` that it took."""
+    """The videos of a batch, the ``node`` that result them, and the ``wall_seconds`` that it took."""
 
     split: str
     number: int
@@ -40,10 +40,10 @@ class BatchStatistics:
             file.write(content.encode("ascii"))
 
 
-def statistics_of(video: Video, converted: Converted) -> VideoStatistics:
-    reason = converted.failure.reason if converted.failure else None
+def statistics_of(video: Video, result: VideoResult) -> VideoStatistics:
+    reason = result.failure.reason if result.failure else None
     return VideoStatistics(
-        key=video.key, path=video.path, label=video.labels[0], reason=reason, statistics=converted.statistics
+        key=video.key, path=video.path, label=video.labels[0], reason=reason, statistics=result.statistics
     )
 
 

@@ -17,7 +17,7 @@ from preprocess.decode.source import DecodeError, VideoInfo, VideoSource
 from preprocess.render import Frames, SuperImage, encode, render, stores_ycbcr
 from preprocess.views import crop_of_view, plan_views
 from preprocess.worker.fetch import local_file
-from preprocess.worker.messages import Converted, Job, RenderedSample, Statistics, unexpected_detail
+from preprocess.worker.messages import Job, RenderedSample, Statistics, VideoResult, unexpected_detail
 from shards.format import sample_key, subset_field
 from shards.records import Failure
 from shards.write import Sample
@@ -25,35 +25,35 @@ from shards.write import Sample
 _Result = TypeVar("_Result")
 
 
-def convert_video(job: Job, split: str, video: Video) -> Converted:
+def make_samples(job: Job, split: str, video: Video) -> VideoResult:
     """All samples of a video by the first decoder that succeeds, or why none did. MemoryError where it runs out."""
     began_wall, began_cpu = time.monotonic(), _cpu_seconds()
     deadline = began_wall + job.config.timeout_seconds
     try:
         with local_file(job, video, deadline=deadline) as path:
-            converted = _by_first_decoder(job, split, video, path, deadline)
+            result = _by_first_decoder(job, split, video, path, deadline)
             num_bytes = os.path.getsize(path) if os.path.isfile(path) else None
     except DecodeError as error:
-        converted, num_bytes = _failed(video, [error], ""), None
+        result, num_bytes = _failed(video, [error], ""), None
     statistics = dataclasses.replace(
-        converted.statistics,
+        result.statistics,
         bytes=num_bytes,
         cpu_seconds=round(_cpu_seconds() - began_cpu, 4),
         wall_seconds=round(time.monotonic() - began_wall, 4),
     )
-    return dataclasses.replace(converted, statistics=statistics)
+    return dataclasses.replace(result, statistics=statistics)
 
 
-def _by_first_decoder(job: Job, split: str, video: Video, path: str, deadline: float) -> Converted:
+def _by_first_decoder(job: Job, split: str, video: Video, path: str, deadline: float) -> VideoResult:
     def use(source: VideoSource) -> tuple[tuple[RenderedSample, ...], Statistics]:
-        return _convert_source(source, job, job.config.splits[split], video)
+        return _samples_from(source, job, job.config.splits[split], video)
 
     result, errors = use_first_decoder(job.config, video, path, deadline=deadline, use=use)
     if result is None:
         return _failed(video, errors, path)
     samples, statistics = result
     fallback_reason = errors[0].reason if errors else None
-    return Converted(samples=samples, statistics=dataclasses.replace(statistics, fallback_reason=fallback_reason))
+    return VideoResult(samples=samples, statistics=dataclasses.replace(statistics, fallback_reason=fallback_reason))
 
 
 def use_first_decoder(
@@ -89,15 +89,15 @@ def use_first_decoder(
     return None, errors
 
 
-def _failed(video: Video, errors: Sequence[DecodeError], path: str) -> Converted:
+def _failed(video: Video, errors: Sequence[DecodeError], path: str) -> VideoResult:
     # Records are the same wherever the videos lie, be it for a moment.
     details = dict.fromkeys(error.detail.replace(path, video.path) if path else error.detail for error in errors)
     # The last decoder is the most forgiving one, so its reason is the one to count by.
     detail = "; then ".join(details)
-    return Converted(failure=Failure(video=video.key, path=video.path, reason=errors[-1].reason, detail=detail))
+    return VideoResult(failure=Failure(video=video.key, path=video.path, reason=errors[-1].reason, detail=detail))
 
 
-def _convert_source(
+def _samples_from(
     source: VideoSource, job: Job, split: SplitConfig, video: Video
 ) -> tuple[tuple[RenderedSample, ...], Statistics]:
     if source.info.num_frames < job.config.min_frames:

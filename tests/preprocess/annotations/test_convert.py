@@ -19,7 +19,7 @@ from preprocess.__main__ import main
 from preprocess.config.schema import config_from
 from preprocess.run.pipeline import read_dataset
 from preprocess.worker.messages import Job
-from preprocess.worker.video import convert_video
+from preprocess.worker.video import make_samples
 from shards.check import check_directory
 from shards.format import MANIFEST_NAME, read_manifest
 from shards.layouts import untile
@@ -288,7 +288,7 @@ def test_segments_are_samples_and_show_no_frame_outside(tmp_path):
     dataset = read_dataset(settings, tmp_path)
     job = Job(config=settings, source=str(tmp_path), output="", class_names=dataset.class_names, digest="")
     for split, per_segment in (("train", 2), ("validation", 1)):
-        converted = [convert_video(job, split, video) for video in dataset.splits[split]]
+        converted = [make_samples(job, split, video) for video in dataset.splits[split]]
         samples = [item.sample for video in converted for item in video.samples]
         assert len(samples) == 3 * per_segment
         for sample in samples:

@@ -18,7 +18,7 @@ from preprocess.decode.open import open_video
 from preprocess.decode.source import DecodeError
 from preprocess.reasons import TOO_FEW_FRAMES
 from preprocess.worker.messages import Job, num_broken
-from preprocess.worker.video import convert_video
+from preprocess.worker.video import make_samples
 
 DECODERS = ("pyav", "ffmpeg")
 CONFIG = {
@@ -31,7 +31,7 @@ CONFIG = {
 def convert(path, **changes):
     config = config_from({**CONFIG, **changes}, "test")
     job = Job(config=config, source=str(path.parent), output="unused", class_names=("a",), digest="d")
-    return convert_video(job, "train", Video(key="v", path=path.name, labels=(0,)))
+    return make_samples(job, "train", Video(key="v", path=path.name, labels=(0,)))
 
 
 def ffmpeg(*arguments):

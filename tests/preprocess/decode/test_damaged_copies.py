@@ -54,7 +54,7 @@ def test_each_is_converted_or_named(shared, tmp_path):
         for number in range(COPIES):
             path = damaged_copy(clips, number, tmp_path)
             began = time.monotonic()
-            converted = sandbox.convert("train", Video(key=f"v{number}", path=path.name, labels=(0,)))
+            converted = sandbox.result_of("train", Video(key=f"v{number}", path=path.name, labels=(0,)))
             slowest = max(slowest, (time.monotonic() - began, path.name))
             failure, statistics = converted.failure, converted.statistics
             reason = failure.reason if failure else f"by {statistics.decoder}: {statistics.fallback_reason or 'sound'}"

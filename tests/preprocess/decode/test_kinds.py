@@ -15,7 +15,7 @@ from PIL import Image
 from preprocess.annotations.dataset import Video
 from preprocess.config.schema import config_from
 from preprocess.worker.messages import Job
-from preprocess.worker.video import convert_video
+from preprocess.worker.video import make_samples
 from shards.layouts import untile
 
 TILE = 64
@@ -107,7 +107,7 @@ class Outcome:
 
 def outcome_of(name, path) -> Outcome:
     job = Job(config=CONFIG, source=str(path.parent), output="none", class_names=("a",), digest="d")
-    converted = convert_video(job, "train", Video(key="v", path=path.name, labels=(0,)))
+    converted = make_samples(job, "train", Video(key="v", path=path.name, labels=(0,)))
     if converted.failure:
         return Outcome(reason=converted.failure.reason)
     frames, times = full_decode(path)

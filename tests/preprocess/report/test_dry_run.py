@@ -78,12 +78,12 @@ def test_an_estimate_from_all_videos_is_what_a_conversion_then_makes(cost, prepa
         assert quantity.value == pytest.approx(sum(made), abs=5120 * len(made))
         splits = read_manifest(tmp_path / "out" / layout).splits
         for name, size in cost.splits.items():
-            assert size.shards * size.views == len(splits[name].filenames)
+            assert size.batches * size.views == len(splits[name].filenames)
             assert size.videos * size.views == splits[name].num_samples
             assert (size.classes, size.missing) == (2, 0)
     spent = [
         video.statistics.cpu_seconds
-        for shard in prepared.shards
+        for shard in prepared.batches
         for video in read_statistics(tmp_path / "out", shard.split, shard.number).videos
     ]
     assert len(spent) == 18
@@ -105,7 +105,7 @@ def test_the_sample_is_drawn_from_every_split_and_is_the_same_each_time(prepared
     assert {split: len(videos) for split, videos in chosen.items()} == {"train": 6, "validation": 4}
     assert choose(prepared, 9) == chosen
     for split, videos in chosen.items():
-        assert set(videos) <= {video for shard in prepared.shards if shard.split == split for video in shard.videos}
+        assert set(videos) <= {video for shard in prepared.batches if shard.split == split for video in shard.videos}
 
 
 def test_the_command_prints_the_plan_and_writes_nothing(video_folder, tmp_path, capsys):

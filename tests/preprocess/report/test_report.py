@@ -146,7 +146,7 @@ def test_an_output_whose_statistics_have_their_former_name_is_continued(argument
     assert main(again) == 0
     report = json.loads((former / "report.json").read_text(encoding="utf-8"))
     assert report["complete"]
-    assert report["work"]["batches_without_statistics"] == sum(s["shards_done"] for s in report["splits"].values()) > 0
+    assert report["work"]["batches_without_statistics"] == sum(s["batches_done"] for s in report["splits"].values()) > 0
     assert {path: path.stat().st_mtime_ns for path in former.rglob("*.tar")} == before
 
 

@@ -64,14 +64,14 @@ def test_while_failures_are_tried_again_the_conversion_is_not_complete(sound, tm
     """Also when that is interrupted: a manifest promises shards, so it goes before the first of them."""
     from preprocess.config.schema import load_config
     from preprocess.run.output import forget
-    from preprocess.run.pipeline import prepare, run
+    from preprocess.run.pipeline import convert_dataset, prepare
     from preprocess.run.ray_pool import Workers
 
     source, _ = sound
     arguments = command(tmp_path, source, tmp_path / "out")
     prepared = prepare(load_config(arguments[1]), source=source, output=tmp_path / "out")
-    assert run(prepared, workers=Workers(count=2)).complete
-    forget(prepared.job, prepared.shards[:1])
+    assert convert_dataset(prepared, workers=Workers(count=2)).complete
+    forget(prepared.job, prepared.batches[:1])
     assert not list((tmp_path / "out").glob("*/_info.json"))
     assert main(arguments) == 0
     assert hashes(tmp_path / "out") == hashes(sound[1])
@@ -122,7 +122,7 @@ def test_a_shard_that_is_not_planned_is_a_mistake(name, copied, capsys):
     arguments, output = copied
     before = written(output)
     assert main([*arguments, "--rebuild", name]) == 2
-    assert f"--rebuild {name}: no such shard; there are train-000000 to train-000003" in capsys.readouterr().err
+    assert f"--rebuild {name}: no such video batch; there are train-000000 to train-000003" in capsys.readouterr().err
     assert written(output) == before
 
 

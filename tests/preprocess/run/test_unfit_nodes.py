@@ -10,7 +10,7 @@ from ray_nodes import node_of, seeing
 
 from preprocess.__main__ import main
 from preprocess.config.schema import load_config
-from preprocess.run.pipeline import prepare, run
+from preprocess.run.pipeline import convert_dataset, prepare
 from preprocess.run.ray_pool import Workers
 from preprocess.worker.messages import UnfitNodeError
 from shards.records import read_all_records
@@ -107,7 +107,7 @@ def test_a_video_that_is_removed_while_the_run_goes_on_is_a_failed_video(video_f
     prepared = prepared_in(tmp_path, tmp_path / "videos")
     removed = "train/left/left 0.mp4"
     (tmp_path / "videos" / removed).unlink()
-    summary = run(prepared, workers=Workers(count=2))
+    summary = convert_dataset(prepared, workers=Workers(count=2))
     assert summary.complete
     assert [(failure.path, failure.reason) for failure in summary.failures] == [(removed, "missing file")]
 
@@ -122,5 +122,5 @@ def test_a_source_that_the_driver_loses_too_ends_the_run_and_blames_no_video(
     if is_there:
         (tmp_path / "videos").mkdir()
     with pytest.raises(UnfitNodeError, match="videos: an empty directory" if is_there else "videos: not there"):
-        run(prepared, workers=Workers(count=2))
+        convert_dataset(prepared, workers=Workers(count=2))
     assert not [failure for record in read_all_records(tmp_path / "out" / "grid") for failure in record.failures]
