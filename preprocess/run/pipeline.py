@@ -20,7 +20,7 @@ from preprocess.run.identity import Identity, identity_of
 from preprocess.run.interruption import TO_GO_ON
 from preprocess.run.lock import locked
 from preprocess.run.output import begin, complete, finished_records, forget
-from preprocess.run.progress import Progress, sinks_for, tell
+from preprocess.run.progress import Progress, emit_event, sinks_for
 from preprocess.run.ray_pool import Observer, Workers, run_on_ray
 from preprocess.run.what_is_there import MISSING_NAME, what_is_there
 from preprocess.worker.messages import Job, num_broken
@@ -130,7 +130,7 @@ def convert_dataset(
             forget(job, [batch for batch in prepared.batches if num_broken(_failures_of(finished_records(job, batch)))])
         counter = Progress(total=prepared.num_videos, sinks=sinks_for(progress, output))
         observer = Observer(
-            works=counter.works, waits=counter.waits, lost=partial(_tell_loss, counter, progress, again)
+            works=counter.works, waits=counter.waits, lost=partial(_report_loss, counter, progress, again)
         )
         try:
             records, failures = _run_pending(prepared, workers, counter, observer)
@@ -149,10 +149,10 @@ def convert_dataset(
     )
 
 
-def _tell_loss(counter: Progress, progress: str, again: str, reason: str) -> None:
+def _report_loss(counter: Progress, progress: str, again: str, reason: str) -> None:
     counter.finish()
     if progress == "json":
-        tell("end", complete=False, error=reason)
+        emit_event("end", complete=False, error=reason)
     print(f"preprocess: {reason}; {TO_GO_ON}, when Ray is there again:\n  {again}", file=sys.stderr)
 
 

@@ -141,19 +141,19 @@ class Bar:
             self._bar.close()
 
 
-class _Seldom:
+class _RateLimiter:
     """At most one snapshot in ``seconds``; the last one always, and the first of a wait or after it."""
 
     def __init__(self, seconds: float):
         self._seconds = seconds
-        self._told: float | None = None
+        self._shown_at: float | None = None
         self._was_waiting = False
 
     def is_due(self, snapshot: Snapshot, *, last: bool) -> bool:
         now, is_waiting = snapshot.seconds + snapshot.waited_seconds, snapshot.waiting is not None
-        due = last or self._told is None or now - self._told >= self._seconds or is_waiting != self._was_waiting
+        due = last or self._shown_at is None or now - self._shown_at >= self._seconds or is_waiting != self._was_waiting
         if due:
-            self._told, self._was_waiting = now, is_waiting
+            self._shown_at, self._was_waiting = now, is_waiting
         return due
 
 
@@ -161,10 +161,10 @@ class Lines:
     """A plain line now and then."""
 
     def __init__(self) -> None:
-        self._seldom = _Seldom(_SECONDS_BETWEEN["lines"])
+        self._limiter = _RateLimiter(_SECONDS_BETWEEN["lines"])
 
     def show(self, snapshot: Snapshot, *, last: bool) -> None:
-        if self._seldom.is_due(snapshot, last=last):
+        if self._limiter.is_due(snapshot, last=last):
             print(line_of(snapshot), file=sys.stderr, flush=True)
 
 
@@ -181,17 +181,17 @@ def line_of(snapshot: Snapshot) -> str:
 
 
 class JsonLines:
-    """A JSON object a line on standard error, ``{"event": "progress", ...}``; ``tell`` writes other events."""
+    """A JSON object a line on standard error, ``{"event": "progress", ...}``; ``emit_event`` writes other events."""
 
     def __init__(self) -> None:
-        self._seldom = _Seldom(_SECONDS_BETWEEN["json"])
+        self._limiter = _RateLimiter(_SECONDS_BETWEEN["json"])
 
     def show(self, snapshot: Snapshot, *, last: bool) -> None:
-        if self._seldom.is_due(snapshot, last=last):
-            tell("progress", **_rounded(snapshot))
+        if self._limiter.is_due(snapshot, last=last):
+            emit_event("progress", **_rounded(snapshot))
 
 
-def tell(event: str, **values: object) -> None:
+def emit_event(event: str, **values: object) -> None:
     """One event for the program that reads ``--progress json``."""
     print(json.dumps({"event": event, **values}), file=sys.stderr, flush=True)
 
@@ -212,11 +212,11 @@ class History:
 
     def __init__(self, path: Path):
         self._path = path
-        self._seldom = _Seldom(_SECONDS_BETWEEN["history"])
+        self._limiter = _RateLimiter(_SECONDS_BETWEEN["history"])
         self._is_first = True
 
     def show(self, snapshot: Snapshot, *, last: bool) -> None:
-        if not self._seldom.is_due(snapshot, last=last):
+        if not self._limiter.is_due(snapshot, last=last):
             return
         if self._path.parent.is_dir():  # an output that was removed is told of by those who need it
             with open(self._path, "a") as file:

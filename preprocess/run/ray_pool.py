@@ -176,11 +176,11 @@ class _Scheduler:
             cause = error.cause or error
             batch = self._take_back(stream)
             if isinstance(cause, UnfitNodeError):
-                self._retry_elsewhere(batch, cause)
+                self._retry_on_another_node(batch, cause)
             else:
                 self._retry_later(batch, cause)
         except self._ray.exceptions.RayError as error:
-            self._retry_later(self._take_back(stream), UnfitNodeError(_told_by_ray(error)))
+            self._retry_later(self._take_back(stream), UnfitNodeError(_error_of_ray(error)))
         else:
             if isinstance(state, BatchState):
                 return state
@@ -192,7 +192,7 @@ class _Scheduler:
         self._began_on.pop(stream, None)
         return self._handed_out.pop(stream)
 
-    def _retry_elsewhere(self, batch: VideoBatch, error: UnfitNodeError) -> None:
+    def _retry_on_another_node(self, batch: VideoBatch, error: UnfitNodeError) -> None:
         """Leave the machine out, unless the driver does not see either what the machine does not see.
 
         Raises UnfitNodeError for a directory that the driver does not see, since no other machine can help then.
@@ -265,7 +265,7 @@ class _Nodes:
         return self._left_out.keys() | (failed_on if has_others else set())
 
 
-def _told_by_ray(error: Exception) -> str:
+def _error_of_ray(error: Exception) -> str:
     """Its last line, which has the cause; those before are Ray's own traceback."""
     lines = str(error).strip().splitlines()
     return f"Ray gave a batch up, {type(error).__name__}: {lines[-1] if lines else 'without a word'}"

@@ -131,9 +131,9 @@ def test_advice_to_a_person_who_typed_a_command_is_not_repeated(tmp_path):
     output = ffmpeg_python.input(str(path))["a:0"].output("pipe:", format="framecrc")
     with FfmpegRun(output, path=str(path), deadline=time.monotonic() + 60) as run:
         assert run.read_all() == b""
-        complaint = run.finish().complaint
-    assert "matches no streams" in complaint
-    assert "trailing" not in complaint
+        errors = run.finish().errors
+    assert "matches no streams" in errors
+    assert "trailing" not in errors
 
 
 def test_a_command_that_a_signal_ended_is_named(tmp_path):
