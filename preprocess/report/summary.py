@@ -44,7 +44,7 @@ def collect(prepared: Prepared) -> dict:
         "layouts": {layout: _layout(prepared, layout, [found for _, found in done]) for layout in job.config.layouts},
         "failures": _by_reason(failures),
         "missing_examples": [
-            row.path.as_posix() for split in job.config.splits for row in prepared.dataset.missing[split]
+            entry.path.as_posix() for split in job.config.splits for entry in prepared.dataset.missing[split]
         ][:_EXAMPLES],
         "source": {**_source(videos), "min_decoded_share": job.config.min_decoded_share},
         "work": {"batches_without_statistics": len(measured) - len(known), **_work(videos, known)},

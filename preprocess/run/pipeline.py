@@ -20,9 +20,9 @@ from preprocess.run.identity import Identity, identity_of
 from preprocess.run.interruption import TO_GO_ON
 from preprocess.run.lock import locked
 from preprocess.run.output import begin, complete, finished_records, forget
+from preprocess.run.overview import MISSING_NAME, overview_lines
 from preprocess.run.progress import Progress, emit_event, sinks_for
 from preprocess.run.ray_pool import Observer, Workers, run_on_ray
-from preprocess.run.what_is_there import MISSING_NAME, what_is_there
 from preprocess.worker.messages import Job, num_broken
 from shards.records import Failure, Record
 from shards.storage import exists, join, write_whole
@@ -87,7 +87,7 @@ def prepare(
     ``require_complete``.
     """
     dataset = read_dataset(config, source, videos_url=videos_url)
-    for line in what_is_there(dataset, config, source):
+    for line in overview_lines(dataset, config, source):
         show(line)
     if require_complete and any(dataset.missing.get(split) for split in config.splits):
         raise ValueError("videos are missing, as listed above; get them, or leave out --require-complete")

@@ -55,7 +55,7 @@ def test_multiscale_has_ten_sizes_of_one_step_apart_and_thirteen_places():
 
 
 def test_short_side_is_a_square_of_224_in_256_to_320():
-    """STAM 4; the box is told in pixels of the unscaled frame."""
+    """STAM 4; the box is in pixels of the unscaled frame."""
     crops = draws("short_side", 640, 480)
     fractions = [crop.width / 480 for crop in crops]
     assert all(crop.width == crop.height for crop in crops)

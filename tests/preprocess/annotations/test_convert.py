@@ -141,7 +141,7 @@ def test_check_counts_a_subsets_samples(gestures, tmp_path):
     assert any("train_mini in the manifest" in problem for problem in check_directory(tmp_path).problems)
 
 
-def test_missing_videos_are_told_and_can_be_refused(gestures, capsys):
+def test_missing_videos_are_reported_and_can_be_refused(gestures, capsys):
     source = gestures.parents[1]
     command = ["--config", str(source / "config.yaml"), "--source", str(source), "--output", str(source / "other")]
     assert main([*command, "--require-complete"]) == 2

@@ -1,4 +1,4 @@
-"""Configurations: what is refused and with which words, what is told, and what the digest depends on."""
+"""Configurations: what is refused and with which words, what is noted, and what the digest depends on."""
 
 import copy
 
@@ -81,7 +81,7 @@ def test_ten_crops_are_refused_where_classes_name_a_side():
 
 
 @pytest.mark.parametrize(
-    ("tile", "encoding", "told"),
+    ("tile", "encoding", "is_noted"),
     [
         (224, {}, False),
         (200, {}, True),
@@ -91,9 +91,9 @@ def test_ten_crops_are_refused_where_classes_name_a_side():
         (200, {"format": "webp"}, True),
     ],
 )
-def test_tiles_that_share_a_block_with_their_neighbours_are_told(tile, encoding, told):
+def test_tiles_that_share_a_block_with_their_neighbours_are_reported(tile, encoding, is_noted):
     config = config_from({**with_layout(tile=tile), "encoding": encoding}, "test")
-    assert bool(config.notes) == told
+    assert bool(config.notes) == is_noted
     assert all("layout grid" in note and f"{tile} px" in note for note in config.notes)
 
 

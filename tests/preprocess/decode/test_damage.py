@@ -62,7 +62,7 @@ def test_a_matrix_that_is_not_known_has_a_reason(matrix, decoder, tmp_path):
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_a_reserved_matrix_is_none_that_is_told(decoder, tmp_path):
+def test_a_reserved_matrix_is_none_that_is_reported(decoder, tmp_path):
     path = h264(tmp_path / "a.mp4", 8, **{"bsf:v": "h264_metadata=matrix_coefficients=3"})
     assert convert(path, decoder=decoder).failure is None
 
@@ -70,10 +70,10 @@ def test_a_reserved_matrix_is_none_that_is_told(decoder, tmp_path):
 def damaged_from(path, first_lost, num_frames):
     """Noise in the place of all packets from one on."""
     content = bytearray(path.read_bytes())
-    told = subprocess.run(
+    done = subprocess.run(
         [FFMPEG, "-v", "error", "-i", str(path), "-c", "copy", "-f", "framecrc", "-"], capture_output=True, text=True
     )
-    sizes = [int(line.split(",")[4]) for line in told.stdout.splitlines() if not line.startswith("#")]
+    sizes = [int(line.split(",")[4]) for line in done.stdout.splitlines() if not line.startswith("#")]
     assert len(sizes) == num_frames
     start = content.index(b"mdat") + 4
     kept, end = start + sum(sizes[:first_lost]), start + sum(sizes)

@@ -123,13 +123,13 @@ def outcome_of(name, path) -> Outcome:
 
 
 def _compare(sample, frames, times, largest_seconds: float, outcome: Outcome) -> None:
-    told = sample.metadata
+    metadata = sample.metadata
     image = np.asarray(Image.open(io.BytesIO(sample.image)).convert("RGB"))
-    tiles = untile(image, CONFIG.layouts["grid"], np.array(told["order"])).astype(np.int16)
-    left, top, width, height = told["crop"]
+    tiles = untile(image, CONFIG.layouts["grid"], np.array(metadata["order"])).astype(np.int16)
+    left, top, width, height = metadata["crop"]
     box = (left, top, left + width, top + height)
-    expected = np.stack([np.asarray(_shown(frame, box, told["flip"])) for frame in frames]).astype(np.int16)
-    for tile, index, seconds in zip(tiles, told["frames"], told["times_seconds"], strict=True):
+    expected = np.stack([np.asarray(_shown(frame, box, metadata["flip"])) for frame in frames]).astype(np.int16)
+    for tile, index, seconds in zip(tiles, metadata["frames"], metadata["times_seconds"], strict=True):
         distances = np.abs(expected - tile).mean((1, 2, 3))
         nearest = int(distances.argmin())
         if index >= len(frames) or distances[index] > distances[nearest]:

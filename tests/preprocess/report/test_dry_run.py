@@ -128,7 +128,7 @@ def test_the_command_prints_the_plan_and_writes_nothing(video_folder, tmp_path, 
     assert not (tmp_path / "out").exists()
 
 
-def test_too_few_shards_are_told_of_with_a_number_that_helps(prepared, video_folder, tmp_path, capsys):
+def test_too_few_shards_are_reported_of_with_a_number_that_helps(prepared, video_folder, tmp_path, capsys):
     arguments = command(tmp_path, video_folder, tmp_path / "out", changes={"samples_per_shard": 100})
     flags = ["--dry-run", "--sample", "1", "--train-ranks", "4", "--train-workers", "2"]
     assert main([*arguments, *flags]) == 0
@@ -139,14 +139,14 @@ def test_too_few_shards_are_told_of_with_a_number_that_helps(prepared, video_fol
     assert "warning" not in capsys.readouterr().out
 
 
-def test_several_labels_a_video_are_told_of(prepared, cost):
+def test_several_labels_a_video_are_reported_of(prepared, cost):
     of_several = dataclasses.replace(prepared, job=dataclasses.replace(prepared.job, multi_label=True))
-    told, before = (
+    lines, before = (
         set(describe(of_whom, cost, Readers(ranks=1, workers=2), shown_output="out"))
         for of_whom in (of_several, prepared)
     )
-    assert before < told
-    assert [line for line in told - before if "timm's train.py on the first of each" in line] == list(told - before)
+    assert before < lines
+    assert [line for line in lines - before if "timm's train.py on the first of each" in line] == list(lines - before)
 
 
 def timm_command(prepared, layout):
@@ -213,5 +213,5 @@ def test_shards_that_are_too_small_are_said(cost, prepared):
     quick = dataclasses.replace(slow, cpu_seconds=Quantity(value=0.6, low=0.6, high=0.6))
     readers = Readers(ranks=1, workers=1)
     assert "small shards" not in "\n".join(describe(prepared, slow, readers, shown_output="out"))
-    told = "\n".join(describe(prepared, quick, readers, shown_output="out"))
-    assert "75% of the time is spent on starts; raise samples_per_shard (now 3)" in told
+    lines = "\n".join(describe(prepared, quick, readers, shown_output="out"))
+    assert "75% of the time is spent on starts; raise samples_per_shard (now 3)" in lines

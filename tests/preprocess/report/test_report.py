@@ -52,9 +52,9 @@ def report(output):
 def test_the_sums_are_those_of_the_shards(report, output):
     assert report["complete"]
     assert report["videos"] == {"planned": 22, "converted": 19, "failed": 3, "pending": 0, "missing": 0}
-    for layout, told in report["layouts"].items():
+    for layout, summed in report["layouts"].items():
         checked = check_directory(output / layout)
-        assert (told["tars"], told["samples"], told["bytes"]) == (checked.shards, checked.samples, checked.bytes)
+        assert (summed["tars"], summed["samples"], summed["bytes"]) == (checked.shards, checked.samples, checked.bytes)
         assert {reason: entry["count"] for reason, entry in report["failures"].items()} == checked.failures
         views = {split: entry["views"] for split, entry in report["splits"].items()}
         assert {
@@ -123,9 +123,9 @@ def test_a_report_can_be_made_while_the_work_goes_on(arguments, output, tmp_path
     with open(part / STATISTICS_DIR / HISTORY_NAME, "a") as history:
         history.write('{"begins": true, "sec')  # a run that was killed as it wrote
     before = {path: path.stat().st_mtime_ns for path in part.rglob("*.tar")}
-    told = [*arguments, "--report"]
-    told[told.index("--output") + 1] = str(part)
-    assert main(told) == 0
+    command = [*arguments, "--report"]
+    command[command.index("--output") + 1] = str(part)
+    assert main(command) == 0
     assert capsys.readouterr().out.strip() == str(part / "report.html")
     report = json.loads((part / "report.json").read_text())
     assert not report["complete"]
@@ -151,9 +151,9 @@ def test_an_output_whose_statistics_have_their_former_name_is_continued(argument
 
 
 def test_there_is_nothing_to_report_where_nothing_was_begun(arguments, tmp_path, capsys):
-    told = [*arguments, "--report"]
-    told[told.index("--output") + 1] = str(tmp_path / "none")
-    assert main(told) == 2
+    command = [*arguments, "--report"]
+    command[command.index("--output") + 1] = str(tmp_path / "none")
+    assert main(command) == 2
     assert "no conversion was begun there" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
 

@@ -153,7 +153,7 @@ def test_progress_as_json_is_one_object_a_line_and_adds_up(sound, tmp_path, caps
     assert (events[-2]["videos"], events[-2]["earlier"], events[-2]["videos_per_second"]) == (19, 19, 0)
 
 
-def test_libraries_that_have_changed_are_told_of(copied, capsys):
+def test_libraries_that_have_changed_are_reported_of(copied, capsys):
     arguments, output = copied
     path = output / "grid" / "_records" / "_config.json"
     begun = json.loads(path.read_text())

@@ -254,7 +254,7 @@ def test_a_report_that_cannot_be_written_is_a_warning(video_folder, tmp_path, ca
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "report.html").mkdir()
     assert main(command(tmp_path, video_folder, tmp_path / "out")) == 0
-    told = capsys.readouterr()
-    assert "warning: the report could not be written" in told.err
-    assert str(tmp_path / "out" / "grid") in told.out
+    printed = capsys.readouterr()
+    assert "warning: the report could not be written" in printed.err
+    assert str(tmp_path / "out" / "grid") in printed.out
     assert check_directory(tmp_path / "out" / "grid").problems == []
