@@ -56,7 +56,7 @@ def convert_once(path: str, values: dict) -> Cost:
     from preprocess.annotations.dataset import Video
     from preprocess.config.schema import config_from
     from preprocess.worker.messages import Job
-    from preprocess.worker.video import convert_video
+    from preprocess.worker.video import make_samples
     from shards.write import open_shard
 
     video = Video(key="video", path=Path(path).name, labels=(0,))
@@ -64,7 +64,7 @@ def convert_once(path: str, values: dict) -> Cost:
     job = Job(config=config, source=str(Path(path).parent), output="", class_names=("0",), digest="")
     with tempfile.TemporaryDirectory() as output:
         begin, began = cpu_seconds(), time.monotonic()
-        converted = convert_video(job, "train", video)
+        converted = make_samples(job, "train", video)
         for number, sample in enumerate(converted.samples.values()):
             with open_shard(Path(output) / f"{number}.tar") as shard:
                 shard.add(sample)

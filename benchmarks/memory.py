@@ -27,13 +27,13 @@ def convert_shards(source: str) -> dict[str, float]:
     """Peak resident megabytes of this process and of the largest of its children."""
     from preprocess.config.schema import config_from
     from preprocess.run.pipeline import prepare
-    from preprocess.worker.shard import convert_shard
+    from preprocess.worker.batch import write_batch
 
     with tempfile.TemporaryDirectory() as output:
         prepared = prepare(config_from(configuration(), "benchmark"), source=Path(source), output=Path(output))
         prepared.output.begin()
-        for shard in prepared.shards:
-            *_, last = convert_shard(prepared.job, shard)
+        for batch in prepared.batches:
+            *_, last = write_batch(prepared.job, batch)
             if last.failures:
                 raise RuntimeError(str(last.failures))
     return {

@@ -53,12 +53,14 @@ def _shards(name: str, frames: int, folder: Path) -> Path:
     directory = folder / f"shards-{name}-{frames}"
     if not (directory / "sheet" / "_info.json").exists():
         from preprocess.config.schema import config_from
-        from preprocess.run.pipeline import prepare, run
+        from preprocess.run.pipeline import convert_dataset, prepare
         from preprocess.run.ray_pool import Workers
 
         values = _configuration(frames)
         source = link_videos(KINDS[name], _SAMPLES, folder)
-        run(prepare(config_from(values, "benchmark"), source=source, output=directory), workers=Workers(count=1))
+        convert_dataset(
+            prepare(config_from(values, "benchmark"), source=source, output=directory), workers=Workers(count=1)
+        )
     return directory / "sheet"
 
 

@@ -13,7 +13,7 @@ from benchmarks.dataset import configuration, link_videos
 from benchmarks.family import run_family
 from benchmarks.measure import Child, Cost, interleaved
 from benchmarks.videos import KINDS
-from preprocess.plan import PlannedShard
+from preprocess.plan import VideoBatch
 from preprocess.worker.messages import Job
 
 _KIND = "b"
@@ -66,14 +66,14 @@ def _convert_in_pool(source: str, values: dict, workers: int, output: str) -> No
     prepared = prepare(config_from(values, "benchmark"), source=Path(source), output=Path(output))
     prepared.output.begin()
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        for _ in pool.imap_unordered(partial(_convert_shard, prepared.job), prepared.shards):
+        for _ in pool.imap_unordered(partial(_write_batch, prepared.job), prepared.batches):
             pass
 
 
-def _convert_shard(job: Job, shard: PlannedShard) -> int:
-    from preprocess.worker.shard import convert_shard
+def _write_batch(job: Job, batch: VideoBatch) -> int:
+    from preprocess.worker.batch import write_batch
 
-    return sum(1 for _ in convert_shard(job, shard))
+    return sum(1 for _ in write_batch(job, batch))
 
 
 if __name__ == "__main__":

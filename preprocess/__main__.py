@@ -33,21 +33,21 @@ def _main(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # 128 + SIGPIPE, as a shell reports it
     except (ValueError, OSError) as error:
-        _tell_end(args, str(error))
+        _emit_end(args, str(error))
         print(f"preprocess: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        _tell_end(args, "interrupted")
+        _emit_end(args, "interrupted")
         print(f"\npreprocess: interrupted; {TO_GO_ON}:\n  {args.again}", file=sys.stderr)
         return 130
 
 
-def _tell_end(args: Namespace, error: str) -> None:
+def _emit_end(args: Namespace, error: str) -> None:
     """The last event for the program that reads ``--progress json``, however the run ends."""
     if args.command == "convert" and args.progress == "json":
-        from preprocess.run.progress import tell  # here for the same reason
+        from preprocess.run.progress import emit_event  # here for the same reason
 
-        tell("end", complete=False, error=error)
+        emit_event("end", complete=False, error=error)
 
 
 def _again(arguments: Sequence[str]) -> str:

@@ -17,8 +17,8 @@ from preprocess.report.inspect import inspect_video
 from preprocess.report.like_one import prepared_like
 from preprocess.report.page import write_report
 from preprocess.report.training_advice import Readers, command_of_ours, splits_to_train_on
-from preprocess.run.pipeline import Prepared, Summary, prepare, run
-from preprocess.run.progress import tell
+from preprocess.run.pipeline import Prepared, Summary, convert_dataset, prepare
+from preprocess.run.progress import emit_event
 from preprocess.run.ray_pool import Workers
 from preprocess.run.rebuild import rebuild as rebuild_shards
 from preprocess.worker.messages import num_broken
@@ -61,11 +61,13 @@ def inspect_one(args: argparse.Namespace) -> int:
 def convert(args: argparse.Namespace) -> int:
     workers = Workers(**workers_of(args))
     prepared = _prepare(args)
-    summary = run(prepared, workers=workers, progress=args.progress, retry_failed=args.retry_failed, again=args.again)
+    summary = convert_dataset(
+        prepared, workers=workers, progress=args.progress, retry_failed=args.retry_failed, again=args.again
+    )
     page = _try_to_write_report(prepared)
-    _tell_failures(summary)
+    _print_failures(summary)
     if args.progress == "json":
-        tell("end", complete=summary.complete, videos=summary.num_videos, reasons=dict(summary.reasons()))
+        emit_event("end", complete=summary.complete, videos=summary.num_videos, reasons=dict(summary.reasons()))
     if not summary.complete:
         print(f"{_not_complete(summary)}\nreport: {page}", file=sys.stderr)
         return 1
@@ -107,7 +109,7 @@ def dry_run(args: argparse.Namespace) -> int:
     prepared = _prepare(args)
     cost = estimate(prepared, num_samples=args.sample)
     if args.progress == "json":
-        tell("estimate", **dataclasses.asdict(cost))
+        emit_event("estimate", **dataclasses.asdict(cost))
     for line in describe(prepared, cost, readers, shown_output=args.output):
         print(line)
     _show_next([*shown_command("preprocess"), *_without_dry_run(args.words)])
@@ -190,7 +192,7 @@ def _prepare(args: argparse.Namespace) -> Prepared:
     )
 
 
-def _tell_failures(summary: Summary) -> None:
+def _print_failures(summary: Summary) -> None:
     for failure in summary.failures[:_FAILURES_SHOWN]:
         print(f"left out: {failure.path}: {failure.reason} ({failure.detail})", file=sys.stderr)
     for reason, count in summary.reasons().most_common():

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-TRAIN_CROPS = ("multiscale", "short_side", "centre")
+TRAIN_CROPS = ("multiscale", "short_side", "center")
 TEST_CROP_COUNTS = (1, 3, 5, 10)
 # Fractions of the short side; a crop's width and height are at most one step apart (Wang et al. 2016; SIFAR 4.1).
 MULTISCALE = (1.0, 0.875, 0.75, 0.66)
 # The short side is resized to a length drawn from here, and a square of 224 is cut from it.
 SHORT_SIDE_RANGE = (256, 320)
 SHORT_SIDE_CROP = 224
-# Left and top of a multi-scale crop, in quarters of the room: the corners, the middles of the sides, the centre and
+# Left and top of a multi-scale crop, in quarters of the room: the corners, the middles of the sides, the center and
 # the points half-way between it and the corners.
 _OFFSETS_IN_QUARTERS = (
     *((0, 0), (4, 0), (0, 4), (4, 4), (2, 2)),
@@ -44,7 +44,7 @@ def crop_for_training(width: int, height: int, recipe: str, *, flip: bool, rng: 
     """The crop of one training view, the same for all its frames; mirrored half the time if ``flip``.
 
     ``multiscale``: SIFAR 4.1, as its code does it: two of the four scales at most one step apart, one of 13 fixed
-    places. ``short_side``: short side in [256, 320], a square of 224 anywhere. ``centre``: the largest central square.
+    places. ``short_side``: short side in [256, 320], a square of 224 anywhere. ``center``: the largest central square.
     """
     if recipe not in TRAIN_CROPS:
         raise ValueError(f"crop={recipe!r}: must be one of {', '.join(TRAIN_CROPS)}")
@@ -87,8 +87,8 @@ def _square(width: int, height: int, fraction: float, place: tuple[float, float]
 def crop_for_test(width: int, height: int, *, number: int, num_crops: int, fraction: float = 1.0) -> Crop:
     """Test crop ``number`` of 1, 3, 5 or 10: a square of ``fraction`` of the short side.
 
-    Number 0 is always the centre. 3: the centre, then both ends of the long side (SIFAR 4.1: top-left, centre,
-    bottom-right). 5: the centre and the corners. 10: those, then all mirrored.
+    Number 0 is always the center. 3: the center, then both ends of the long side (SIFAR 4.1: top-left, center,
+    bottom-right). 5: the center and the corners. 10: those, then all mirrored.
     """
     if num_crops not in TEST_CROP_COUNTS or not 0 <= number < num_crops:
         raise ValueError(f"crop {number} of {num_crops}: there are {', '.join(map(str, TEST_CROP_COUNTS))} test crops")

@@ -100,7 +100,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         "--progress",
         choices=PROGRESS_KINDS,
         default="auto",
-        help="how progress is shown; auto: a bar on a terminal, lines elsewhere (default: %(default)s)",
+        help="how progress is shown; auto: a bar on a terminal, lines otherwise (default: %(default)s)",
     )
     group.add_argument(
         "--retry-failed",

@@ -9,33 +9,33 @@ from preprocess.annotations.dataset import Video
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedShard:
-    """The videos of one shard: one tar for each layout and view."""
+class VideoBatch:
+    """The videos of one batch: one tar for each layout and view."""
 
     split: str
     number: int
     videos: tuple[Video, ...]
 
 
-def plan_split(split: str, videos: Sequence[Video], *, samples_per_shard: int, seed: int) -> list[PlannedShard]:
-    """Shuffle a split's videos once and cut them into shards whose lengths differ by one at most.
+def plan_split(split: str, videos: Sequence[Video], *, samples_per_shard: int, seed: int) -> list[VideoBatch]:
+    """Shuffle a split's videos once and cut them into batches whose lengths differ by one at most.
 
     The videos come in any order: they are sorted by key before the shuffle.
     """
     shuffled = sorted(videos, key=lambda video: video.key)
     random.Random(f"{seed} {split}").shuffle(shuffled)
-    count = num_shards(len(shuffled), samples_per_shard)
+    count = num_batches(len(shuffled), samples_per_shard)
     bounds = [len(shuffled) * number // count for number in range(count + 1)] if count else []
     return [
-        PlannedShard(split=split, number=number, videos=tuple(shuffled[begin:end]))
+        VideoBatch(split=split, number=number, videos=tuple(shuffled[begin:end]))
         for number, (begin, end) in enumerate(pairwise(bounds))
     ]
 
 
-def num_shards(num_videos: int, samples_per_shard: int) -> int:
-    """A number of shards with many divisors, near ``num_videos / samples_per_shard``: ``240000, 1000 -> 256``.
+def num_batches(num_videos: int, samples_per_shard: int) -> int:
+    """A number of batches with many divisors, near ``num_videos / samples_per_shard``: ``240000, 1000 -> 256``.
 
-    Training deals whole shards to ranks x loader workers with timm's own reader, so their number should be a multiple
+    Training deals whole batches to ranks x loader workers with timm's own reader, so their number should be a multiple
     of that: it is 2^a or 3 * 2^a, whichever is nearer in ratio.
     """
     if num_videos == 0:

@@ -94,7 +94,7 @@ def crop_of_view(video: Video, number: int, size: tuple[int, int], config: Confi
 
 
 def _clip_number(number: int, split: SplitConfig) -> int:
-    """Test views go through the crops of a clip, then to the next clip: view 0 is the centre of the first clip."""
+    """Test views go through the crops of a clip, then to the next clip: view 0 is the center of the first clip."""
     return number // split.crops if split.mode == "test" else 0
 
 

@@ -31,10 +31,10 @@ _READERS = (
     Folder,
 )
 FORMATS = {reader.format_name: reader for reader in _READERS}
-# The person at the terminal names the splits of these: they read those alone that the configuration asks for.
+# The user names the splits of these formats, so they read only the splits of the configuration.
 _OWN_SPLITS = (PlainList, NamedCsv, Folder)
 
 
 def read_listing(annotations: Any, source: Path, splits: Sequence[str]) -> Listing:
-    """What a reader finds below ``source`` for the configured ``splits``; ValueError as the reader raises it."""
+    """The listing of the files below ``source`` for the configured ``splits``. Raises the ValueErrors of the reader."""
     return annotations.read(source, splits) if isinstance(annotations, _OWN_SPLITS) else annotations.read(source)

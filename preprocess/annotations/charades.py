@@ -1,7 +1,8 @@
 """Charades: ``Charades_v1_train.csv``, ``Charades_v1_test.csv`` and ``Charades_v1_classes.txt``.
 
-CSV with a header; ``actions`` is ``c092 11.90 21.20;c147 0.00 12.60``, class and seconds, and may be empty. A class is
-``c008 Opening a door``. Untrimmed videos with several labels each, scored by mean average precision.
+CSV with a header. ``actions`` is ``c092 11.90 21.20;c147 0.00 12.60`` (class, start and end in seconds), and may be
+empty. A class is ``c008 Opening a door``. The videos are untrimmed and have several labels each; the metric is mean
+average precision.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from preprocess.annotations.dataset import LeftOut, Listed, Listing
+from preprocess.annotations.dataset import LeftOut, ListEntry, Listing
 from preprocess.annotations.lists import check_segment, class_index, named_rows, numbered_lines, seconds
 
 _SAMPLES = ("video", "segment")
@@ -26,8 +27,8 @@ class _Action:
 class Charades:
     """``lists`` and ``videos`` are folders below the source.
 
-    ``sample: video``: a whole video with all its labels, the benchmark's classification task. ``sample: segment``: each
-    action's (start, end) is a sample of its own; actions with the same times share one, with several labels.
+    ``sample: video``: a sample is a whole video with all its labels, as in the benchmark's classification task.
+    ``sample: segment``: a sample is one (start, end) with the labels of all actions that have these times.
     """
 
     format_name: ClassVar[str] = "charades"
@@ -45,7 +46,7 @@ class Charades:
             raise ValueError(f"sample={self.sample!r}: must be one of {', '.join(_SAMPLES)}")
 
     def read(self, source: Path) -> Listing:
-        """Splits ``train`` and ``validation`` (the test list); videos without an action are left out, and counted."""
+        """Splits ``train`` and ``validation`` (the test list). Videos without an action are skipped and counted."""
         lists = source / self.lists
         codes, class_names = _classes(lists / "Charades_v1_classes.txt")
         splits, left_out = {}, {}
@@ -57,16 +58,16 @@ class Charades:
             splits[split] = [listed for row in rows for listed in self._listed(source, *row)]
         return Listing(class_names=class_names, splits=splits, left_out=left_out)
 
-    def _listed(self, source: Path, where: str, video: str, actions: list[_Action]) -> Iterator[Listed]:
+    def _listed(self, source: Path, where: str, video: str, actions: list[_Action]) -> Iterator[ListEntry]:
         path = source / self.videos / f"{video}{self.suffix}"
         if self.sample == "video" and actions:
-            yield Listed(name=video, path=path, labels=_labels(actions), where=where)
+            yield ListEntry(name=video, path=path, labels=_labels(actions), where=where)
         if self.sample == "segment":
             for start, end in dict.fromkeys((action.start, action.end) for action in actions):
                 together = [action for action in actions if (action.start, action.end) == (start, end)]
-                # Hundredths of a second: a dot in a name would be taken for that of a suffix.
+                # Hundredths of a second, since a dot in the name would start a suffix.
                 name = f"{video}_{round(100 * start):06d}_{round(100 * end):06d}"
-                yield Listed(name=name, path=path, labels=_labels(together), where=where, start=start, end=end)
+                yield ListEntry(name=name, path=path, labels=_labels(together), where=where, start=start, end=end)
 
 
 def _labels(actions: list[_Action]) -> tuple[int, ...]:
@@ -89,7 +90,7 @@ def _classes(path: Path) -> tuple[dict[str, int], tuple[str, ...]]:
 def _rows(path: Path, codes: dict[str, int]) -> Iterator[tuple[str, str, list[_Action]]]:
     for where, row in named_rows(path, separator=",", columns=("id", "actions")):
         if not row["id"]:
-            raise ValueError(f"{where}: no id; expected one such as 46GP8")
+            raise ValueError(f"{where}: no id; expected a video id such as 46GP8")
         actions = [_action(text, where, codes) for text in row["actions"].split(";") if text]
         yield where, row["id"], actions
 

@@ -1,4 +1,4 @@
-"""Classes that a model cannot learn: those without a training video, and two that were meant to be one. Pure."""
+"""Notes on classes without a training video, and on class names that are nearly the same. Pure."""
 
 import re
 import unicodedata
@@ -11,9 +11,10 @@ _SHOWN = 10
 def class_notes(
     class_names: Sequence[str], counts: Mapping[str, Counter], train_splits: Collection[str], data_set: str = ""
 ) -> Iterator[str]:
-    """Notes on the classes, from ``counts``, {split: videos of each class index}.
+    """Notes on the classes. ``counts``: {split: number of videos by class index}.
 
-    ``data_set`` names a sub-set, as in ``" of mini"``. Without a split to train on, no class lacks a training video.
+    ``data_set`` names a subset, as in ``" of mini"``. Missing training videos are noted only if there is a training
+    split.
     """
     trained = {label for split in train_splits for label, count in counts[split].items() if count}
     absent = [label for label in range(len(class_names)) if label not in trained] if train_splits else []
@@ -25,16 +26,16 @@ def class_notes(
         )
     for alike in _nearly_the_same(class_names):
         shown = [f"{_quoted(class_names[label])} ({_by_split(label, counts)})" for label in alike]
-        yield f"class names{data_set} are nearly the same, and stay classes of their own: {', '.join(shown)}"
+        yield f"class names{data_set} are nearly the same, and remain separate classes: {', '.join(shown)}"
 
 
 def untrained_after_failures(class_names: Sequence[str], planned: Counter, stored: Counter) -> tuple[str, ...]:
-    """Names of classes that had training videos, none of which could be converted."""
+    """Names of the classes whose training videos all failed to convert."""
     return tuple(name for label, name in enumerate(class_names) if planned[label] and not stored[label])
 
 
 def _nearly_the_same(class_names: Sequence[str]) -> list[list[int]]:
-    """Class indices whose names differ in case, blanks, underscores, hyphens, or the form of their accents alone."""
+    """Class indices whose names differ only in case, blanks, underscores, hyphens or the form of accents."""
     groups = defaultdict(list)
     for label, name in enumerate(class_names):
         plain = unicodedata.normalize("NFKC", name).casefold()
@@ -49,7 +50,7 @@ def _by_split(label: int, counts: Mapping[str, Counter]) -> str:
 
 
 def _quoted(name: str) -> str:
-    """Names whose accents are of another form look the same on a terminal, so their characters are told."""
+    """The name in quotes. Accents in another Unicode form look the same on a terminal, so they are escaped."""
     return repr(name) if unicodedata.normalize("NFC", name) == name else ascii(name)
 
 

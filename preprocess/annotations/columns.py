@@ -1,4 +1,4 @@
-"""The columns of a plain list: which field is which, what separates them, and whether the first line is a header."""
+"""The columns of a plain list: their meaning, the separator, and whether the first line is a header."""
 
 import csv
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from preprocess.annotations.numbered import are_numbers
 
 PATH, LABEL, COUNT, START, END = "path", "label", "n", "start", "end"
 _KNOWN = (f"{PATH} {LABEL}", f"{PATH} {COUNT} {LABEL}", f"{PATH} {START} {END} {LABEL}")
-# What headers call the columns other than the path.
+# Names that headers use for the columns.
 _HEADER_WORDS = frozenset(
     (
         "label",
@@ -45,7 +45,7 @@ _HEADER_WORDS = frozenset(
 
 @dataclass(frozen=True)
 class Columns:
-    """``Columns(("path", "n", "label"))``: names in their order; further fields at the end are further labels."""
+    """``Columns(("path", "n", "label"))``: the names in order. More fields at the end of a row are more labels."""
 
     names: tuple[str, ...]
 
@@ -58,12 +58,12 @@ class Columns:
         return " ".join(f"<{name}>" for name in self.names)
 
     def is_row(self, fields: Sequence[str]) -> bool:
-        """Whether each field is what its column holds."""
+        """Whether each field is valid for its column."""
         enough = len(fields) >= len(self.names) and bool(fields[self.names.index(PATH)])
         return enough and are_numbers(self._numbers(fields))
 
     def is_header(self, fields: Sequence[str]) -> bool:
-        """Whether the fields name columns; a video whose label is a word is no header."""
+        """Whether all fields are names of columns. A row whose label is a word is not a header."""
         words = [field.strip("#").strip().casefold().replace(" ", "_").replace("-", "_") for field in fields]
         return len(fields) >= len(self.names) and all(word in _HEADER_WORDS for word in words)
 
@@ -72,20 +72,20 @@ class Columns:
 
 
 def parse_columns(text: str) -> Columns:
-    """``"path label" -> Columns(("path", "label"))``; ValueError for names that make no list."""
+    """``"path label" -> Columns(("path", "label"))``. ValueError for unknown combinations."""
     names = tuple(text.replace(",", " ").split())
     unknown = [name for name in names if name not in (PATH, LABEL, COUNT, START, END)]
     sets = ({PATH, LABEL}, {PATH, LABEL, COUNT}, {PATH, LABEL, START, END})
     if unknown or len(set(names)) != len(names) or set(names) not in sets or names[-1] != LABEL:
         raise ValueError(
-            f"columns={text!r}: must be one of {', '.join(map(repr, _KNOWN))}: n counts the frames, start and end are "
-            "the first and the last frame from 1, and the label stands last"
+            f"columns={text!r}: must be one of {', '.join(map(repr, _KNOWN))}: n is the number of frames, start and "
+            "end are the first and the last frame from 1, and the label comes last"
         )
     return Columns(names)
 
 
 def columns_hint(line: str, columns: Columns) -> str:
-    """The way out where a line is a row, or the header, of another of the usual lists; else nothing."""
+    """The hint for a line that fits another known list, as a row or as a header; else empty."""
     for text in _KNOWN:
         other = parse_columns(text)
         for separator in ("\t", ";", ",", " "):
@@ -97,7 +97,7 @@ def columns_hint(line: str, columns: Columns) -> str:
 
 
 def find_separator(path: Path, columns: Columns) -> str:
-    """What stands between the fields of the first or the second line: tabs, semicolons, commas, or else blanks."""
+    """The separator of the first two lines: a tab, a semicolon, a comma, or else blanks."""
     lines = [line for _, line in islice(numbered_lines(path), 2)]
     for separator in ("\t", ";", ","):
         if any(columns.is_row(_fields(line, separator)) for line in lines):
@@ -108,7 +108,7 @@ def find_separator(path: Path, columns: Columns) -> str:
 def _fields(line: str, separator: str) -> list[str]:
     try:
         return [field.strip() for field in next(csv.reader([line], delimiter=separator))]
-    except csv.Error:  # such as a field of 200 kB; whoever reads all rows says so, with the line
+    except csv.Error:  # such as a field of 200 kB; reading all rows raises it again, with the line
         return []
 
 

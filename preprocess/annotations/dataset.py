@@ -1,4 +1,4 @@
-"""What every annotation reader gives, a ``Listing``, and what a conversion works on, a ``Dataset``."""
+"""``Listing``, which every annotation reader returns, and ``Dataset``, which a conversion processes."""
 
 import errno
 import functools
@@ -13,14 +13,14 @@ VIDEO_SUFFIXES = frozenset(
     (".3gp", ".asf", ".avi", ".dv", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts")
     + (".mxf", ".ogg", ".ogv", ".ts", ".vob", ".webm", ".wmv")
 )
-FRAME_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))  # of a video that is a folder of images
+FRAME_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))  # images of a video that is a folder
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What a view is to be classified as: class indices, the first for single-label training.
+    """The class indices of a view. Single-label training uses the first one.
 
-    ``subsets``: (name, class index within that sub-set, or -1 outside it) for each sub-set.
+    ``subsets`` holds (name, class index in that subset, or -1 if the video is not in it) for each subset.
     """
 
     labels: tuple[int, ...]
@@ -31,11 +31,11 @@ class Target:
 class Video:
     """One labelled video, or a segment of one. The file may be a folder of numbered frames.
 
-    ``key`` is its name in the shards; ``path`` is relative to the source where it lies below it, so that shards made on
-    another machine are the same. The half-open segment [start, end) is in seconds, [start_frame, end_frame) in frames;
-    None for the file's own ends. ``frame_rate`` is that of a folder of frames. ``labels`` and ``subsets`` are as in
-    ``Target``; ``mirrored`` is the target of its mirror image where that is another one, and ``may_flip`` says
-    whether its mirror image has a class at all.
+    ``key`` is the video's name in the shards. ``path`` is relative to the source if the file is below it, so the shards
+    do not depend on where the source is. The half-open segment [start, end) is in seconds, [start_frame, end_frame) in
+    frames; None stands for the start or the end of the file. ``frame_rate`` (frames per second) is for a folder of
+    frames. ``labels`` and ``subsets`` are as in ``Target``. ``mirrored`` is the target of the mirror image if it
+    differs, and ``may_flip`` is False if the mirror image has no class.
     """
 
     key: str
@@ -51,24 +51,25 @@ class Video:
     may_flip: bool = True
 
     def identity(self) -> list:
-        """All that makes a sample of it another one, as plain data; the key, which is unique, first."""
+        """Everything about the video that changes its samples, as plain data. The unique key comes first."""
         segment = self.start, self.end, self.start_frame, self.end_frame, self.frame_rate
         flipped = self.target(flipped=True)
         targets = self.labels, self.subsets, flipped.labels, flipped.subsets, self.may_flip
         return [self.key, self.path, *segment, *targets]
 
     def target(self, *, flipped: bool) -> Target:
-        """What a view of it shows."""
+        """The target of a view, mirrored (``flipped``) or not."""
         if flipped and self.mirrored is not None:
             return self.mirrored
         return Target(labels=self.labels, subsets=self.subsets)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed:
-    """A row of a list: the video's name (unique in its split), its path and labels, and where the row stands.
+class ListEntry:
+    """One entry of a list: the video's name (unique in its split), path and labels.
 
-    ``other_paths`` are tried where ``path`` is not there. ``identifier`` is what lists of sub-sets call the video.
+    ``where`` is the place of the entry, such as ``FILE:LINE``. ``other_paths`` are tried if ``path`` does not exist.
+    ``identifier`` is the name of the video in lists of subsets.
     """
 
     name: str
@@ -86,7 +87,7 @@ class Listed:
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """Entries of one split that become no video: how many there are of one kind, and the first of them."""
+    """Entries of one split that are skipped for the same reason: their number and the first of them."""
 
     kind: str
     count: int
@@ -95,24 +96,24 @@ class LeftOut:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """A data set as its lists tell it, whatever is on the disk; ``notes`` are for the person at the terminal.
+    """A data set as its lists describe it, before the files are looked up. ``notes`` are printed for the user.
 
-    ``entries``: how many rows or files the reader met in each split that it counts itself. ``left_out``: those of them
-    that are in no split.
+    ``entries`` is the number of entries or files that the reader found in each split, for readers that count them.
+    ``left_out`` holds the entries that the reader skipped.
     """
 
     class_names: tuple[str, ...]
-    splits: Mapping[str, Sequence[Listed]]
+    splits: Mapping[str, Sequence[ListEntry]]
     notes: tuple[str, ...] = ()
     entries: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, Sequence[LeftOut]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Account:
-    """What became of the entries of one split: each is a video to convert, is missing, or is left out with its kind.
+class SplitCounts:
+    """The numbers of entries of one split that are videos to convert, missing, or skipped.
 
-    Raises ValueError where the sum is another one: then a reader has lost an entry without a word.
+    Raises ValueError if they do not add up to ``entries``, because then a reader has lost an entry silently.
     """
 
     entries: int
@@ -125,7 +126,7 @@ class Account:
         if found != self.entries:
             raise ValueError(
                 f"{self.entries} entries were read, but {self.videos} videos, {self.missing} missing and "
-                f"{self.num_left_out} left out make {found}; this is a fault of the program, not of the list: report it"
+                f"{self.num_left_out} left out make {found}; this is a bug of the program, not of the list: report it"
             )
 
     @property
@@ -135,19 +136,19 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """The videos on disk by split, those that are listed but missing, and the class names of each sub-set."""
+    """The videos on the disk and the missing ones, by split, and the class names of the data set and its subsets."""
 
     class_names: tuple[str, ...]
     splits: dict[str, tuple[Video, ...]]
-    missing: dict[str, tuple[Listed, ...]]
+    missing: dict[str, tuple[ListEntry, ...]]
     notes: tuple[str, ...] = ()
     subsets: Mapping[str, tuple[str, ...]]
-    accounts: Mapping[str, Account] = field(default_factory=dict)
+    counts: Mapping[str, SplitCounts] = field(default_factory=dict)
 
 
 def missing_table(dataset: Dataset, splits: Iterable[str]) -> str:
-    """Every video that is listed but not on the disk: split, path, and the place of its row, between tabs."""
-    rows = [(split, row.path, row.where) for split in splits for row in dataset.missing.get(split, ())]
+    """A tab-separated table of the listed videos that are missing: split, path, and the place of the entry."""
+    rows = [(split, entry.path, entry.where) for split in splits for entry in dataset.missing.get(split, ())]
     return "".join("\t".join(map(_in_one_cell, row)) + "\n" for row in (("split", "path", "listed_at"), *rows))
 
 
@@ -157,7 +158,7 @@ def _in_one_cell(value: object) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Targets:
-    """What becomes of a row's labels: its target, that of its mirror image, and whether there is such a class."""
+    """The targets of an entry and of its mirror image, as in ``Video``."""
 
     target: Target
     mirrored: Target | None = None
@@ -166,37 +167,38 @@ class Targets:
 
 def find_on_disk(
     source: Path,
-    rows: Sequence[tuple[Listed, Targets]],
+    entries: Sequence[tuple[ListEntry, Targets]],
     *,
-    locate: Callable[[Sequence[Listed]], Callable[[Listed], str | None]] | None = None,
-) -> tuple[tuple[Video, ...], tuple[Listed, ...]]:
-    """(videos on the disk, rows whose file is missing) of one split. ValueError for a video listed twice.
+    locate: Callable[[Sequence[ListEntry]], Callable[[ListEntry], str | None]] | None = None,
+) -> tuple[tuple[Video, ...], tuple[ListEntry, ...]]:
+    """(videos on the disk, entries whose file is missing) of one split.
 
-    A symbolic link that leads nowhere is a missing file.
+    A broken symbolic link counts as a missing file. Keys are made from all entries, so a file that is added later does
+    not change the keys of other videos.
 
-    Keys are made from all rows, so that a file that turns up later changes no other video's key.
+    If videos can be downloaded, ``locate`` takes the entries whose file is missing. It returns a function from an entry
+    to the path of the file below the URL, or None.
 
-    ``locate`` is given where videos can be fetched. It takes the rows whose file is not on the disk, and returns a
-    function from such a row to its path below the URL, or None.
+    Raises ValueError if a video is listed twice.
     """
-    _refuse_twice_listed(row for row, _ in rows)
+    _refuse_twice_listed(entry for entry, _ in entries)
     exists, name_of = _Existing(), RelativePath(source)
-    found = [next((path for path in (row.path, *row.other_paths) if exists(path)), None) for row, _ in rows]
+    found = [next((path for path in (entry.path, *entry.other_paths) if exists(path)), None) for entry, _ in entries]
     names = [None if path is None else name_of(path) for path in found]
     if locate is not None and None in names:
-        path_of = locate([row for (row, _), name in zip(rows, names) if name is None])
-        names = [path_of(row) if name is None else name for (row, _), name in zip(rows, names)]
+        path_of = locate([entry for (entry, _), name in zip(entries, names) if name is None])
+        names = [path_of(entry) if name is None else name for (entry, _), name in zip(entries, names)]
     present, missing = [], []
-    for key, (row, targets), name in zip(video_keys([row.name for row, _ in rows]), rows, names):
+    for key, (entry, targets), name in zip(video_keys([entry.name for entry, _ in entries]), entries, names):
         if name is None:
-            missing.append(row)
+            missing.append(entry)
         else:
-            present.append(_video(key, row, name, targets))
+            present.append(_video(key, entry, name, targets))
     return tuple(present), tuple(missing)
 
 
 class _Existing:
-    """Whether a path exists, by one listing of each folder: asking for every file takes hours on a network disk."""
+    """Whether a path exists. Lists each folder once, since one request per file takes hours on a network disk."""
 
     def __init__(self) -> None:
         self._entries = functools.cache(_entries_of)
@@ -207,20 +209,20 @@ class _Existing:
 
 
 def _entries_of(folder: str) -> dict[str, bool]:
-    """{name: whether it is a symbolic link} of what a folder holds."""
+    """{name: whether it is a symbolic link} of the entries of a folder; empty if there is no such folder."""
     try:
         with os.scandir(folder) as entries:
             return {entry.name: entry.is_symlink() for entry in entries}
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
-            return {}  # no path that a file can have
+            return {}
         raise
 
 
 class RelativePath:
-    """The name of a file in the shards: its path from the source where it lies below it, else its absolute path.
+    """The path of a file in the metadata: relative to the source if the file is below it, else absolute.
 
-    The name is the same whether the source is given as an absolute path, a relative one, or a symbolic link.
+    The result is the same whether the source is given as an absolute path, a relative path or a symbolic link.
     """
 
     def __init__(self, source: Path):
@@ -240,7 +242,7 @@ class RelativePath:
         return whole.as_posix()
 
 
-def _video(key: str, row: Listed, path: str, targets: Targets) -> Video:
+def _video(key: str, entry: ListEntry, path: str, targets: Targets) -> Video:
     return Video(
         key=key,
         path=path,
@@ -248,17 +250,19 @@ def _video(key: str, row: Listed, path: str, targets: Targets) -> Video:
         subsets=targets.target.subsets,
         mirrored=targets.mirrored,
         may_flip=targets.may_flip,
-        start=row.start,
-        end=row.end,
-        start_frame=row.start_frame,
-        end_frame=row.end_frame,
-        frame_rate=row.frame_rate,
+        start=entry.start,
+        end=entry.end,
+        start_frame=entry.start_frame,
+        end_frame=entry.end_frame,
+        frame_rate=entry.frame_rate,
     )
 
 
-def _refuse_twice_listed(rows: Iterable[Listed]) -> None:
+def _refuse_twice_listed(entries: Iterable[ListEntry]) -> None:
     seen: dict[str, str] = {}
-    for row in rows:
-        if row.name in seen:
-            raise ValueError(f"{row.where}: {row.name!r} is listed already, at {seen[row.name]}; list each video once")
-        seen[row.name] = row.where
+    for entry in entries:
+        if entry.name in seen:
+            raise ValueError(
+                f"{entry.where}: {entry.name!r} is listed already, at {seen[entry.name]}; list each video once"
+            )
+        seen[entry.name] = entry.where

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from preprocess.annotations.dataset import Listed, Listing
+from preprocess.annotations.dataset import ListEntry, Listing
 from preprocess.annotations.lists import check_segment, json_content, json_entries
 
 _FIELDS = {"vid_name": str, "label": int, "start_frame": int, "end_frame": int}
@@ -17,18 +17,18 @@ _FIELDS = {"vid_name": str, "label": int, "start_frame": int, "end_frame": int}
 
 @dataclass(frozen=True, kw_only=True)
 class Diving48:
-    """``lists`` and ``videos`` are folders below the source. A class is named by its four words, joined by ``+``."""
+    """``lists`` and ``videos`` are folders below the source. The name of a class is its four words, joined by ``+``."""
 
     format_name: ClassVar[str] = "diving48"
     summary: ClassVar[str] = "Diving48 V2: Diving48_V2_train.json, Diving48_V2_test.json, Diving48_vocab.json"
-    # No class names a side, but a dive seen from the other side is not proven to be of the same class.
+    # No class names a side, but it is not known whether a mirrored dive has the same class.
     names_sides: ClassVar[bool] = True
     lists: Annotated[str, "folder of the lists, below --source"] = "."
     videos: Annotated[str, "folder of the videos, below --source"] = "rgb"
     suffix: Annotated[str, "suffix of the video files"] = ".mp4"
 
     def read(self, source: Path) -> Listing:
-        """Splits ``train`` and ``validation`` (the test list). Frames are counted from 0, [start, end)."""
+        """Splits ``train`` and ``validation`` (the test list). Segments are [start, end) in frames from 0."""
         lists = source / self.lists
         class_names = _class_names(lists / "Diving48_vocab.json")
         files = {"train": lists / "Diving48_V2_train.json", "validation": lists / "Diving48_V2_test.json"}
@@ -37,12 +37,12 @@ class Diving48:
             splits={split: list(self._rows(source, path, len(class_names))) for split, path in files.items()},
         )
 
-    def _rows(self, source: Path, path: Path, num_classes: int) -> Iterator[Listed]:
+    def _rows(self, source: Path, path: Path, num_classes: int) -> Iterator[ListEntry]:
         for where, entry in json_entries(path, _FIELDS):
             if not 0 <= entry["label"] < num_classes:
                 raise ValueError(f"{where}: label {entry['label']}, expected 0 to {num_classes - 1}")
             check_segment(entry["start_frame"], entry["end_frame"], where)
-            yield Listed(
+            yield ListEntry(
                 name=entry["vid_name"],
                 path=source / self.videos / f"{entry['vid_name']}{self.suffix}",
                 labels=(entry["label"],),

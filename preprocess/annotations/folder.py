@@ -1,4 +1,4 @@
-"""Your own videos: ``root/<split>/<class>/<video>``, or ``root/<class>/<video>``.
+"""Folders of videos: ``root/<split>/<class>/<video>``, or ``root/<class>/<video>``.
 
 A video is a file, or a folder of numbered images.
 """
@@ -10,34 +10,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from preprocess.annotations.dataset import FRAME_SUFFIXES, VIDEO_SUFFIXES, LeftOut, Listed, Listing
+from preprocess.annotations.dataset import FRAME_SUFFIXES, VIDEO_SUFFIXES, LeftOut, ListEntry, Listing
 from preprocess.annotations.hold_out import check_group, held_out
 from preprocess.annotations.split_names import TRAINING, VALIDATION, also_called, is_named, is_word_for
 from shards.format import MANIFEST_NAME, RECORDS_DIR
 
-# What operating systems, network disks and archives leave beside the files of a person; names in lower case.
+# Names in lower case that operating systems, network disks and archives create beside the files of a user.
 _SYSTEM_NAMES = frozenset(
     ("__macosx", "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "lost+found")
     + ("system volume information", "thumbs.db", "desktop.ini", "__pycache__")
 )
-_HIDDEN, _SHARDS = "hidden or system entries", "folders of shards, which a conversion has written"
+_HIDDEN, _SHARDS = "hidden or system entries", "folders of shards that a conversion has written"
 _BESIDE = "files beside the folders of the classes"
-_LINK = "symbolic links that lead nowhere"
-_NO_CLASS = "folders without a video, which are no classes"
-_NO_VIDEO = "files that are no videos, by their suffix"
-_NO_IMAGES = "folders inside a class without images (videos are not looked for any deeper)"
+_LINK = "broken symbolic links"
+_NO_CLASS = "folders without a video"
+_NO_VIDEO = "files without the suffix of a video"
+_NO_IMAGES = "folders inside a class without images (deeper folders are not searched)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Folder:
-    """Splits and classes are the names of folders.
+    """Folder names give the splits and classes.
 
-    The classes are the folders that hold a video in one of the configured splits; class indices follow their sorted
-    names. Hidden folders and those of the system are never classes.
+    Each folder with a video in one of the configured splits is a class. Class indices follow the sorted names. Hidden
+    folders and system folders are not classes.
 
-    Where there is no folder of a validation split, ``validation_share`` of each class is held out for it. ``group`` is
-    a regular expression that finds the source of a video in its file name; videos of one source stay in one split. See
-    ``hold_out.held_out``. Both may lack: ``<class>/<video>`` alone is read as the training split.
+    If a validation split has no folder, ``validation_share`` of each class is held out for it. ``group`` is a regular
+    expression that finds the source of a video in its file name; videos of one source stay in one split (see
+    ``hold_out.held_out``). ``<class>/<video>`` without folders of splits is read as the training split.
     """
 
     validation_share: Annotated[
@@ -54,13 +54,13 @@ class Folder:
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation_share < 1:
-            raise ValueError(f"validation_share={self.validation_share}: a share, must be at least 0 and below 1")
+            raise ValueError(f"validation_share={self.validation_share}: must be at least 0 and below 1")
         check_group(self.group)
 
     def read(self, source: Path, splits: Sequence[str] | None = None) -> Listing:
-        """The videos of ``splits`` below ``source``, of every folder there by default.
+        """The videos of ``splits`` below ``source``. By default, each folder there is a split.
 
-        Raises ValueError where a split has no folder and none is held out, or where there are no classes or videos.
+        Raises ValueError if a split has no folder and is not held out, or if there is no class or no video.
         """
         if not source.is_dir():
             raise ValueError(f"{source}: no such directory; --source must hold <split>/<class>/<video>")
@@ -90,7 +90,7 @@ class Folder:
         )
 
     def _hold_out(self, parts: dict[str, "_Part"], origin: "_Origin") -> Iterator[str]:
-        """Move the held-out videos from the training split to a new part; the lines that say so."""
+        """Move the held-out videos from the training split to a new part; yields notes about it."""
         training, split = origin.training, origin.held_out
         if self.validation_share == 0:
             raise ValueError(
@@ -103,8 +103,8 @@ class Folder:
         parts[training], parts[split] = whole.parted(chosen)
         num_held, num_all = parts[split].num_videos, whole.num_videos
         yield (
-            f"split {split}: has no folder, so {num_held} of {num_all} videos are held out of split {training} (at "
-            f"least {self.validation_share:.0%} of each class, chosen by their names); set the share with --set "
+            f"split {split} has no folder, so {num_held} of {num_all} videos of split {training} are held out for it "
+            f"(at least {self.validation_share:.0%} of each class, chosen by their names); change the share with --set "
             "annotations.validation_share=SHARE"
         )
         if self.group is None:
@@ -114,14 +114,14 @@ class Folder:
             )
         bare = sorted(name for name, files in chosen.items() if not files)
         if bare:
-            yield f"split {split}: has no video of the classes with a single source: {', '.join(map(repr, bare))}"
+            yield f"split {split} has no video of classes with only one source: {', '.join(map(repr, bare))}"
 
 
 class _Origin:
-    """Where the splits of a folder come from, by the names of its folders.
+    """Where the videos of each split come from, by the names of the folders in the source.
 
-    ``flat`` is the training split if the classes stand in the source itself. ``held_out`` is the validation split if it
-    has no folder, and there is a training split to take its videos from.
+    ``flat`` is the training split if the source itself holds the folders of the classes. ``held_out`` is the validation
+    split if it has no folder and there is a training split to take videos from.
     """
 
     def __init__(self, folders: Sequence[str], splits: Sequence[str]):
@@ -136,7 +136,7 @@ class _Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """One split: the videos of each class, how many entries were met, and those that are no videos."""
+    """One split: the videos of each class, the number of entries, and the entries that are not videos."""
 
     videos: dict[str, list[Path]]
     entries: int
@@ -146,13 +146,13 @@ class _Part:
     def num_videos(self) -> int:
         return sum(map(len, self.videos.values()))
 
-    def listed(self, labels: Mapping[str, int]) -> Iterator[Listed]:
+    def listed(self, labels: Mapping[str, int]) -> Iterator[ListEntry]:
         for name, paths in self.videos.items():
             for path in paths:
-                yield Listed(name=f"{name}/{path.name}", path=path, labels=(labels[name],), where=str(path))
+                yield ListEntry(name=f"{name}/{path.name}", path=path, labels=(labels[name],), where=str(path))
 
     def parted(self, chosen: Mapping[str, Collection[str]]) -> tuple["_Part", "_Part"]:
-        """(what stays, the chosen videos of each class); entries that are no videos stay."""
+        """(the part that stays, the part with the chosen videos of each class). Entries that are not videos stay."""
         stay, go = ({name: [] for name in self.videos} for _ in range(2))
         for name, paths in self.videos.items():
             for path in paths:
@@ -171,13 +171,13 @@ def _part_of(scan: "_Scan") -> _Part:
 def _nothing_found(source: Path, parts: Iterable[_Part]) -> str:
     found = [f"{kind.count} {kind.kind}, such as {kind.example}" for part in parts for kind in part.left_out]
     return (
-        f"{source}: no <split>/<class>/<video> in it, such as train/juggling/clip.mp4, and no <class>/<video>; it has "
+        f"{source}: no <split>/<class>/<video> in it, such as train/juggling/clip.mp4, and no <class>/<video>; found "
         f"{'; '.join(found) or 'nothing in the folders of the splits'}"
     )
 
 
 class _Scan:
-    """One split's folder, read once: the videos of each class, and all other entries by their kind."""
+    """Reads the folder of one split once: the videos of each class, and all other entries by kind."""
 
     def __init__(self, folder: Path):
         self.entries = 0
@@ -196,12 +196,12 @@ class _Scan:
         )
 
     def _kind_beside_classes(self, entry: os.DirEntry) -> str | None:
-        """What an entry of the split's folder is, if it is no candidate for a class."""
+        """The kind of an entry of the split's folder that cannot be a class; None for a folder."""
         if _is_hidden(entry.name):
             return _HIDDEN
         if _is_folder(entry):
             return None
-        return _LINK if _leads_nowhere(entry) else _BESIDE
+        return _LINK if _is_broken_link(entry) else _BESIDE
 
     def _read_class(self, folder: os.DirEntry) -> None:
         videos = []
@@ -232,12 +232,12 @@ def _is_hidden(name: str) -> bool:
 
 
 def _kind_in_class(entry: os.DirEntry) -> str | None:
-    """What an entry of a class's folder is, if it is no video. A symbolic link that leads nowhere may be one."""
+    """The kind of an entry of a class's folder that is not a video; None for a video. A broken link may be a video."""
     if _is_hidden(entry.name):
         return _HIDDEN
     if not _is_folder(entry):
-        # Without a suffix, the link was one to a folder of images: a missing video, as the others are.
-        is_video = _is_video_file(entry) or (_leads_nowhere(entry) and not Path(entry.name).suffix)
+        # A broken link without a suffix was a link to a folder of images, so it counts as a missing video.
+        is_video = _is_video_file(entry) or (_is_broken_link(entry) and not Path(entry.name).suffix)
         return None if is_video else _NO_VIDEO
     names = os.listdir(entry.path)
     if RECORDS_DIR in names or MANIFEST_NAME in names:
@@ -249,10 +249,10 @@ def _kind_in_class(entry: os.DirEntry) -> str | None:
 def _notes_on_splits(source: Path, folders: Sequence[str], chosen: Mapping[str, str]) -> Iterator[str]:
     for split, folder in chosen.items():
         if split != folder:
-            yield f"split {split}: is read from {source / folder}"
+            yield f"split {split} is read from {source / folder}"
     unused = [name for name in folders if name not in chosen.values()]
     if unused:
-        yield f"{source}: folders that belong to no configured split are left out: {', '.join(unused)}"
+        yield f"{source}: folders of no configured split are left out: {', '.join(unused)}"
 
 
 def _notes_beside_splits(top: Sequence[os.DirEntry]) -> Iterator[str]:
@@ -265,11 +265,11 @@ def _notes_beside_splits(top: Sequence[os.DirEntry]) -> Iterator[str]:
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
-    # DirEntry.is_dir() asks the disk about links only; for a link to itself it raises an error, which isdir() does not.
+    # DirEntry.is_dir() needs the disk only for links. It raises an error for a link to itself; isdir() does not.
     return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
 
 
-def _leads_nowhere(entry: os.DirEntry) -> bool:
+def _is_broken_link(entry: os.DirEntry) -> bool:
     return entry.is_symlink() and not os.path.exists(entry.path)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from preprocess.annotations.dataset import Listed, Listing
+from preprocess.annotations.dataset import ListEntry, Listing
 from preprocess.annotations.lists import numbered_lines
 
 _SPLITS = {"1": "train", "2": "validation"}
@@ -14,7 +14,7 @@ _UNUSED = "0"
 
 @dataclass(frozen=True, kw_only=True)
 class Hmdb51:
-    """``lists`` and ``videos`` are folders below the source; ``split`` is 1, 2 or 3. Classes by sorted name."""
+    """``lists`` and ``videos`` are folders below the source; ``split`` is 1, 2 or 3. Classes are in sorted order."""
 
     format_name: ClassVar[str] = "hmdb51"
     summary: ClassVar[str] = "HMDB51, three splits: <class>_test_split{1,2,3}.txt"
@@ -28,12 +28,12 @@ class Hmdb51:
             raise ValueError(f"split={self.split}: HMDB51 has the splits 1, 2 and 3")
 
     def read(self, source: Path) -> Listing:
-        """Splits ``train`` (rows marked 1) and ``validation`` (2); the unused (0) are counted in a note."""
+        """Splits ``train`` (rows with 1) and ``validation`` (rows with 2). A note counts the unused rows (0)."""
         ending = f"_test_split{self.split}.txt"
         files = sorted((source / self.lists).glob(f"*{ending}"), key=lambda path: path.name.removesuffix(ending))
         if not files:
             raise ValueError(f"{source / self.lists}: no file *{ending} in it; check --source and annotations.lists")
-        splits: dict[str, list[Listed]] = {split: [] for split in _SPLITS.values()}
+        splits: dict[str, list[ListEntry]] = {split: [] for split in _SPLITS.values()}
         unused = 0
         for label, path in enumerate(files):
             for mark, row in _rows(path, source / self.videos / path.name.removesuffix(ending), label):
@@ -44,13 +44,13 @@ class Hmdb51:
         return Listing(
             class_names=tuple(path.name.removesuffix(ending) for path in files),
             splits=splits,
-            notes=(f"split {self.split} leaves {unused} videos unused, as its owners mark them",),
+            notes=(f"{unused} videos are not in split {self.split} of HMDB51: their rows have the mark 0",),
         )
 
 
-def _rows(path: Path, folder: Path, label: int) -> Iterator[tuple[str, Listed]]:
+def _rows(path: Path, folder: Path, label: int) -> Iterator[tuple[str, ListEntry]]:
     for where, line in numbered_lines(path):
         name, _, mark = line.rpartition(" ")
         if mark not in (_UNUSED, *_SPLITS) or not name.endswith(".avi"):
             raise ValueError(f"{where}: {line!r}: expected '<video>.avi' and 0 (unused), 1 (train) or 2 (test)")
-        yield mark, Listed(name=f"{folder.name}/{name}", path=folder / name, labels=(label,), where=where)
+        yield mark, ListEntry(name=f"{folder.name}/{name}", path=folder / name, labels=(label,), where=where)

@@ -1,4 +1,4 @@
-"""Which videos of a data set without a validation split are held out for one. Pure."""
+"""Chooses the videos to hold out if a data set has no validation split. Pure."""
 
 import hashlib
 import re
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 
 def check_group(pattern: str | None) -> None:
-    """ValueError for a ``group`` that is no regular expression."""
+    """ValueError for a ``group`` that is not a regular expression."""
     if pattern is None:
         return
     try:
@@ -17,15 +17,15 @@ def check_group(pattern: str | None) -> None:
 
 
 def held_out(videos: Mapping[str, Sequence[str]], share: float, group: str | None = None) -> dict[str, frozenset[str]]:
-    """The file names to hold out of each class: at least ``share`` of the class, where it has videos enough.
+    """The file names to hold out of each class: at least ``share`` of the class, if it has enough videos.
 
-    ``videos``: {class: file names}. ``group`` is a regular expression; videos whose names have the same text in its
-    first group (or in the whole match, if it has none) come from one source and stay together, across classes too:
+    ``videos``: {class: file names}. ``group`` is a regular expression. Videos whose names have the same text in its
+    first group (in the whole match, if it has no group) come from one source and stay together, also across classes:
     ``v_Punch_g10_c05.avi`` with ``_(g[0-9]+)_`` belongs to ``g10``. A class keeps at least one source for training, so
-    a class of one source has no video held out.
+    no video of a class with one source is held out.
 
-    The choice depends on the names alone, by their SHA-256, so it is the same on every machine, and a new video moves
-    few others.
+    The choice depends only on the SHA-256 of the names. So it is the same everywhere, and a new video changes the split
+    of few others.
     """
     sources = {name: defaultdict(list) for name in videos}  # {class: {source: its videos}}
     for name, files in videos.items():
@@ -41,7 +41,7 @@ def held_out(videos: Mapping[str, Sequence[str]], share: float, group: str | Non
 
 
 def _choose(of_class: Mapping[str, Sequence[str]], wanted: float, chosen: set[str]) -> None:
-    """Add sources of one class to ``chosen`` until ``wanted`` of its videos are held out, or one source is left."""
+    """Add sources of one class to ``chosen`` until ``wanted`` of its videos are held out or one source remains."""
     num_held = sum(len(files) for source, files in of_class.items() if source in chosen)
     left = sorted((source for source in of_class if source not in chosen), key=_digest)
     while num_held < wanted and len(left) > 1:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from preprocess.annotations.dataset import Listed, Listing
+from preprocess.annotations.dataset import ListEntry, Listing
 from preprocess.annotations.lists import check_segment, first_of, named_rows, seconds
 
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 _YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
-# The folders that the usual downloads use for each split; the source itself where none of them is there.
+# Names of the folder of each split in common downloads. If none exists, the videos are in the source itself.
 _FOLDERS = {"train": ("train",), "validation": ("val", "validate", "validation"), "test": ("test",)}
 _VALIDATION_LISTS = ("validate.csv", "val.csv")
 
@@ -24,14 +24,12 @@ _VALIDATION_LISTS = ("validate.csv", "val.csv")
 class Kinetics:
     """``lists`` and ``videos`` are folders below the source. Classes are the sorted labels of all lists.
 
-    A clip is looked for in ``<split>/<class>/``, ``<split>/<class_with_underscores>/`` and ``<split>/`` below
-    ``videos``. ``untrimmed``: the files are whole videos ``{youtube_id}<suffix>``, and each row is a segment of one.
+    The reader looks for a clip in ``<split>/<class>/``, ``<split>/<class_with_underscores>/`` and ``<split>/`` below
+    ``videos``. With ``untrimmed``, the files are whole videos ``{youtube_id}<suffix>`` and each row is a segment.
     """
 
     format_name: ClassVar[str] = "kinetics"
-    summary: ClassVar[str] = (
-        "Kinetics-400, -600, -700; sub-sets Mini-Kinetics-200, mini_kinetics400: train.csv, val.csv"
-    )
+    summary: ClassVar[str] = "Kinetics-400, -600, -700; subsets Mini-Kinetics-200, mini_kinetics400: train.csv, val.csv"
     names_sides: ClassVar[bool] = False
     lists: Annotated[str, "folder of the lists, below --source"] = "."
     train: Annotated[str, "file of the training list"] = "train.csv"
@@ -46,7 +44,7 @@ class Kinetics:
     )
 
     def read(self, source: Path) -> Listing:
-        """Splits ``train``, ``validation``, and ``test`` where its list is named and has labels."""
+        """Splits ``train`` and ``validation``, and ``test`` if the configuration names its list. It needs labels."""
         rows = {split: list(_rows(path)) for split, path in self._list_files(source).items()}
         class_names = sorted({row["label"] for entries in rows.values() for _, row in entries})
         labels = {name: index for index, name in enumerate(class_names)}
@@ -64,7 +62,7 @@ class Kinetics:
 
     def _listed(
         self, where: str, row: dict[str, str], folders: list[tuple[Path, frozenset[str]]], labels: dict[str, int]
-    ) -> Listed:
+    ) -> ListEntry:
         start, end = (seconds(row[column], where, column) for column in ("time_start", "time_end"))
         check_segment(start, end, where)
         clip = f"{row['youtube_id']}_{int(start):06d}_{int(end):06d}"
@@ -72,7 +70,7 @@ class Kinetics:
         of_class = dict.fromkeys((row["label"], row["label"].replace(" ", "_")))
         paths = [folder / name / file_name for folder, inside in folders for name in of_class if name in inside]
         paths += [folder / file_name for folder, _ in folders]
-        return Listed(
+        return ListEntry(
             name=clip,
             path=paths[0],
             other_paths=tuple(paths[1:]),
@@ -88,11 +86,11 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     for where, row in named_rows(path, separator=",", columns=_COLUMNS):
         if not _YOUTUBE_ID.fullmatch(row["youtube_id"]):
             raise ValueError(
-                f"{where}: youtube_id {row['youtube_id']!r}: expected 11 letters, digits, - and _; a spreadsheet "
-                "damages ids that begin with - or look like numbers, so get the list again and do not save it from one"
+                f"{where}: youtube_id {row['youtube_id']!r}: expected 11 letters, digits, - and _; spreadsheets damage "
+                "ids that begin with - or look like numbers, so get the list again and do not save it with one"
             )
         if not row["label"].strip():
-            raise ValueError(f"{where}: no label; expected a class name, and a list without labels cannot be converted")
+            raise ValueError(f"{where}: no label; expected a class name; a list without labels cannot be converted")
         yield where, row
 
 

@@ -1,4 +1,4 @@
-"""Videos of a test split that are in a training split too: what is measured on them is no accuracy."""
+"""Finds videos that are in both a training and a test split. They make the measured accuracy too high."""
 
 import os
 from collections import defaultdict
@@ -8,14 +8,14 @@ from pathlib import Path
 from preprocess.annotations.dataset import Video
 
 _BYTES_COMPARED = 1 << 16
-# Of the files that two splits name alike: each takes a request, or three, on a network disk.
+# Each comparison of two files with the same name takes one to three requests on a network disk.
 _FILES_COMPARED = 1000
 
 
 def leak_notes(
     source: Path, videos: Mapping[str, Sequence[Video]], train_splits: Iterable[str], test_splits: Iterable[str]
 ) -> Iterator[str]:
-    """A note for each pair of splits that share a video: by path and segment, or as two files of the same content."""
+    """A note for each pair of splits that share a video, by path and segment or by the content of two files."""
     test_splits = list(test_splits)
     for train in train_splits:
         for test in test_splits:
@@ -27,17 +27,17 @@ def leak_notes(
                 also = f" and {other}" if other != one else ""
                 yield (
                     f"{len(shared)} videos are in both {train} and {test}, such as {one}{also}: "
-                    f"what is measured on {test} will be too good"
+                    f"accuracy on {test} will be too high"
                 )
             if len(pairs) > _FILES_COMPARED:
                 yield (
-                    f"{len(pairs)} files of {test} have the name of one of {train}; only the first {_FILES_COMPARED} "
-                    "were compared, to see whether they are copies"
+                    f"{len(pairs)} files of {test} have the same name as a file of {train}; only the content of the "
+                    f"first {_FILES_COMPARED} was compared"
                 )
 
 
 def _same_segment(train: Sequence[Video], test: Sequence[Video]) -> list[tuple[str, str]]:
-    """Videos of ``test`` whose file is in ``train``, with a segment that overlaps."""
+    """Videos of ``test`` that overlap with a segment of the same file in ``train``."""
     by_path = defaultdict(list)
     for video in train:
         by_path[os.path.normpath(video.path)].append(video)
@@ -60,7 +60,7 @@ def _meet(one: tuple[float | None, float | None], other: tuple[float | None, flo
 
 
 def _named_alike(train: Sequence[Video], test: Sequence[Video]) -> list[tuple[str, str]]:
-    """(file of ``train``, another of ``test``) that have the same name in their folders, and the same labels."""
+    """(file of ``train``, other file of ``test``) that have the same file name and the same labels."""
     alike = defaultdict(set)
     for video in train:
         alike[os.path.basename(video.path), video.labels].add(video.path)
@@ -73,12 +73,12 @@ def _named_alike(train: Sequence[Video], test: Sequence[Video]) -> list[tuple[st
 
 
 def _are_copies(one: Path, other: Path) -> bool:
-    """Whether two files have the same size and begin alike; of folders of frames this is not known."""
+    """Whether two files have the same size and start with the same bytes. Folders of frames are not compared."""
     try:
         if not (one.is_file() and other.is_file()) or one.stat().st_size != other.stat().st_size:
             return False
         with open(one, "rb") as first, open(other, "rb") as second:
             beginning = first.read(_BYTES_COMPARED)
             return bool(beginning) and beginning == second.read(_BYTES_COMPARED)
-    except PermissionError:  # the conversion will count this video as a failure, with its reason
+    except PermissionError:  # the conversion will count this video as failed, with the reason
         return False

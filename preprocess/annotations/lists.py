@@ -1,4 +1,4 @@
-"""List files as text, CSV or JSON, read strictly: each row with its place, ``FILE:LINE``, for whoever must mend it."""
+"""Reads list files (text, CSV, JSON) strictly. Each row comes with its place, ``FILE:LINE``, for error messages."""
 
 import csv
 import io
@@ -14,9 +14,9 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "blanks"}
 
 
 def read_list(path: Path) -> str:
-    """A list file's text. ValueError when it is missing, no text, or holds nothing."""
+    """The text of a list file. ValueError if it is missing, empty, or not text in UTF-8."""
     try:
-        # utf-8-sig: lists that passed through a spreadsheet begin with a byte order mark.
+        # utf-8-sig: a spreadsheet writes a byte order mark at the start.
         text = path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{path}: no such annotation file; check --source and the annotations in the config") from None
@@ -25,15 +25,15 @@ def read_list(path: Path) -> str:
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise ValueError(
-            f"{path}:{line}: holds a NUL character, as UTF-16 and damaged files do; save it as text in UTF-8"
+            f"{path}:{line}: has a NUL character, as UTF-16 and damaged files have; save the file as text in UTF-8"
         )
     if not text.strip():
-        raise ValueError(f"{path}: holds nothing; get it again from the owners of the data set")
+        raise ValueError(f"{path}: is empty; get it again from the owners of the data set")
     return text
 
 
 def first_of(*paths: Path) -> Path:
-    """The first that exists, or else the first, whose absence is then told to whoever reads it."""
+    """The first path that exists. If none exists, the first one, so that reading it raises an error."""
     return next((path for path in paths if path.is_file()), paths[0])
 
 
@@ -43,9 +43,9 @@ def lists_of_splits(
     source: Path,
     splits: Sequence[str] | None,
 ) -> tuple[dict[str, Path], tuple[str, ...]]:
-    """({split: its list file}, notes) for ``splits``, or for all lists where it is None.
+    """({split: its list file}, notes) for ``splits``, or for all lists if ``splits`` is None.
 
-    ``lists`` are those of the configuration; ``defaults`` the names to look for without them. Raises ValueError for a
+    ``lists`` comes from the configuration. Without it, the names in ``defaults`` are tried. Raises ValueError for a
     split without a list.
     """
     if lists is not None:
@@ -56,14 +56,15 @@ def lists_of_splits(
         return files, ()
     chosen = also_called(list(files), splits, "annotations.lists: no list")
     unused = [split for split in files if split not in chosen.values()]
-    told = lists is not None and unused
-    notes = (f"annotations.lists: {', '.join(unused)} belong to no configured split and are not read",) if told else ()
+    notes = ()
+    if lists is not None and unused:
+        notes = (f"annotations.lists: {', '.join(unused)} are not read, since no configured split has these names",)
     return {split: files[name] for split, name in chosen.items()}, notes
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """(``FILE:LINE``, text) of each line that is not blank; LF and CRLF alike."""
-    # Not splitlines(): it also cuts at characters that are legal inside a name.
+    """(``FILE:LINE``, text) of each line that is not blank. Lines end with LF or CRLF."""
+    # Not splitlines(), which also splits at characters that may be part of a name.
     for number, line in enumerate(read_list(path).split("\n"), start=1):
         if line.strip():
             yield f"{path}:{number}", line.strip()
@@ -72,7 +73,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
 def separated_rows(
     path: Path, *, separator: str, columns: str, at_least: int, at_most: int | None
 ) -> Iterator[tuple[str, list[str]]]:
-    """(``FILE:LINE``, fields) of a file without a header, quotes as in CSV; ``columns`` says what a row must hold."""
+    """(``FILE:LINE``, fields) of a CSV file without a header. ``columns`` describes a row in error messages."""
     for where, fields in _csv_rows(path, separator):
         if len(fields) < at_least or (at_most is not None and len(fields) > at_most):
             raise ValueError(
@@ -85,9 +86,9 @@ def separated_rows(
 def named_rows(
     path: Path, *, separator: str, columns: Sequence[str], setting: str = ""
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """(``FILE:LINE``, {column: value}) of a CSV with a header; ValueError where one of ``columns`` is missing.
+    """(``FILE:LINE``, {column: value}) of a CSV file with a header. ValueError if one of ``columns`` is missing.
 
-    ``setting``: where the configuration sets the separator, if it can.
+    ``setting`` is the key of the configuration that sets the separator; empty if there is none.
     """
     rows = _csv_rows(path, separator)
     where, header = next(rows)
@@ -103,7 +104,7 @@ def named_rows(
     twice = [column for column in columns if header.count(column) > 1]
     if twice:
         raise ValueError(
-            f"{where}: {separator.join(header)!r}: column {twice[0]!r} stands twice; name each column once"
+            f"{where}: {separator.join(header)!r}: column {twice[0]!r} appears twice; name each column once"
         )
     for where, fields in rows:
         if len(fields) != len(header):
@@ -132,7 +133,7 @@ def _csv_rows(path: Path, separator: str) -> Iterator[tuple[str, list[str]]]:
             fields.pop()  # blanks at the end of the line
         if any(fields):
             yield f"{path}:{line}", fields
-        line = reader.line_num + 1  # a quoted field may hold line ends: a row is named by its first line
+        line = reader.line_num + 1  # a quoted field may hold line ends; a row is named by its first line
 
 
 def _separator_hint(text: str, separator: str, setting: str = "") -> str:
@@ -148,18 +149,18 @@ def _named(separator: str) -> str:
 
 
 def json_content(path: Path, kind: type) -> Any:
-    """What a JSON file holds, a list or a dict as ``kind`` asks; ValueError names the line where it is broken."""
+    """The content of a JSON file, a ``kind`` (list or dict). ValueError with the line number for damaged JSON."""
     try:
         content = json.loads(read_list(path))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}:{error.lineno}: not JSON: {error.msg}, at column {error.colno}") from error
     if not isinstance(content, kind):
-        raise ValueError(f"{path}: holds a {type(content).__name__}, expected a {kind.__name__}")
+        raise ValueError(f"{path}: contains a {type(content).__name__}, expected a {kind.__name__}")
     return content
 
 
 def json_entries(path: Path, fields: Mapping[str, type]) -> Iterator[tuple[str, dict]]:
-    """(``FILE: entry N``, entry) of a JSON list of objects, each with ``fields`` of the given types; N from 1."""
+    """(``FILE: entry N``, entry) of a JSON list of objects with ``fields`` of the given types; N counts from 1."""
     for number, entry in enumerate(json_content(path, list), start=1):
         where = f"{path}: entry {number}"
         wrong = [
@@ -169,12 +170,12 @@ def json_entries(path: Path, fields: Mapping[str, type]) -> Iterator[tuple[str, 
         ]
         if wrong:
             expected = ", ".join(f"{name} ({kind.__name__})" for name, kind in fields.items())
-            raise ValueError(f"{where}: {json.dumps(entry)[:200]}: no good {', '.join(wrong)}; expected {expected}")
+            raise ValueError(f"{where}: {json.dumps(entry)[:200]}: wrong {', '.join(wrong)}; expected {expected}")
         yield where, entry
 
 
 def class_index(name: str, classes: Mapping[str, int], where: str, classes_from: str) -> int:
-    """The index of a class; ValueError with the nearest name for one that is not there."""
+    """The index of a class. ValueError with the nearest name for an unknown class."""
     if name not in classes:
         raise ValueError(
             f"{where}: class {name!r} is not among the {len(classes)} of {classes_from}{did_you_mean(name, classes)}"
@@ -183,25 +184,25 @@ def class_index(name: str, classes: Mapping[str, int], where: str, classes_from:
 
 
 def names_in_order(path: Path) -> dict[str, int]:
-    """A class name a line -> its index, from 0; ValueError for a name that stands twice."""
+    """{class name: index from 0} of a file with one name per line. ValueError for a name that appears twice."""
     classes: dict[str, int] = {}
     for where, name in numbered_lines(path):
         if name in classes:
-            raise ValueError(f"{where}: {name!r} stands in line {classes[name] + 1} already; expected a new class name")
+            raise ValueError(f"{where}: {name!r} is in line {classes[name] + 1} already; expected a new class name")
         classes[name] = len(classes)
     return classes
 
 
 def whole_number(text: str, where: str, what: str) -> int:
-    """``"84" -> 84``; ValueError for anything else, such as what a spreadsheet makes of it."""
-    # isdecimal() alone would take digits of other scripts.
+    """``"84" -> 84``. ValueError for other text, such as ``84.0``."""
+    # isdecimal() alone would accept digits of other scripts.
     if not (text.isascii() and text.isdecimal()):
         raise ValueError(f"{where}: {what} is {text!r}, expected a whole number from 0")
     return int(text)
 
 
 def seconds(text: str, where: str, what: str) -> float:
-    """``"11.90" -> 11.9``; ValueError for anything that is no time from 0 on."""
+    """``"11.90" -> 11.9``. ValueError for text that is not a time of at least 0 seconds."""
     try:
         value = float(text)
     except ValueError:

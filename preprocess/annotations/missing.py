@@ -1,4 +1,4 @@
-"""Why a file that a list names is not found: what stands in its place."""
+"""Hints on why a listed file is missing."""
 
 import os
 import unicodedata
@@ -6,16 +6,16 @@ from pathlib import Path
 
 
 def why_missing(path: Path) -> str:
-    """``"a symbolic link to X, which is not there"``, and the like; empty where nothing is known.
+    """A hint such as ``"a symbolic link to X, which is not there"``; empty if the reason is not known.
 
-    Asks the disk, so this is for the few that are shown.
+    This reads the disk, so call it only for the few files that are printed.
     """
     if os.path.islink(path):
         return f"a symbolic link to {os.readlink(path)}, which is not there"
     if any(part in ("http:", "https:", "s3:", "gs:") for part in path.parts):
-        return "lists hold paths, not addresses; give the address of the folder with --videos-url"
+        return "lists must hold paths, not URLs; give the URL of the folder with --videos-url"
     if "\\" in str(path):
-        return "the path holds a backslash, as on Windows; write / in its place"
+        return "the path has a backslash, as on Windows; write / instead"
     try:
         names = os.listdir(path.parent)
     except OSError as error:

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from preprocess.annotations.dataset import Listed, Listing
+from preprocess.annotations.dataset import ListEntry, Listing
 from preprocess.annotations.lists import class_index, separated_rows, whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moments:
-    """``lists`` is a folder below the source, ``train_videos`` and ``validation_videos`` those of the videos.
+    """``lists``, ``train_videos`` and ``validation_videos`` are folders below the source.
 
-    ``several_labels``: the rows of Multi-Moments in Time, whose first index is the one for single-label training.
+    ``several_labels``: rows have several labels, as in Multi-Moments in Time. Single-label training uses the first one.
     """
 
     format_name: ClassVar[str] = "moments"
@@ -46,15 +46,15 @@ class Moments:
             splits={split: list(self._rows(path, videos, labels_of)) for split, (path, videos) in files.items()},
         )
 
-    def _rows(self, path: Path, videos: Path, labels_of: Callable) -> Iterator[Listed]:
+    def _rows(self, path: Path, videos: Path, labels_of: Callable) -> Iterator[ListEntry]:
         columns = (
             "<file>,<index>,<index>,..." if self.several_labels else "<class>/<file>,<class>,<positive>,<negative>"
         )
         limits = {"at_least": 2, "at_most": None if self.several_labels else 4}
         for where, fields in separated_rows(path, separator=",", columns=columns, **limits):
             if not Path(fields[0]).suffix:
-                raise ValueError(f"{where}: {fields[0]!r} names no video file, expected {columns}")
-            yield Listed(name=fields[0], path=videos / fields[0], labels=labels_of(fields, where), where=where)
+                raise ValueError(f"{where}: {fields[0]!r} is not the name of a video file, expected {columns}")
+            yield ListEntry(name=fields[0], path=videos / fields[0], labels=labels_of(fields, where), where=where)
 
 
 def _class_names(path: Path) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ def _class_names(path: Path) -> tuple[str, ...]:
     for where, fields in separated_rows(path, separator=",", columns="<class>,<index>", at_least=2, at_most=2):
         index = whole_number(fields[1].strip(), where, "the index")
         if index in rows or fields[0] in rows.values():
-            raise ValueError(f"{where}: {','.join(fields)!r}: its class or index stands in an earlier line already")
+            raise ValueError(f"{where}: {','.join(fields)!r}: an earlier line has the same class or index")
         rows[index] = fields[0]
     if sorted(rows) != list(range(len(rows))):
         raise ValueError(f"{path}: the indices of {len(rows)} classes must be 0 to {len(rows) - 1}, each once")

@@ -1,11 +1,11 @@
-"""CSV with a header, whose columns the configuration names."""
+"""CSV files with a header. The configuration names the columns."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from preprocess.annotations.dataset import Listed, Listing
+from preprocess.annotations.dataset import ListEntry, Listing
 from preprocess.annotations.lists import (
     check_segment,
     class_index,
@@ -29,12 +29,12 @@ _UNITS = ("seconds", "frames")
 
 @dataclass(frozen=True, kw_only=True)
 class NamedCsv:
-    """``lists``: {split: file below the source}; ``videos``: the folder that paths begin at.
+    """``lists``: {split: file below the source}; ``videos``: the folder that the paths start at.
 
-    A row is a video at ``path_column``, or its half-open segment from ``start_column`` to ``end_column`` in ``unit``
-    (frames count from 0). ``label_column`` holds a class, or several between ``label_separator``. ``classes``: a file
-    with a name a line, in index order; without it the sorted names. Where all labels are whole numbers, and no names in
-    that file, they are the class indices, counted from ``first_label``.
+    A row is the video at ``path_column``, or its half-open segment from ``start_column`` to ``end_column`` in ``unit``
+    (frames count from 0). ``label_column`` holds one class, or several between ``label_separator``. ``classes``: a file
+    with one class name per line, in index order; without it, the classes are the sorted labels. If all labels are whole
+    numbers, and the file does not have them as names, they are class indices that count from ``first_label``.
     """
 
     format_name: ClassVar[str] = "csv"
@@ -70,7 +70,7 @@ class NamedCsv:
             raise ValueError("start_column and end_column belong together: give both or neither")
 
     def read(self, source: Path, splits: Sequence[str] | None = None) -> Listing:
-        """One split for each list, of those that are in ``splits``; ValueError naming file, line and row."""
+        """One split for each list in ``splits``. ValueErrors name the file, the line and the row."""
         files, notes = lists_of_splits(self.lists, _DEFAULT_LISTS, source, splits)
         columns = [self.path_column, self.label_column, *filter(None, (self.start_column, self.end_column))]
         rows = {
@@ -92,14 +92,17 @@ class NamedCsv:
     def _classes(
         self, source: Path, first_at: Mapping[str, str]
     ) -> tuple[tuple[str, ...], Callable[[str, str], int], tuple[str, ...]]:
-        """(names in index order, a label and its place -> class index, notes) for {label: its first place}."""
+        """(class names in index order, function from (label, place) to class index, notes).
+
+        ``first_at``: {label: the first place where it is used}.
+        """
         named = names_in_order(source / self.classes) if self.classes is not None else None
         if are_numbers(first_at) and not (named and first_at.keys() & named.keys()):
             return self._numbered_classes(first_at, named)
         if named is None and (decimals := decimals_among(first_at)):
             raise ValueError(
-                f"{first_at[decimals[0]]}: {self.label_column} is {decimals[0]!r}, a whole number that was written as "
-                f"a decimal; write {decimals[0].partition('.')[0]}, as in all other rows"
+                f"{first_at[decimals[0]]}: {self.label_column} is {decimals[0]!r}, a whole number with a decimal "
+                f"point; write {decimals[0].partition('.')[0]} as in the other rows"
             )
         numbers = [name for name in first_at if are_numbers([name])]
         notes = (
@@ -107,7 +110,7 @@ class NamedCsv:
             if named is not None or not numbers
             else (
                 f"{len(numbers)} of {len(first_at)} different labels are numbers, such as {numbers[0]!r} at "
-                f"{first_at[numbers[0]]}; since others are names, all are taken for names",
+                f"{first_at[numbers[0]]}; since other labels are names, all labels are read as names",
             )
         )
         classes = named if named is not None else {name: index for index, name in enumerate(sorted(first_at))}
@@ -137,7 +140,7 @@ class NamedCsv:
 
     def _listed(
         self, source: Path, rows: list[tuple[str, dict]], index_of: Callable[[str, str], int]
-    ) -> Iterator[Listed]:
+    ) -> Iterator[ListEntry]:
         for where, row in rows:
             path, place = row[self.path_column], f"{where}: {self.separator.join(row.values())!r}"
             if not path:
@@ -145,7 +148,7 @@ class NamedCsv:
             segment = self._segment(row, place)
             name = "_".join((path, *(f"{round(100 * float(end)):08d}" for end in segment.values())))
             labels = tuple(dict.fromkeys(index_of(name, place) for name in self._names(row, where)))
-            yield Listed(
+            yield ListEntry(
                 name=name,
                 path=source / self.videos / path,
                 labels=labels,

@@ -1,7 +1,7 @@
 """Plain lists: ``path start end label`` as action-recognition-pytorch and SIFAR use; ``path label``; ``path n label``.
 
-Frames count from 1 and both ends are included. A path is a video, or a folder of ``00001.jpg ...``. Further numbers
-behind the label are further labels.
+Frames count from 1 and both ends are included. A path is a video, or a folder of ``00001.jpg ...``. Numbers after the
+label are more labels.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ from preprocess.annotations.columns import (
     named,
     parse_columns,
 )
-from preprocess.annotations.dataset import LeftOut, Listed, Listing
+from preprocess.annotations.dataset import LeftOut, ListEntry, Listing
 from preprocess.annotations.lists import lists_of_splits, names_in_order, separated_rows, whole_number
 from preprocess.annotations.numbered import class_of_number, names_of_numbers, notes_on_numbers
 
@@ -32,13 +32,13 @@ _HEADER = "header lines"
 
 @dataclass(frozen=True, kw_only=True)
 class PlainList:
-    """``lists``: {split: file below the source}; ``videos``: the folder that paths begin at.
+    """``lists``: {split: file below the source}; ``videos``: the folder that the paths start at.
 
     ``columns``: ``path start end label``, ``path label`` (whole videos), or ``path n label`` (the first n frames).
-    ``separator``: a space for any blanks, or one character such as ``;`` for Kinetics; without it the one that the
-    first row of each list has. A first line that names the columns is a header. ``classes``: a file with a class name
-    a line, in index order; without it the classes are named by their numbers. ``first_label``: the number of the first
-    class. ``frame_rate`` is that of folders of frames.
+    ``separator``: a space for any number of blanks, or one character such as ``;`` for Kinetics. By default it is found
+    in the first row of each list. A first line with names of columns is a header. ``classes``: a file with one class
+    name per line, in index order; without it, the numbers are the names. ``first_label``: the number of the first
+    class. ``frame_rate`` (frames per second) is for folders of frames.
     """
 
     format_name: ClassVar[str] = "list"
@@ -68,7 +68,7 @@ class PlainList:
         parse_columns(self.columns)
 
     def read(self, source: Path, splits: Sequence[str] | None = None) -> Listing:
-        """One split for each list, of those that are in ``splits``; ValueError naming file, line and row."""
+        """One split for each list in ``splits``. ValueErrors name the file, the line and the row."""
         class_names = tuple(names_in_order(source / self.classes)) if self.classes is not None else None
         files, notes = lists_of_splits(self.lists, _DEFAULT_LISTS, source, splits)
         read = {split: self._read(path) for split, path in files.items()}
@@ -94,7 +94,7 @@ class PlainList:
         )
 
     def _read(self, path: Path) -> tuple[list[tuple[str, list[str]]], list[str]]:
-        """(rows, places of the header line where there is one) of one list."""
+        """(rows, place of the header line if there is one) of one list."""
         columns = parse_columns(self.columns)
         separator = self.separator if self.separator is not None else find_separator(path, columns)
         rows = []
@@ -114,12 +114,12 @@ class PlainList:
             else:
                 rows.append((where, fields))
         if not rows:
-            raise ValueError(f"{path}: holds a header and no row; expected {columns.expected}")
+            raise ValueError(f"{path}: has a header and no row; expected {columns.expected}")
         return rows, headers
 
     def _listed(
         self, rows: Sequence[tuple[str, list[str]]], videos: Path, class_names: tuple[str, ...] | None
-    ) -> Iterator[Listed]:
+    ) -> Iterator[ListEntry]:
         columns = parse_columns(self.columns)
         path_at = columns.place(PATH)
         times_listed = Counter(fields[path_at] for _, fields in rows)
@@ -130,7 +130,7 @@ class PlainList:
             start, end = _segment(fields, columns, place)
             labels = _labels(fields[columns.place(LABEL) :], place, class_names, self.first_label)
             is_cut = columns.place(START) is not None and times_listed[path] > 1
-            yield Listed(
+            yield ListEntry(
                 name=f"{path}_{start + 1:06d}_{end:06d}" if is_cut else path,
                 path=videos / path,
                 labels=labels,
@@ -152,7 +152,7 @@ def _segment(fields: Sequence[str], columns: Columns, place: str) -> tuple[int |
         return None, None
     first, last = (whole_number(fields[columns.place(name)], place, name) for name in (START, END))
     if not 1 <= first <= last:
-        raise ValueError(f"{place}: frames {first} to {last}, expected 1 <= start <= end: they count from 1")
+        raise ValueError(f"{place}: frames {first} to {last}, expected 1 <= start <= end: frames count from 1")
     return first - 1, last
 
 

@@ -1,4 +1,4 @@
-"""From a listing to a data set: sub-sets with classes of their own, mirror images, and what is on the disk."""
+"""Turns a listing into a data set: applies subsets and mirrored labels, and looks the files up on the disk."""
 
 import functools
 import os
@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 from preprocess.annotations.dataset import (
-    Account,
     Dataset,
     LeftOut,
-    Listed,
+    ListEntry,
     Listing,
+    SplitCounts,
     Target,
     Targets,
     Video,
@@ -22,14 +22,14 @@ from preprocess.annotations.lists import numbered_lines
 from preprocess.annotations.remote import RemoteFolders
 from shards.suggestions import did_you_mean
 
-OUTSIDE = -1  # timm leaves a sample with this label out of the split
+OUTSIDE = -1  # timm skips samples with this label
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subset:
-    """A part of a data set, by a file of class names, or by files of video identifiers, {split: file}.
+    """A part of a data set, given by a file of class names or by files of video identifiers, {split: file}.
 
-    Its classes keep their order and are numbered from 0. Files are below the source, a name a line.
+    The classes keep their order and are numbered from 0. Each file is below the source and has one name per line.
     """
 
     classes: Annotated[str | None, "file with one class name of the subset per line, below --source"] = None
@@ -42,15 +42,15 @@ class Subset:
 
 @dataclass(frozen=True, kw_only=True)
 class _Members:
-    """A sub-set applied to a listing: its class names, old index -> new, and which videos of a split are in it."""
+    """A subset of one listing: its class names, its class index by that of the data set, and its videos by split."""
 
     class_names: tuple[str, ...]
     indices: Mapping[int, int]
     identifiers: Mapping[str, frozenset[str]] | None
     notes: tuple[str, ...]
 
-    def index(self, split: str, row: Listed, label: int) -> int:
-        listed = self.identifiers is None or _identifier(row) in self.identifiers.get(split, frozenset())
+    def index(self, split: str, entry: ListEntry, label: int) -> int:
+        listed = self.identifiers is None or _identifier(entry) in self.identifiers.get(split, frozenset())
         return self.indices.get(label, OUTSIDE) if listed else OUTSIDE
 
 
@@ -63,30 +63,29 @@ def build_dataset(
     flip_labels: Mapping[str, str] | None = None,
     remote: RemoteFolders | None = None,
 ) -> Dataset:
-    """The videos of ``listing`` that are on the disk. ``only`` names the sub-set that is kept, with its own classes.
+    """The videos of ``listing`` that are on the disk, or that can be downloaded if ``remote`` is given.
 
-    ``remote``: where videos that are not on the disk can be fetched from; then they are kept too.
-
-    ``flip_labels``: what a class becomes when its video is mirrored, {name: name}, either way round. Raises ValueError
-    for a class, a sub-set or a list of one that is not there.
+    ``only`` names a subset: only its videos are kept, with the classes of the subset. ``flip_labels`` holds the class
+    of a mirrored video by its own class, {name: name}; each pair applies in both directions. Raises ValueError for an
+    unknown class or subset.
     """
     members = {name: _members(subset, listing, source) for name, subset in subsets.items()}
     if only is not None and only not in members:
-        raise ValueError(f"only={only!r}: no such sub-set; there are {', '.join(members) or 'none'}")
+        raise ValueError(f"only={only!r}: no such subset; there are {', '.join(members) or 'none'}")
     mirror = mirror_labels(listing.class_names, flip_labels or {})
-    present, missing, accounts = {}, {}, {}
-    for split, rows in listing.splits.items():
-        targets = [(row, _targets(split, row, members, only, mirror)) for row in rows]
-        kept = [(row, target) for row, target in targets if target.target.labels[0] != OUTSIDE]
+    present, missing, counts = {}, {}, {}
+    for split, entries in listing.splits.items():
+        targets = [(entry, _targets(split, entry, members, only, mirror)) for entry in entries]
+        kept = [(entry, target) for entry, target in targets if target.target.labels[0] != OUTSIDE]
         present[split], missing[split] = find_on_disk(
             source, kept, locate=functools.partial(remote.locate, split) if remote else None
         )
         gone = frozenset(map(id, missing[split]))
-        _refuse_one_file_twice([row for row, _ in kept if id(row) not in gone], present[split])
-        outside = [row for row, target in targets if target.target.labels[0] == OUTSIDE]
+        _refuse_one_file_twice([entry for entry, _ in kept if id(entry) not in gone], present[split])
+        outside = [entry for entry, target in targets if target.target.labels[0] == OUTSIDE]
         by_reader = tuple(listing.left_out.get(split, ()))
-        accounts[split] = Account(
-            entries=listing.entries.get(split, len(rows) + sum(kind.count for kind in by_reader)),
+        counts[split] = SplitCounts(
+            entries=listing.entries.get(split, len(entries) + sum(kind.count for kind in by_reader)),
             videos=len(present[split]),
             missing=len(missing[split]),
             left_out=(*by_reader, *_outside(outside, only)),
@@ -97,24 +96,24 @@ def build_dataset(
         missing=missing,
         notes=(*listing.notes, *(note for member in members.values() for note in member.notes)),
         subsets={name: member.class_names for name, member in members.items() if name != only},
-        accounts=accounts,
+        counts=counts,
     )
 
 
-def _refuse_one_file_twice(rows: Sequence[Listed], videos: Sequence[Video]) -> None:
-    """Two names for one file, such as ``a.mp4`` and ``./a.mp4``; its segments are videos of their own."""
+def _refuse_one_file_twice(entries: Sequence[ListEntry], videos: Sequence[Video]) -> None:
+    """ValueError if two entries name the same segment of a file, such as ``a.mp4`` and ``./a.mp4``."""
     seen: dict[tuple, str] = {}
-    for row, video in zip(rows, videos, strict=True):
+    for entry, video in zip(entries, videos, strict=True):
         name = os.path.normpath(video.path), video.start, video.end, video.start_frame, video.end_frame
         if name in seen:
-            raise ValueError(f"{row.where}: {video.path} is listed already, at {seen[name]}; list each video once")
-        seen[name] = row.where
+            raise ValueError(f"{entry.where}: {video.path} is listed already, at {seen[name]}; list each video once")
+        seen[name] = entry.where
 
 
-def _outside(rows: Sequence[Listed], only: str | None) -> tuple[LeftOut, ...]:
-    if not rows:
+def _outside(entries: Sequence[ListEntry], only: str | None) -> tuple[LeftOut, ...]:
+    if not entries:
         return ()
-    return (LeftOut(kind=f"videos outside the sub-set {only}", count=len(rows), example=rows[0].where),)
+    return (LeftOut(kind=f"videos outside the subset {only}", count=len(entries), example=entries[0].where),)
 
 
 def mirror_labels(class_names: Sequence[str], flip_labels: Mapping[str, str]) -> dict[int, int]:
@@ -124,20 +123,22 @@ def mirror_labels(class_names: Sequence[str], flip_labels: Mapping[str, str]) ->
     for pair in flip_labels.items():
         for name in pair:
             if name not in indices:
-                raise ValueError(f"flip_labels: {name!r} is no class of this data set{did_you_mean(name, class_names)}")
+                raise ValueError(
+                    f"flip_labels: {name!r} is not a class of this data set{did_you_mean(name, class_names)}"
+                )
         for one, other in (pair, pair[::-1]):
             if mirror.setdefault(indices[one], indices[other]) != indices[other]:
-                raise ValueError(f"flip_labels: {one!r} has two partners; each class has one at most")
+                raise ValueError(f"flip_labels: {one!r} has two partners; a class can have only one")
     return mirror
 
 
 def _targets(
-    split: str, row: Listed, members: Mapping[str, _Members], only: str | None, mirror: Mapping[int, int]
+    split: str, entry: ListEntry, members: Mapping[str, _Members], only: str | None, mirror: Mapping[int, int]
 ) -> Targets:
-    target = _target(split, row, row.labels, members, only)
-    if mirror.keys().isdisjoint(row.labels):
+    target = _target(split, entry, entry.labels, members, only)
+    if mirror.keys().isdisjoint(entry.labels):
         return Targets(target=target)
-    mirrored = _target(split, row, tuple(mirror.get(label, label) for label in row.labels), members, only)
+    mirrored = _target(split, entry, tuple(mirror.get(label, label) for label in entry.labels), members, only)
     return Targets(
         target=target,
         mirrored=mirrored,
@@ -146,11 +147,11 @@ def _targets(
 
 
 def _target(
-    split: str, row: Listed, labels: tuple[int, ...], members: Mapping[str, _Members], only: str | None
+    split: str, entry: ListEntry, labels: tuple[int, ...], members: Mapping[str, _Members], only: str | None
 ) -> Target:
-    inside = {name: member.index(split, row, labels[0]) for name, member in members.items()}
+    inside = {name: member.index(split, entry, labels[0]) for name, member in members.items()}
     if only is not None:
-        labels = tuple(members[only].index(split, row, label) for label in labels)
+        labels = tuple(members[only].index(split, entry, label) for label in labels)
         labels = tuple(label for label in labels if label != OUTSIDE) or (OUTSIDE,)
     return Target(labels=labels, subsets=tuple((name, index) for name, index in inside.items() if name != only))
 
@@ -162,10 +163,10 @@ def _members(subset: Subset, listing: Listing, source: Path) -> _Members:
     else:
         identifiers, notes = _identifiers(subset.videos, listing, source)
         names = {
-            listing.class_names[row.labels[0]]
-            for split, rows in listing.splits.items()
-            for row in rows
-            if _identifier(row) in identifiers.get(split, frozenset())
+            listing.class_names[entry.labels[0]]
+            for split, entries in listing.splits.items()
+            for entry in entries
+            if _identifier(entry) in identifiers.get(split, frozenset())
         }
     class_names = tuple(name for name in listing.class_names if name in names)
     indices = {index: class_names.index(name) for index, name in enumerate(listing.class_names) if name in names}
@@ -173,14 +174,14 @@ def _members(subset: Subset, listing: Listing, source: Path) -> _Members:
 
 
 def _names_of_classes(path: Path, class_names: Sequence[str]) -> tuple[set[str], tuple[str, ...]]:
-    """The classes that a file names. The published file of mini_kinetics400 has ``yoga''.``: stray marks are told."""
+    """(class names in a file, notes). Stray quotes are removed with a note: mini_kinetics400 has ``yoga''.``."""
     known, names, notes = frozenset(class_names), set(), []
     for where, line in numbered_lines(path):
         name = line if line in known else line.strip("'\". ")
         if name not in known:
             raise ValueError(f"{where}: class {line!r} is not in the data set{did_you_mean(name, class_names)}")
         if name != line:
-            notes.append(f"{where}: {line!r} is taken for {name!r}")
+            notes.append(f"{where}: {line!r} is read as {name!r}")
         names.add(name)
     return names, tuple(notes)
 
@@ -193,7 +194,7 @@ def _identifiers(
         if split not in listing.splits:
             raise ValueError(f"subsets: split {split!r} is not in the data set: {', '.join(listing.splits)}")
         identifiers[split] = frozenset(line for _, line in numbered_lines(source / name))
-        absent = identifiers[split] - {_identifier(row) for row in listing.splits[split]}
+        absent = identifiers[split] - {_identifier(entry) for entry in listing.splits[split]}
         if len(absent) == len(identifiers[split]):
             raise ValueError(f"{source / name}: none of its {len(absent)} videos is in the list of split {split!r}")
         if absent:
@@ -203,5 +204,5 @@ def _identifiers(
     return identifiers, tuple(notes)
 
 
-def _identifier(row: Listed) -> str:
-    return row.identifier if row.identifier is not None else row.name
+def _identifier(entry: ListEntry) -> str:
+    return entry.identifier if entry.identifier is not None else entry.name

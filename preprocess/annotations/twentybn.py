@@ -1,6 +1,7 @@
 """Something-Something V1 and V2, and Jester V1, as 20BN published them.
 
-V1 and Jester: ``34870;Drumming Fingers`` without a header, a folder of ``00001.jpg ...`` a video. V2: JSON, WebM.
+V1 and Jester: rows ``34870;Drumming Fingers`` without a header; a video is a folder of ``00001.jpg ...``. V2: JSON
+lists and WebM videos.
 """
 
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from preprocess.annotations.dataset import Listed, Listing
+from preprocess.annotations.dataset import ListEntry, Listing
 from preprocess.annotations.lists import (
     class_index,
     first_of,
@@ -24,9 +25,9 @@ _SPLITS = ("train", "validation")
 
 @dataclass(frozen=True, kw_only=True)
 class _FrameFolders:
-    """``lists`` and ``videos`` are folders below the source; ``frame_rate`` is that of the published frames.
+    """``lists`` and ``videos`` are folders below the source; ``frame_rate`` is the rate of the published frames.
 
-    ``<prefix>-labels.csv`` (a class a line, in index order), ``<prefix>-train.csv``, ``<prefix>-validation.csv``.
+    ``<prefix>-labels.csv`` (one class per line, in index order), ``<prefix>-train.csv``, ``<prefix>-validation.csv``.
     """
 
     names_sides: ClassVar[bool] = True
@@ -44,11 +45,11 @@ class _FrameFolders:
             splits={split: list(self._rows(source, split, classes, labels_file.name)) for split in _SPLITS},
         )
 
-    def _rows(self, source: Path, split: str, classes: dict[str, int], labels_file: str) -> Iterator[Listed]:
+    def _rows(self, source: Path, split: str, classes: dict[str, int], labels_file: str) -> Iterator[ListEntry]:
         path = source / self.lists / f"{self.prefix}-{split}.csv"
         for where, fields in separated_rows(path, separator=";", columns="<number>;<class>", at_least=2, at_most=2):
             number, name = whole_number(fields[0], where, "the video"), fields[1].strip()
-            yield Listed(
+            yield ListEntry(
                 name=str(number),
                 path=source / self.videos / fields[0],
                 labels=(class_index(name, classes, where, labels_file),),
@@ -79,19 +80,19 @@ class SomethingSomethingV1(_FrameFolders):
 class SomethingSomethingV2:
     """``lists`` and ``videos`` are folders below the source.
 
-    ``something-something-v2-labels.json`` or ``labels.json`` maps each template to its index, written as a string;
-    ``-train.json`` and ``-validation.json`` hold ``id`` and ``template``, which is looked up without ``[`` and ``]``.
+    ``something-something-v2-labels.json`` or ``labels.json`` maps each template to its index, which is a string.
+    ``-train.json`` and ``-validation.json`` hold ``id`` and ``template``, from which ``[`` and ``]`` are removed.
     """
 
     format_name: ClassVar[str] = "something_something_v2"
-    summary: ClassVar[str] = "Something-Something V2; sub-set mini_ssv2: labels.json, train.json, validation.json, WebM"
+    summary: ClassVar[str] = "Something-Something V2; subset mini_ssv2: labels.json, train.json, validation.json, WebM"
     names_sides: ClassVar[bool] = True
     lists: Annotated[str, "folder of the lists, below --source"] = "."
     videos: Annotated[str, "folder of the videos, below --source"] = "20bn-something-something-v2"
     suffix: Annotated[str, "suffix of the video files"] = ".webm"
 
     def read(self, source: Path) -> Listing:
-        """Splits ``train`` and ``validation``; the test list has ids only."""
+        """Splits ``train`` and ``validation``; the test list has no labels."""
         labels_file = self._list_file(source, "labels")
         classes = _indices_in(labels_file)
         splits = {
@@ -104,11 +105,11 @@ class SomethingSomethingV2:
         folder = source / self.lists
         return first_of(folder / f"something-something-v2-{name}.json", folder / f"{name}.json")
 
-    def _rows(self, source: Path, path: Path, classes: dict[str, int], labels_file: str) -> Iterator[Listed]:
+    def _rows(self, source: Path, path: Path, classes: dict[str, int], labels_file: str) -> Iterator[ListEntry]:
         for where, entry in json_entries(path, {"id": str, "template": str}):
             number = whole_number(entry["id"], where, "id")
             template = entry["template"].replace("[", "").replace("]", "")
-            yield Listed(
+            yield ListEntry(
                 name=str(number),
                 path=source / self.videos / f"{entry['id']}{self.suffix}",
                 labels=(class_index(template, classes, where, labels_file),),
@@ -117,7 +118,7 @@ class SomethingSomethingV2:
 
 
 def _indices_in(path: Path) -> dict[str, int]:
-    """``{"Approaching something with your camera": "0", ...}`` as numbers; each of 0..N-1 once."""
+    """``{"Approaching something with your camera": "0", ...}`` with the indices as numbers, each of 0..N-1 once."""
     content = json_content(path, dict)
     classes = {name: whole_number(str(index), path.name, f"the index of {name!r}") for name, index in content.items()}
     if sorted(classes.values()) != list(range(len(classes))):

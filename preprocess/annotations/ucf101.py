@@ -1,6 +1,6 @@
 """UCF101: ``classInd.txt``, ``trainlist0N.txt`` and ``testlist0N.txt`` as its owners publish them.
 
-``1 ApplyEyeMakeup``; ``ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1``; test rows carry no label. Labels count from 1.
+``1 ApplyEyeMakeup``; ``ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1``; test rows have no label. Labels count from 1.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from preprocess.annotations.dataset import Listed, Listing
+from preprocess.annotations.dataset import ListEntry, Listing
 from preprocess.annotations.lists import numbered_lines
 
 
@@ -28,7 +28,7 @@ class Ucf101:
             raise ValueError(f"split={self.split}: UCF101 has the splits 1, 2 and 3")
 
     def read(self, source: Path) -> Listing:
-        """Splits ``train`` and ``validation`` (the test list); ValueError naming file and line for a damaged list."""
+        """Splits ``train`` and ``validation`` (the test list). ValueErrors name the file and the line."""
         lists, videos = source / self.lists, source / self.videos
         classes = _class_indices(lists / "classInd.txt")
         return Listing(
@@ -51,7 +51,7 @@ def _class_indices(path: Path) -> dict[str, int]:
     return classes
 
 
-def _rows(path: Path, videos: Path, classes: dict[str, int], *, labelled: bool) -> Iterator[Listed]:
+def _rows(path: Path, videos: Path, classes: dict[str, int], *, labelled: bool) -> Iterator[ListEntry]:
     for where, line in numbered_lines(path):
         name, _, number = line.partition(" ")
         folder = name.rpartition("/")[0]
@@ -60,7 +60,7 @@ def _rows(path: Path, videos: Path, classes: dict[str, int], *, labelled: bool) 
                 f"{where}: {line!r}: class {folder!r} is not in classInd.txt; expected <class>/<video>.avi"
             )
         if labelled and number != str(classes[folder] + 1):
-            raise ValueError(f"{where}: {line!r}: classInd.txt gives {folder} the number {classes[folder] + 1}")
+            raise ValueError(f"{where}: {line!r}: the number of {folder} in classInd.txt is {classes[folder] + 1}")
         if not labelled and number:
-            raise ValueError(f"{where}: {line!r}: a row of the test list is <class>/<video>.avi and no more")
-        yield Listed(name=name.rpartition("/")[2], path=videos / name, labels=(classes[folder],), where=where)
+            raise ValueError(f"{where}: {line!r}: expected <class>/<video>.avi without a label in the test list")
+        yield ListEntry(name=name.rpartition("/")[2], path=videos / name, labels=(classes[folder],), where=where)

@@ -75,7 +75,7 @@ class Config(General):
             "annotations": {"format": self.annotations.format_name, **dataclasses.asdict(self.annotations)},
             "layouts": {name: layout.to_dict() for name, layout in self.layouts.items()},
             "layout_sampling": {name: dataclasses.asdict(sampling) for name, sampling in self.layout_sampling.items()},
-            "splits": {name: dataclasses.asdict(split) for name, split in self.splits.items()},
+            "splits": {name: split.shaping() for name, split in self.splits.items()},
             "encoding": dataclasses.asdict(self.encoding),
             "subsets": {name: dataclasses.asdict(subset) for name, subset in self.subsets.items()},
             "only": self.only,
@@ -216,7 +216,7 @@ def _subsets(values: Mapping, where: str) -> dict[str, Subset]:
         raise ValueError(f"{where}: subsets must be a mapping of names")
     taken = {f"{split}_{name}" for split in values["splits"] for name in subsets} & set(values["splits"])
     if taken or any(re.fullmatch(r"v\d+", str(name)) for name in subsets):
-        raise ValueError(f"{where}: subsets: a split or a view is named so already; call the sub-set something else")
+        raise ValueError(f"{where}: subsets: a split or a view is named so already; call the subset something else")
     return {
         _safe_name(name, f"{where}: subsets"): build(Subset, entry, f"{where}: subsets.{name}")
         for name, entry in subsets.items()

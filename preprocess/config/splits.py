@@ -7,6 +7,8 @@ from typing import Annotated
 from preprocess.crops import TEST_CROP_COUNTS, TRAIN_CROPS
 from shards.format import MAX_VIEWS
 
+_FORMER_CENTER = "centre"  # configurations that were written for an earlier version use this spelling
+
 
 @dataclass(frozen=True, kw_only=True)
 class SplitConfig:
@@ -27,6 +29,8 @@ class SplitConfig:
     ] = 1.0
 
     def __post_init__(self) -> None:
+        if self.crop == _FORMER_CENTER:
+            object.__setattr__(self, "crop", "center")
         if self.mode not in ("train", "test"):
             raise ValueError(f"mode={self.mode!r}: must be train or test")
         if self.crop not in TRAIN_CROPS:
@@ -48,6 +52,11 @@ class SplitConfig:
         given = [name for name in foreign if getattr(self, name) != defaults[name]]
         if given:
             raise ValueError(f"{', '.join(given)} means nothing with mode={self.mode}; leave it out")
+
+    def shaping(self) -> dict:
+        """The values as plain data. The former spelling of ``center`` stays, so that earlier digests stay valid."""
+        values = dataclasses.asdict(self)
+        return {**values, "crop": _FORMER_CENTER} if self.crop == "center" else values
 
     @property
     def num_views(self) -> int:

@@ -87,11 +87,11 @@ class FfmpegVideo:
                     yield number, frame
 
     def _lost_frame(self, number: int, count: int, messages: Messages) -> DecodeError:
-        if _NO_CONVERSION in messages.complaint:
-            return DecodeError(reasons.UNKNOWN_MATRIX, f"{self._path}: {messages.complaint}")
+        if _NO_CONVERSION in messages.errors:
+            return DecodeError(reasons.UNKNOWN_MATRIX, f"{self._path}: {messages.errors}")
         return DecodeError(
             reasons.DAMAGED_STREAM,
-            f"{self._path}: ffmpeg gave {number} of {count} frames; {messages.complaint}",
+            f"{self._path}: ffmpeg gave {number} of {count} frames; {messages.errors}",
         )
 
     def _input(self) -> ffmpeg.nodes.FilterableStream:
@@ -115,16 +115,16 @@ class FfmpegVideo:
             messages = run.finish()
         listing = _FrameList.parse(text)
         if not text:
-            reason = _reason(messages.complaint, opens=self._probed is not None)
-            raise DecodeError(reason, f"{self._path}: {messages.complaint}")
+            reason = _reason(messages.errors, opens=self._probed is not None)
+            raise DecodeError(reason, f"{self._path}: {messages.errors}")
         if listing.is_cut:
             raise DecodeError(
                 reasons.DAMAGED_STREAM,
                 f"{self._path}: ffmpeg's list of frames breaks off after {len(listing.times_seconds)}; "
-                f"{messages.complaint}",
+                f"{messages.errors}",
             )
         if not listing.times_seconds:
-            raise DecodeError(reasons.NO_FRAMES, f"{self._path}: ffmpeg decodes none; {messages.complaint}")
+            raise DecodeError(reasons.NO_FRAMES, f"{self._path}: ffmpeg decodes none; {messages.errors}")
         return listing, messages
 
 
@@ -187,10 +187,10 @@ def _decoded_share(num_frames: int, messages: Messages, probed: Probed | None) -
     return sound / (num_frames + messages.decode_errors + lost)
 
 
-def _reason(complaint: str, *, opens: bool) -> str:
-    if _TOO_LARGE.search(complaint):
+def _reason(errors: str, *, opens: bool) -> str:
+    if _TOO_LARGE.search(errors):
         return reasons.PICTURE_TOO_LARGE
-    if "matches no streams" in complaint:
+    if "matches no streams" in errors:
         return reasons.NO_VIDEO_STREAM
     return reasons.DAMAGED_STREAM if opens else reasons.NOT_A_VIDEO
 

@@ -20,7 +20,7 @@ from preprocess.decode.source import DecodeError
 
 _SET_PIPE_SIZE = 1031  # fcntl's F_SETPIPE_SZ on Linux
 _PIPE_BYTES = 1 << 20
-_COMPLAINTS_KEPT = 3  # of the first ones, which tell the cause, and of the last ones
+_ERRORS_KEPT = 3  # of the first ones, which tell the cause, and of the last ones
 _LINE_CHARACTERS = 160
 _NO_MEMORY = "Cannot allocate memory"
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
@@ -36,12 +36,12 @@ _DECODE_ERRORS = re.compile(r"Input stream #0:\d+ \(video\):.* (\d+) decode erro
 class Messages:
     """What a run said on standard error.
 
-    ``complaint`` holds its errors alone, the first and the last of them. ``damaged_frames`` counts frames that it
+    ``errors`` holds its errors alone, the first and the last of them. ``damaged_frames`` counts frames that it
     delivered although parts of them were lost, ``decode_errors`` packets that gave no frame. ``packets`` is None where
     it did not say.
     """
 
-    complaint: str
+    errors: str
     damaged_frames: int
     decode_errors: int
     packets: int | None
@@ -112,7 +112,7 @@ class FfmpegRun:
         if status < 0:
             name = signal.Signals(-status).name
             raise DecodeError(
-                reasons.CRASHED, f"{self._path}: the ffmpeg command was ended by {name}; {messages.complaint}"
+                reasons.CRASHED, f"{self._path}: the ffmpeg command was ended by {name}; {messages.errors}"
             )
         return messages
 
@@ -127,20 +127,20 @@ class FfmpegRun:
     def _read_messages(self) -> Messages:
         self._messages.seek(0)
         first: list[str] = []
-        last: deque[str] = deque(maxlen=_COMPLAINTS_KEPT)
-        damaged, errors, packets = 0, 0, None
+        last: deque[str] = deque(maxlen=_ERRORS_KEPT)
+        damaged, decode_errors, packets = 0, 0, None
         for line in self._messages:
             text = line.decode("utf-8", "replace").strip()
             if _SEVERE.search(text) and not any(words in text for words in _OF_NO_USE):
-                is_kept = len(first) < _COMPLAINTS_KEPT or _NO_MEMORY in text
+                is_kept = len(first) < _ERRORS_KEPT or _NO_MEMORY in text
                 (first if is_kept else last).append(_plain(text))
             elif _DAMAGED_FRAME in text:
                 damaged += 1
             elif found := _PACKETS_READ.search(text):
                 packets = int(found[1])
-                errors = int(match[1]) if (match := _DECODE_ERRORS.search(text)) else 0
-        complaint = "; ".join(dict.fromkeys([*first, *last]))
-        return Messages(complaint=complaint, damaged_frames=damaged, decode_errors=errors, packets=packets)
+                decode_errors = int(match[1]) if (match := _DECODE_ERRORS.search(text)) else 0
+        errors = "; ".join(dict.fromkeys([*first, *last]))
+        return Messages(errors=errors, damaged_frames=damaged, decode_errors=decode_errors, packets=packets)
 
 
 def _plain(text: str) -> str:

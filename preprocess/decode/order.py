@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from preprocess.decode.glance import Glance
-from preprocess.decode.packets import frames_are_told, order_by_bytes, order_by_stamps
+from preprocess.decode.packet_info import PacketInfo
+from preprocess.decode.packets import frames_are_known, order_by_bytes, order_by_stamps
 from preprocess.decode.timeline import as_ticks, parts, ticks_of_avi, times_of_frames
 
 # Containers that keep the time of each frame; avi, for one, has the order of decoding only.
@@ -24,7 +24,7 @@ class StreamNotes:
 
     codec: str
     container: str
-    glances: list[Glance] = field(default_factory=list)
+    packet_infos: list[PacketInfo] = field(default_factory=list)
     stamps: list[int | None] = field(default_factory=list)
     decoding: list[int | None] = field(default_factory=list)
     discarded: list[bool] = field(default_factory=list)
@@ -44,18 +44,18 @@ def order_shown(notes: StreamNotes, part_of: np.ndarray, *, reorders: bool) -> n
 
     ``reorders``: the codec's header allows for frames that are shown before one that is decoded before them.
     """
-    if not frames_are_told(notes.glances, notes.discarded):
+    if not frames_are_known(notes.packet_infos, notes.discarded):
         return None
     if notes.codec not in _REORDERING_CODECS:
-        return np.arange(len(notes.glances))
-    if not notes.glances[0].restart:
+        return np.arange(len(notes.packet_infos))
+    if not notes.packet_infos[0].restart:
         return None  # what its first packets refer to was cut off
     if notes.codec != "mpeg4" and notes.container in STAMPING_CONTAINERS:
         ticks = as_ticks(notes.stamps), as_ticks(notes.decoding)
-        order = order_by_stamps(*ticks, part_of, notes.glances, reorders=reorders)
+        order = order_by_stamps(*ticks, part_of, notes.packet_infos, reorders=reorders)
         if order is not None:
             return order
-    return order_by_bytes(notes.glances)
+    return order_by_bytes(notes.packet_infos)
 
 
 def times_seconds(

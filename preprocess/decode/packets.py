@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preprocess.decode.glance import Glance
+from preprocess.decode.packet_info import PacketInfo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +27,13 @@ class PacketTable:
     one_each: bool
 
 
-def frames_are_told(glances: list[Glance], discarded: list[bool]) -> bool:
+def frames_are_known(packet_infos: list[PacketInfo], discarded: list[bool]) -> bool:
     """Whether the packets' bytes tell what is shown: 0 or 1 frames each."""
-    return not any(glance.frames is None and not is_discarded for glance, is_discarded in zip(glances, discarded))
+    return not any(info.frames is None and not is_discarded for info, is_discarded in zip(packet_infos, discarded))
 
 
 def order_by_stamps(
-    stamps: np.ndarray, decoding: np.ndarray, part_of: np.ndarray, glances: list[Glance], *, reorders: bool
+    stamps: np.ndarray, decoding: np.ndarray, part_of: np.ndarray, packet_infos: list[PacketInfo], *, reorders: bool
 ) -> np.ndarray | None:
     """int64 (P,): the packets in the order shown, by the times (float) of showing, part by part.
 
@@ -45,7 +45,7 @@ def order_by_stamps(
     begins = np.diff(part_of) > 0
     if np.isnan(stamps).any() or (stamps < decoding).any():
         return None
-    if not all(glances[number + 1].restart for number in np.flatnonzero(begins)):
+    if not all(packet_infos[number + 1].restart for number in np.flatnonzero(begins)):
         return None
     is_sorted = bool(((steps >= 0) | begins).all())
     if reorders == is_sorted and len(stamps) > 1:
@@ -55,18 +55,18 @@ def order_by_stamps(
     return None if reorders and is_twice.any() else order
 
 
-def order_by_bytes(glances: list[Glance]) -> np.ndarray | None:
+def order_by_bytes(packet_infos: list[PacketInfo]) -> np.ndarray | None:
     """int64 (P,): the packets in the order shown, where their bytes tell: ``I P B B P -> 0 2 3 1 4``.
 
     A bidirectional frame is shown at once; any other when the next such comes.
     """
-    if all(glance.order is not None for glance in glances):
-        return np.array(sorted(range(len(glances)), key=lambda number: glances[number].order), np.int64)
-    if any(glance.bidirectional is None for glance in glances):
+    if all(info.order is not None for info in packet_infos):
+        return np.array(sorted(range(len(packet_infos)), key=lambda number: packet_infos[number].order), np.int64)
+    if any(info.bidirectional is None for info in packet_infos):
         return None
     order, waiting = [], []
-    for number, glance in enumerate(glances):
-        if not glance.bidirectional:
+    for number, info in enumerate(packet_infos):
+        if not info.bidirectional:
             order += waiting
             waiting = [number]
         else:
@@ -74,44 +74,44 @@ def order_by_bytes(glances: list[Glance]) -> np.ndarray | None:
     return np.array(order + waiting, np.int64)
 
 
-def told_table(order: np.ndarray, glances: list[Glance], discarded: list[bool]) -> PacketTable:
+def table_from_headers(order: np.ndarray, packet_infos: list[PacketInfo], discarded: list[bool]) -> PacketTable:
     """The table of packets in the order shown whose bytes tell what they show."""
-    is_shown = ~np.array(discarded, bool) & np.array([glance.frames == 1 for glance in glances])
+    is_shown = ~np.array(discarded, bool) & np.array([info.frames == 1 for info in packet_infos])
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order))
     packets = order[is_shown[order]]
     return PacketTable(
         packets=packets,
         num_frames=len(packets),
-        restarts=_restarts(places, glances),
-        layered=any(glance.layered for glance in glances),
+        restarts=_restarts(places, packet_infos),
+        layered=any(info.layered for info in packet_infos),
         one_each=True,
     )
 
 
-def counted_table(numbers: list[int | None], glances: list[Glance]) -> PacketTable:
+def counted_table(numbers: list[int | None], packet_infos: list[PacketInfo]) -> PacketTable:
     """The table of a stream that was decoded: ``numbers`` are the packets that its frames came from, as shown."""
-    restarts = np.arange(len(glances)) == 0
+    restarts = np.arange(len(packet_infos)) == 0
     if None in numbers or len(set(numbers)) < len(numbers):
         return PacketTable(packets=None, num_frames=len(numbers), restarts=restarts, layered=True, one_each=False)
     packets = np.array(numbers, np.int64)
-    places = np.full(len(glances), -1, np.int64)
+    places = np.full(len(packet_infos), -1, np.int64)
     places[packets] = np.arange(len(packets))
     return PacketTable(
-        packets=packets, num_frames=len(packets), restarts=_restarts(places, glances), layered=True, one_each=False
+        packets=packets, num_frames=len(packets), restarts=_restarts(places, packet_infos), layered=True, one_each=False
     )
 
 
-def _restarts(places: np.ndarray, glances: list[Glance]) -> np.ndarray:
+def _restarts(places: np.ndarray, packet_infos: list[PacketInfo]) -> np.ndarray:
     """Packets that say so, and that part all that is shown before from all that is shown after.
 
     ``places``: of each packet in the order shown; -1 for one that no frame came from. Where packets bring headers, a
     packet that does not cannot be begun at; where those differ, none can.
     """
-    restarts = np.array([glance.restart for glance in glances], bool)
-    headers = {glance.headers for glance in glances} - {b""}
+    restarts = np.array([info.restart for info in packet_infos], bool)
+    headers = {info.headers for info in packet_infos} - {b""}
     if headers:
-        restarts &= np.array([glance.headers != b"" for glance in glances], bool) & (len(headers) == 1)
+        restarts &= np.array([info.headers != b"" for info in packet_infos], bool) & (len(headers) == 1)
     latest_before = np.concatenate(([-1], np.maximum.accumulate(places)[:-1]))
     earliest_after = np.minimum.accumulate(np.where(places < 0, len(places), places)[::-1])[::-1]
     restarts &= (latest_before < places) & (earliest_after == places)

@@ -11,11 +11,11 @@ from av.format import Flags
 
 from preprocess import reasons
 from preprocess.decode.frame import Picture, square_size, with_square_pixels
-from preprocess.decode.glance import NOTHING, Reader, glance_for
 from preprocess.decode.order import STAMPING_CONTAINERS, StreamNotes, order_shown, times_seconds
 from preprocess.decode.orientation import UPRIGHT
+from preprocess.decode.packet_info import UNKNOWN, PacketParser, packet_parser
 from preprocess.decode.packet_reader import PacketReader
-from preprocess.decode.packets import PacketTable, Run, counted_table, frames_are_told, runs, told_table
+from preprocess.decode.packets import PacketTable, Run, counted_table, frames_are_known, runs, table_from_headers
 from preprocess.decode.pyav_frame import Scalers, orient, picture_of, upright_aspect
 from preprocess.decode.source import MAX_PIXELS, DecodeError, VideoInfo, check_indices, check_size
 from preprocess.decode.streams import lost_packets, refuse_encrypted
@@ -111,11 +111,11 @@ class PyavVideo:
 
     def _note_packets(self) -> None:
         notes = self._notes
-        glance = self._glance(read_order=notes.container not in STAMPING_CONTAINERS)
+        parse = self._parser(read_order=notes.container not in STAMPING_CONTAINERS)
         for packet in self._reader.demux():
             if packet.is_corrupt:
                 raise DecodeError(reasons.DAMAGED_FILE, f"{self._path}: packet {len(notes.stamps)} is not whole")
-            notes.glances.append(glance(memoryview(packet)) if glance else NOTHING)
+            notes.packet_infos.append(parse(memoryview(packet)) if parse else UNKNOWN)
             notes.stamps.append(packet.pts)
             notes.decoding.append(packet.dts)
             notes.places.append((packet.pos, packet.size))
@@ -124,14 +124,14 @@ class PyavVideo:
             for data in packet.iter_sidedata():
                 refuse_encrypted(data, self._path)
                 if data.data_type in _BINDING_SIDE_DATA:
-                    glance = None
+                    parse = None
             self._reader.keep(packet)
-        if glance is None:
-            notes.glances = [NOTHING] * len(notes.stamps)
+        if parse is None:
+            notes.packet_infos = [UNKNOWN] * len(notes.stamps)
         self._reader.drop_incomplete()
 
-    def _glance(self, *, read_order: bool) -> Reader | None:
-        return glance_for(self._notes.codec, self._stream.codec_context.extradata, read_order=read_order)
+    def _parser(self, *, read_order: bool) -> PacketParser | None:
+        return packet_parser(self._notes.codec, self._stream.codec_context.extradata, read_order=read_order)
 
     def _longest_pause_ticks(self) -> float | None:
         """Of containers whose clock may begin anew; in others a pause is a pause, however long."""
@@ -156,21 +156,21 @@ class PyavVideo:
         """The packets in the order shown; None where only decoding tells it."""
         notes, reorders = self._notes, self._reorders
         order = order_shown(notes, part_of, reorders=reorders)
-        if order is not None or notes.codec != "h264" or not frames_are_told(notes.glances, notes.discarded):
+        if order is not None or notes.codec != "h264" or not frames_are_known(notes.packet_infos, notes.discarded):
             return order
         # The stamps are made up, or no frame is bidirectional though the header allows for it: the bytes are read on.
-        glance = self._glance(read_order=True)
-        reread = [glance(memoryview(packet)) for packet in self._reader.kept] or notes.glances
-        return order_shown(dataclasses.replace(notes, glances=reread), part_of, reorders=reorders)
+        parse = self._parser(read_order=True)
+        reread = [parse(memoryview(packet)) for packet in self._reader.kept] or notes.packet_infos
+        return order_shown(dataclasses.replace(notes, packet_infos=reread), part_of, reorders=reorders)
 
     def _table_of(self, order: np.ndarray | None) -> tuple[PacketTable, list[int | None]]:
         """The table, and the packet of each frame in the order shown."""
         if order is not None:
-            table = told_table(order, self._notes.glances, self._notes.discarded)
+            table = table_from_headers(order, self._notes.packet_infos, self._notes.discarded)
             return table, table.packets.tolist()
         self._reader.counts_by_decoding = True
         numbers = [frame.pts for packet in self._reader.all() for frame in self._decode(packet)]
-        return counted_table(numbers, self._notes.glances), numbers
+        return counted_table(numbers, self._notes.packet_infos), numbers
 
     def _decode_least(self, indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """What is exact and cheap, and as many of the frames as it gives."""

@@ -98,11 +98,11 @@ def describe_streams(path: str, *, taken: int, max_pixels: int) -> list[str]:
 
 def _description(stream: av.stream.Stream, is_taken: bool) -> str:
     context = stream.codec_context
-    facts = ["cover picture" if _is_cover(stream) else stream.type]
-    facts += [context.name] if context is not None else []
-    facts += [f"{context.width}x{context.height}"] if stream.type == "video" and context is not None else []
-    facts += ["default"] if stream.disposition & Disposition.default else []
-    return f"stream {stream.index}: {', '.join(facts)}{': taken' if is_taken else ''}"
+    words = ["cover picture" if _is_cover(stream) else stream.type]
+    words += [context.name] if context is not None else []
+    words += [f"{context.width}x{context.height}"] if stream.type == "video" and context is not None else []
+    words += ["default"] if stream.disposition & Disposition.default else []
+    return f"stream {stream.index}: {', '.join(words)}{': taken' if is_taken else ''}"
 
 
 def _is_cover(stream: av.stream.Stream) -> bool:

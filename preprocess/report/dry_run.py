@@ -32,7 +32,7 @@ def describe_cost(prepared: Prepared, cost: Estimate) -> Iterator[str]:
     for split, size in cost.splits.items():
         yield (
             f"{split}: {size.videos} videos of {size.classes} classes, {size.missing} missing; {size.views} views "
-            f"each, {size.shards * size.views} shards of {size.videos / size.shards:.1f} samples in each layout"
+            f"each, {size.batches * size.views} shards of {size.videos / size.batches:.1f} samples in each layout"
         )
     yield f"estimated from {cost.sampled} videos that were converted, of which {_failures(cost)}:"
     for layout, quantity in cost.bytes.items():
@@ -60,7 +60,7 @@ def _range(quantity: Quantity, unit: float, name: str = "") -> str:
 
 def _small_shards(prepared: Prepared, cost: Estimate) -> Iterator[str]:
     """A hint where starting a decoder process for each shard takes a large part of the time."""
-    work = cost.cpu_seconds.value / len(prepared.shards)
+    work = cost.cpu_seconds.value / len(prepared.batches)
     if work < _STARTS_PER_SHARD * cost.start_seconds:
         share = cost.start_seconds / (cost.start_seconds + work)
         yield (
@@ -72,7 +72,7 @@ def _small_shards(prepared: Prepared, cost: Estimate) -> Iterator[str]:
 
 def _training(prepared: Prepared, cost: Estimate, readers: Readers, shown_output: str) -> Iterator[str]:
     config = prepared.job.config
-    tars = {split: size.shards * size.views for split, size in cost.splits.items()}
+    tars = {split: size.batches * size.views for split, size in cost.splits.items()}
     splits = splits_to_train_on(config)
     if splits is None:
         yield "no command to train: it takes a split with mode: train"

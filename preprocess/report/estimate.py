@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from preprocess.annotations.dataset import Video
 from preprocess.run.pipeline import Prepared
-from preprocess.worker.messages import Converted
+from preprocess.worker.messages import VideoResult
 from preprocess.worker.sandbox import Sandbox, peak_memory_bytes
 from shards.write import ShardWriter
 
@@ -39,7 +39,7 @@ class SplitSize:
     videos: int
     missing: int
     classes: int
-    shards: int
+    batches: int
     views: int
 
 
@@ -48,7 +48,7 @@ class Estimate:
     """``bytes`` by layout. ``cpu_seconds`` is that of all videos on one core. ``failures`` by reason are of the sample.
 
     ``worker_bytes`` is the memory of one worker: its decoder at its largest, and Ray's own process beside it.
-    ``start_seconds`` is the time that the decoder process took to start; each shard starts one.
+    ``start_seconds`` is the time that the decoder process took to start; each batch starts one.
     """
 
     splits: Mapping[str, SplitSize]
@@ -67,16 +67,16 @@ def estimate(prepared: Prepared, *, num_samples: int) -> Estimate:
         sandbox.start()
         start_seconds = time.monotonic() - began
         measured = {
-            split: [sandbox.convert(split, video) for video in videos]
+            split: [sandbox.result_of(split, video) for video in videos]
             for split, videos in choose(prepared, num_samples).items()
         }
         peak = sandbox.peak_memory_bytes()
-    everything = [converted for split in measured.values() for converted in split]
+    everything = [result for split in measured.values() for result in split]
     sizes = {split: _size_of(prepared, split) for split in prepared.job.config.splits}
     return Estimate(
         splits=sizes,
         sampled=len(everything),
-        failures=Counter(converted.failure.reason for converted in everything if converted.failure),
+        failures=Counter(result.failure.reason for result in everything if result.failure),
         bytes={layout: _bytes_of_layout(layout, measured, sizes) for layout in prepared.job.config.layouts},
         cpu_seconds=_cpu_seconds(measured, sizes),
         worker_bytes=peak + _ray_worker_bytes(),
@@ -87,8 +87,8 @@ def estimate(prepared: Prepared, *, num_samples: int) -> Estimate:
 def choose(prepared: Prepared, num_samples: int) -> dict[str, list[Video]]:
     """Videos of each split in proportion to its size, drawn with the conversion's seed."""
     by_split: dict[str, list[Video]] = defaultdict(list)
-    for shard in prepared.shards:
-        by_split[shard.split].extend(shard.videos)
+    for batch in prepared.batches:
+        by_split[batch.split].extend(batch.videos)
     rng = random.Random(f"{prepared.job.config.seed} estimate")
     return {
         split: rng.sample(
@@ -104,28 +104,30 @@ def _size_of(prepared: Prepared, split: str) -> SplitSize:
         videos=len(videos),
         missing=len(prepared.dataset.missing[split]),
         classes=len({label for video in videos for label in video.labels}),
-        shards=sum(shard.split == split for shard in prepared.shards),
+        batches=sum(batch.split == split for batch in prepared.batches),
         views=prepared.job.config.splits[split].num_views,
     )
 
 
 def _bytes_of_layout(
-    layout: str, measured: Mapping[str, Sequence[Converted]], sizes: Mapping[str, SplitSize]
+    layout: str, measured: Mapping[str, Sequence[VideoResult]], sizes: Mapping[str, SplitSize]
 ) -> Quantity:
     per_video = {split: [_tar_bytes(one, layout) for one in some] for split, some in measured.items()}
     total = _scaled(per_video, sizes)
-    ends = sum(size.shards * size.views * _TAR_END_BYTES for size in sizes.values())
+    ends = sum(size.batches * size.views * _TAR_END_BYTES for size in sizes.values())
     return Quantity(value=total.value + ends, low=total.low + ends, high=total.high + ends)
 
 
-def _cpu_seconds(measured: Mapping[str, Sequence[Converted]], sizes: Mapping[str, SplitSize]) -> Quantity:
-    return _scaled({split: [one.facts.cpu_seconds or 0.0 for one in some] for split, some in measured.items()}, sizes)
+def _cpu_seconds(measured: Mapping[str, Sequence[VideoResult]], sizes: Mapping[str, SplitSize]) -> Quantity:
+    return _scaled(
+        {split: [one.statistics.cpu_seconds or 0.0 for one in some] for split, some in measured.items()}, sizes
+    )
 
 
-def _tar_bytes(converted: Converted, layout: str) -> int:
+def _tar_bytes(result: VideoResult, layout: str) -> int:
     """What a video adds to the tars of a layout."""
     writer = ShardWriter(io.BytesIO())
-    for (name, _), sample in converted.samples.items():
+    for (name, _), sample in result.samples.items():
         if name == layout:
             writer.add(sample)
     return writer.num_bytes
@@ -149,7 +151,7 @@ def _ray_worker_bytes() -> int:
     if sys.platform != "linux":
         return 0
     # Not getrusage: a process inherits the maximum of the one that started it.
-    code = "import ray, preprocess.worker.shard; print(open('/proc/self/status').read())"
+    code = "import ray, preprocess.worker.batch; print(open('/proc/self/status').read())"
     path = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path}

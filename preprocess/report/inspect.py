@@ -41,7 +41,7 @@ def inspect_video(config: Config, path: Path, output: Path, *, source: Path | No
     for split, video in shown:
         info, images = super_images(config, config.splits[split], video, path)
         if is_first:
-            yield from _facts(config, path, info)
+            yield from _file_lines(config, path, info)
             is_first = False
         name = f"{split}-{video.key}" if len({video.key for _, video in shown}) > 1 else split
         for image, frame in images:
@@ -68,7 +68,7 @@ def _unlisted(config: Config, path: Path) -> Video:
     return Video(key=video_keys([path.name])[0], path=str(path), labels=(0,), frame_rate=frame_rate)
 
 
-def _facts(config: Config, path: Path, info: VideoInfo) -> Iterator[str]:
+def _file_lines(config: Config, path: Path, info: VideoInfo) -> Iterator[str]:
     yield (
         f"{path}: {info.num_frames} frames in {info.times_seconds[-1]:.2f} s"
         f"{f', {info.fps:.2f} a second' if info.fps else ''}, read by {info.decoder}"

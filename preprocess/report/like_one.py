@@ -31,12 +31,12 @@ def prepared_like(config: Config, video: Path, num_videos: int) -> Prepared:
     copies = tuple(
         Video(key=f"copy-{number:09}", path=str(video.absolute()), labels=(0,)) for number in range(num_videos)
     )
-    shards = [
-        shard
+    batches = [
+        batch
         for name in splits
-        for shard in plan_split(name, copies, samples_per_shard=config.samples_per_shard, seed=config.seed)
+        for batch in plan_split(name, copies, samples_per_shard=config.samples_per_shard, seed=config.seed)
     ]
-    identity = identity_of(config, shards, (_CLASS,), {})
+    identity = identity_of(config, batches, (_CLASS,), {})
     job = Job(config=config, source=str(video.parent), output=".", class_names=(_CLASS,), digest=identity.digest)
     dataset = Dataset(
         class_names=(_CLASS,),
@@ -44,4 +44,4 @@ def prepared_like(config: Config, video: Path, num_videos: int) -> Prepared:
         missing={name: () for name in splits},
         subsets={},
     )
-    return Prepared(dataset=dataset, shards=shards, output=Output(job=job, identity=identity))
+    return Prepared(dataset=dataset, batches=batches, output=Output(job=job, identity=identity))

@@ -43,7 +43,7 @@ def page(report: Mapping, sheets: Mapping[str, bytes]) -> bytes:
         course=_course(report["history"]),
         failure_counts={reason: entry["count"] for reason, entry in report["failures"].items()},
         split_rows=[
-            (name, *(split[column] for column in ("videos", "missing", "views", "shards", "shards_done")))
+            (name, *(split[column] for column in ("videos", "missing", "views", "batches", "batches_done")))
             for name, split in report["splits"].items()
         ],
         layout_rows=list(_layout_rows(report["layouts"])),

@@ -1,14 +1,14 @@
-"""What a conversion has done so far, summed from its records, its facts and its history: ``report.json``."""
+"""What a conversion has done so far, summed from its records, statistics and history: ``report.json``."""
 
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from preprocess.plan import PlannedShard
+from preprocess.plan import VideoBatch
 from preprocess.run.pipeline import Prepared, Records
 from preprocess.run.progress import read_history
-from preprocess.worker.facts import ShardFacts, VideoFacts, read_facts
+from preprocess.worker.statistics import BatchStatistics, VideoStatistics, read_statistics
 from shards.records import Failure
 
 REPORT_NAME = "report.json"
@@ -21,13 +21,13 @@ _POINTS = 300
 def collect(prepared: Prepared) -> dict:
     """The report as plain data. Reads what is on the disk, so it can be made while the conversion runs."""
     job = prepared.job
-    records = [(shard, prepared.output.finished(shard)) for shard in prepared.shards]
-    done = [(shard, found) for shard, found in records if found is not None]
+    records = [(batch, prepared.output.finished(batch)) for batch in prepared.batches]
+    done = [(batch, found) for batch, found in records if found is not None]
     failures = [failure for _, found in done for failure in next(iter(found.values())).failures]
-    facts = [read_facts(Path(job.output), shard.split, shard.number) for shard, _ in done]
-    known = [shard for shard in facts if shard is not None]
-    videos = [video for shard in known for video in shard.videos]
-    num_done = sum(len(shard.videos) for shard, _ in done)
+    measured = [read_statistics(Path(job.output), batch.split, batch.number) for batch, _ in done]
+    known = [batch for batch in measured if batch is not None]
+    videos = [video for batch in known for video in batch.videos]
+    num_done = sum(len(batch.videos) for batch, _ in done)
     return {
         "complete": prepared.output.is_complete(),
         "digest": job.digest,
@@ -42,22 +42,22 @@ def collect(prepared: Prepared) -> dict:
         "layouts": {layout: _layout(prepared, layout, [found for _, found in done]) for layout in job.config.layouts},
         "failures": _by_reason(failures),
         "missing_examples": [
-            row.path.as_posix() for split in job.config.splits for row in prepared.dataset.missing[split]
+            entry.path.as_posix() for split in job.config.splits for entry in prepared.dataset.missing[split]
         ][:_EXAMPLES],
         "source": {**_source(videos), "min_decoded_share": job.config.min_decoded_share},
-        "work": {"shards_without_facts": len(facts) - len(known), **_work(videos, known)},
+        "work": {"batches_without_statistics": len(measured) - len(known), **_work(videos, known)},
         "classes": {split: _classes(prepared, split, known) for split in job.config.splits},
         "history": _history(Path(job.output)),
     }
 
 
-def _split(prepared: Prepared, split: str, done: Sequence[tuple[PlannedShard, Records]]) -> dict:
+def _split(prepared: Prepared, split: str, done: Sequence[tuple[VideoBatch, Records]]) -> dict:
     return {
         "videos": len(prepared.dataset.splits[split]),
         "missing": len(prepared.dataset.missing[split]),
         "views": prepared.job.config.splits[split].num_views,
-        "shards": sum(shard.split == split for shard in prepared.shards),
-        "shards_done": sum(shard.split == split for shard, _ in done),
+        "batches": sum(batch.split == split for batch in prepared.batches),
+        "batches_done": sum(batch.split == split for batch, _ in done),
     }
 
 
@@ -86,41 +86,41 @@ def _by_reason(failures: Sequence[Failure]) -> dict:
     }
 
 
-def _source(videos: Sequence[VideoFacts]) -> dict:
+def _source(videos: Sequence[VideoStatistics]) -> dict:
     """The videos as they came: what they are, how long, how large."""
-    facts = [video.facts for video in videos]
+    measured = [video.statistics for video in videos]
     return {
-        "codecs": _common(one.codec or "unknown" for one in facts if one.decoder),
-        "decoders": _common(one.decoder for one in facts if one.decoder),
-        "sizes": _common(f"{one.width}x{one.height}" for one in facts if one.width),
-        "concealed": _common(one.concealed for one in facts if one.concealed),
+        "codecs": _common(one.codec or "unknown" for one in measured if one.decoder),
+        "decoders": _common(one.decoder for one in measured if one.decoder),
+        "sizes": _common(f"{one.width}x{one.height}" for one in measured if one.width),
+        "fallback_reasons": _common(one.fallback_reason for one in measured if one.fallback_reason),
         "decoded_share_of_damaged": _spread(
-            [one.decoded_share for one in facts if one.decoded_share is not None and one.decoded_share < 1]
+            [one.decoded_share for one in measured if one.decoded_share is not None and one.decoded_share < 1]
         ),
-        "duration_seconds": _spread([one.duration_seconds for one in facts if one.duration_seconds is not None]),
-        "frames": _spread([one.num_frames for one in facts if one.num_frames is not None]),
-        "file_bytes": _spread([one.bytes for one in facts if one.bytes is not None]),
+        "duration_seconds": _spread([one.duration_seconds for one in measured if one.duration_seconds is not None]),
+        "frames": _spread([one.num_frames for one in measured if one.num_frames is not None]),
+        "file_bytes": _spread([one.bytes for one in measured if one.bytes is not None]),
     }
 
 
-def _work(videos: Sequence[VideoFacts], shards: Sequence[ShardFacts]) -> dict:
-    timed = [video for video in videos if video.facts.cpu_seconds is not None]
-    slowest = sorted(timed, key=lambda video: video.facts.cpu_seconds, reverse=True)[:_EXAMPLES]
-    by_machine: Counter[str] = Counter()
-    for shard in shards:
-        by_machine[shard.machine] += len(shard.videos)
+def _work(videos: Sequence[VideoStatistics], batches: Sequence[BatchStatistics]) -> dict:
+    timed = [video for video in videos if video.statistics.cpu_seconds is not None]
+    slowest = sorted(timed, key=lambda video: video.statistics.cpu_seconds, reverse=True)[:_EXAMPLES]
+    by_node: Counter[str] = Counter()
+    for batch in batches:
+        by_node[batch.node] += len(batch.videos)
     return {
-        "cpu_seconds": _spread([video.facts.cpu_seconds for video in timed]),
-        "slowest": [{"path": video.path, "cpu_seconds": video.facts.cpu_seconds} for video in slowest],
-        "machines": _common(by_machine.elements()),
+        "cpu_seconds": _spread([video.statistics.cpu_seconds for video in timed]),
+        "slowest": [{"path": video.path, "cpu_seconds": video.statistics.cpu_seconds} for video in slowest],
+        "nodes": _common(by_node.elements()),
     }
 
 
-def _classes(prepared: Prepared, split: str, shards: Sequence[ShardFacts]) -> dict[str, int]:
-    """Converted videos by class; every class that the split's list names is there, with 0 if need be."""
+def _classes(prepared: Prepared, split: str, batches: Sequence[BatchStatistics]) -> dict[str, int]:
+    """Number of converted videos of each class; every class that the split's list names is there, with 0 if need be."""
     names = prepared.job.class_names
     counts = Counter(
-        video.label for shard in shards if shard.split == split for video in shard.videos if not video.reason
+        video.label for batch in batches if batch.split == split for video in batch.videos if not video.reason
     )
     listed = {label for video in prepared.dataset.splits[split] for label in video.labels[:1]}
     return {names[label]: counts[label] for label in sorted(listed)}

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from preprocess.config.schema import Config
-from preprocess.plan import num_shards
+from preprocess.plan import num_batches
 from shards.format import IMAGENET_MEAN, IMAGENET_STD, view_split
 from shards.layouts import Layout
 from shards.pads import has_mean_pads
@@ -62,7 +62,7 @@ def warnings(shards: Mapping[str, int], videos: Mapping[str, int], config: Confi
 
 def _more_shards(num_videos: int, views: int, wanted: int) -> str:
     for samples_per_shard in range(max(num_videos * views // wanted, 1), 0, -1):
-        if num_shards(num_videos, samples_per_shard) * views % wanted == 0:
+        if num_batches(num_videos, samples_per_shard) * views % wanted == 0:
             return f"--set samples_per_shard={samples_per_shard} makes enough"
     return "there are too few videos for more; train_image.py deals samples, and any number of shards serves it"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from preprocess.annotations.dataset import Target, Video
 from preprocess.config.schema import Config, digest_of
-from preprocess.plan import PlannedShard
+from preprocess.plan import VideoBatch
 
 _NAMES_SHOWN = 3
 _OTHER_VERSION = "it was begun by another version of this program, which makes other shards"
@@ -25,7 +25,7 @@ _READING = ("annotations", "subsets")
 class Identity:
     """``settings``: those that shape the bytes. ``reading``: those that tell what is read, for messages alone.
 
-    ``class_names``: names in index order, of the data set under ``""`` and of each sub-set. ``videos``: {split: count
+    ``class_names``: names in index order, of the data set under ``""`` and of each subset. ``videos``: {split: count
     and SHA-256 of all that makes its samples}. ``fingerprints``: {split: {key: a few hex digits of path, segment and
     names of the labels}}, to tell which videos differ.
     """
@@ -53,17 +53,17 @@ class Identity:
 
 def identity_of(
     config: Config,
-    shards: Iterable[PlannedShard],
+    batches: Iterable[VideoBatch],
     class_names: Sequence[str],
     subsets: Mapping[str, Sequence[str]],
 ) -> Identity:
     """The identity of a planned conversion; ``subsets``: the class names of each."""
-    shards = list(shards)
+    batches = list(batches)
     shaping = config.shaping()
     names = {"": list(class_names), **{name: list(inside) for name, inside in subsets.items()}}
     videos, fingerprints = {}, {}
     for split in config.splits:
-        of_split = [video for shard in shards if shard.split == split for video in shard.videos]
+        of_split = [video for batch in batches if batch.split == split for video in batch.videos]
         rows = sorted(video.identity() for video in of_split)
         videos[split] = {"count": len(rows), "sha256": digest_of({"rows": rows})}
         fingerprints[split] = {video.key: _fingerprint(video, names) for video in of_split}
@@ -84,7 +84,7 @@ def _fingerprint(video: Video, class_names: Mapping[str, Sequence[str]]) -> str:
 
 
 def _by_name(target: Target, class_names: Mapping[str, Sequence[str]]) -> list:
-    """The names of a target's classes; None where it is outside a sub-set, or has no class."""
+    """The names of a target's classes; None where it is outside a subset, or has no class."""
     labels = [("", label) for label in target.labels]
     return [class_names[part][label] if label >= 0 else None for part, label in (*labels, *target.subsets)]
 

@@ -15,19 +15,19 @@ from preprocess.annotations.missing import why_missing
 from preprocess.annotations.remote import RemoteFolders
 from preprocess.annotations.subsets import build_dataset
 from preprocess.config.schema import Config
-from preprocess.plan import PlannedShard, plan_split
+from preprocess.plan import VideoBatch, plan_split
 from preprocess.run.identity import identity_of
 from preprocess.run.interruption import TO_GO_ON
 from preprocess.run.lock import locked
 from preprocess.run.output import Output
-from preprocess.run.progress import Progress, sinks_for, tell
-from preprocess.run.ray_pool import Observer, Workers, convert_on_ray
-from preprocess.run.what_is_there import MISSING_NAME, what_is_there
+from preprocess.run.overview import MISSING_NAME, overview_lines
+from preprocess.run.progress import Progress, emit_event, sinks_for
+from preprocess.run.ray_pool import Observer, Workers, run_on_ray
 from preprocess.worker.messages import Job, num_broken
 from shards.records import Failure, Record
 from shards.storage import exists, join, write_whole
 
-Records = Mapping[str, Record]  # of one planned shard, by layout
+Records = Mapping[str, Record]  # of one planned batch, by layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Prepared:
     """A conversion that is read and planned, and has written nothing."""
 
     dataset: Dataset
-    shards: list[PlannedShard]
+    batches: list[VideoBatch]
     output: Output
 
     @property
@@ -62,7 +62,7 @@ class Prepared:
 
     @property
     def num_videos(self) -> int:
-        return sum(len(shard.videos) for shard in self.shards)
+        return sum(len(batch.videos) for batch in self.batches)
 
     @property
     def num_missing(self) -> int:
@@ -90,12 +90,12 @@ def prepare(
     ``require_complete``.
     """
     dataset = read_dataset(config, source, videos_url=videos_url)
-    for line in what_is_there(dataset, config, source):
+    for line in overview_lines(dataset, config, source):
         show(line)
     if require_complete and any(dataset.missing.get(split) for split in config.splits):
         raise ValueError("videos are missing, as listed above; get them, or leave out --require-complete")
-    shards = plan(dataset, config)
-    identity = identity_of(config, shards, dataset.class_names, dataset.subsets)
+    batches = plan(dataset, config)
+    identity = identity_of(config, batches, dataset.class_names, dataset.subsets)
     job = Job(
         config=config,
         source=str(source.absolute()),
@@ -104,12 +104,12 @@ def prepare(
         digest=identity.digest,
         videos_url=videos_url,
         subsets=dataset.subsets,
-        multi_label=any(len(video.labels) > 1 for shard in shards for video in shard.videos),
+        multi_label=any(len(video.labels) > 1 for batch in batches for video in batch.videos),
     )
-    return Prepared(dataset=dataset, shards=shards, output=Output(job=job, identity=identity))
+    return Prepared(dataset=dataset, batches=batches, output=Output(job=job, identity=identity))
 
 
-def run(
+def convert_dataset(
     prepared: Prepared,
     *,
     workers: Workers,
@@ -119,7 +119,7 @@ def run(
 ) -> Summary:
     """Convert a data set, or go on with a conversion that was interrupted.
 
-    ``progress``: as ``--progress``. ``retry_failed`` makes the shards with failures again. ``again``: the command that
+    ``progress``: as ``--progress``. ``retry_failed`` makes the batches with failures again. ``again``: the command that
     goes on, which is printed when the cluster is lost; the process ends then. Raises ValueError for an output that is
     not ours or that another run is writing to, OSError for a disk that is full or fails.
     """
@@ -129,13 +129,13 @@ def run(
         table = missing_table(prepared.dataset, prepared.job.config.splits)
         write_whole(output.path / MISSING_NAME, table.encode("utf-8", "surrogateescape"))
         if retry_failed:
-            output.forget([shard for shard in prepared.shards if num_broken(_failures_of(output.finished(shard)))])
+            output.forget([batch for batch in prepared.batches if num_broken(_failures_of(output.finished(batch)))])
         counter = Progress(total=prepared.num_videos, sinks=sinks_for(progress, output.path))
         observer = Observer(
-            works=counter.works, waits=counter.waits, lost=partial(_tell_loss, counter, progress, again)
+            works=counter.works, waits=counter.waits, lost=partial(_report_loss, counter, progress, again)
         )
         try:
-            records, failures = _convert_pending(prepared, workers, counter, observer)
+            records, failures = _run_pending(prepared, workers, counter, observer)
         finally:
             counter.finish()
         finished = [found for found in records if found is not None]
@@ -152,32 +152,32 @@ def run(
     )
 
 
-def _tell_loss(counter: Progress, progress: str, again: str, reason: str) -> None:
+def _report_loss(counter: Progress, progress: str, again: str, reason: str) -> None:
     counter.finish()
     if progress == "json":
-        tell("end", complete=False, error=reason)
+        emit_event("end", complete=False, error=reason)
     print(f"preprocess: {reason}; {TO_GO_ON}, when Ray is there again:\n  {again}", file=sys.stderr)
 
 
-def _convert_pending(
+def _run_pending(
     prepared: Prepared, workers: Workers, progress: Progress, observer: Observer
 ) -> tuple[list[Records | None], list[Failure]]:
-    """Convert what is not yet there, up to the allowed failures; (records of each shard or None, all failures).
+    """Convert what is not yet there, up to the allowed failures; (records of each batch or None, all failures).
 
     What the workers say counts, not what this machine sees on a shared disk, which may be some seconds behind.
     """
-    shards = {(shard.split, shard.number): shard for shard in prepared.shards}
-    records = {name: prepared.output.finished(shard) for name, shard in shards.items()}
+    batches = {(batch.split, batch.number): batch for batch in prepared.batches}
+    records = {name: prepared.output.finished(batch) for name, batch in batches.items()}
     failures = {name: _failures_of(found) for name, found in records.items()}
     for name, found in records.items():
         if found is not None:
-            progress.found(name, videos=len(shards[name].videos), failures=len(failures[name]))
-    pending = [shard for name, shard in shards.items() if records[name] is None]
+            progress.found(name, videos=len(batches[name].videos), failures=len(failures[name]))
+    pending = [batch for name, batch in batches.items() if records[name] is None]
     too_many = sum(map(num_broken, failures.values())) > prepared.allowed_failures
     if pending and not too_many:
-        with contextlib.closing(convert_on_ray(prepared.job, pending, workers, observer)) as states:
-            for shard, state in states:
-                name = shard.split, shard.number
+        with contextlib.closing(run_on_ray(prepared.job, pending, workers, observer)) as states:
+            for batch, state in states:
+                name = batch.split, batch.number
                 failures[name] = state.failures
                 records[name] = state.records or None
                 progress.reached(name, videos=state.videos, failures=len(state.failures))
@@ -187,12 +187,12 @@ def _convert_pending(
 
 
 def _untrained(prepared: Prepared, records: Sequence[Records | None]) -> tuple[str, ...]:
-    """Names of classes of which training videos were planned, and none was stored, in the shards that are done."""
+    """Names of classes of which training videos were planned, and none was stored, in the batches that are done."""
     planned, stored = Counter(), Counter()
-    for shard, found in zip(prepared.shards, records):
-        if prepared.job.config.splits[shard.split].mode == "train":
+    for batch, found in zip(prepared.batches, records):
+        if prepared.job.config.splits[batch.split].mode == "train":
             failed = {failure.video for failure in _failures_of(found)}
-            for video in shard.videos:
+            for video in batch.videos:
                 planned.update(video.labels)
                 stored.update(() if video.key in failed else video.labels)
     return untrained_after_failures(prepared.job.class_names, planned, stored)
@@ -225,9 +225,9 @@ def _remote(config: Config, source: Path, class_names: Sequence[str], videos_url
     )
 
 
-def plan(dataset: Dataset, config: Config) -> list[PlannedShard]:
-    """All shards of the configured splits; ValueError for a split that the data set lacks or that holds no video."""
-    shards = []
+def plan(dataset: Dataset, config: Config) -> list[VideoBatch]:
+    """All batches of the configured splits; ValueError for a split that the data set lacks or that holds no video."""
+    batches = []
     for split in config.splits:
         if split not in dataset.splits:
             raise ValueError(
@@ -240,5 +240,7 @@ def plan(dataset: Dataset, config: Config) -> list[PlannedShard]:
             raise ValueError(
                 f"split {split!r} has no video on the disk ({len(missing)} are listed{shown}); check --source"
             )
-        shards += plan_split(split, dataset.splits[split], samples_per_shard=config.samples_per_shard, seed=config.seed)
-    return shards
+        batches += plan_split(
+            split, dataset.splits[split], samples_per_shard=config.samples_per_shard, seed=config.seed
+        )
+    return batches

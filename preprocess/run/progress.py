@@ -13,7 +13,7 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from preprocess.worker.facts import FACTS_DIR
+from preprocess.worker.statistics import STATISTICS_DIR
 from shards.page.formats import clock
 
 HISTORY_NAME = "progress.jsonl"
@@ -25,7 +25,7 @@ _SECONDS_BETWEEN = {"lines": 30.0, "json": 1.0, "history": 10.0}
 class Snapshot:
     """``videos`` of ``total`` are done, ``failures`` of them left out; ``earlier`` of them by earlier runs.
 
-    ``seconds`` of work, and ``waited_seconds`` in which no shard was at work. ``waiting``: for what the run waits now.
+    ``seconds`` of work, and ``waited_seconds`` in which no batch was at work. ``waiting``: for what the run waits now.
     """
 
     videos: int
@@ -54,7 +54,7 @@ class Sink(Protocol):
 
 
 class Progress:
-    """Counts videos by shard, so that a shard that is tried again is not counted twice, and tells its sinks."""
+    """Counts videos by batch, so that a batch that is tried again is not counted twice, and tells its sinks."""
 
     def __init__(self, *, total: int, sinks: Sequence[Sink], clock: Callable[[], float] = time.monotonic):
         self._total = total
@@ -66,26 +66,26 @@ class Progress:
         self._waited = 0.0  # before the wait that goes on now
         self._waits_since: float | None = self._began  # until a worker has started
 
-    def found(self, shard: object, *, videos: int, failures: int) -> None:
-        """A shard that an earlier run has finished."""
-        self._counts[shard] = videos, failures
+    def found(self, batch: object, *, videos: int, failures: int) -> None:
+        """A batch that an earlier run has finished."""
+        self._counts[batch] = videos, failures
         self._earlier += videos
 
-    def reached(self, shard: object, *, videos: int, failures: int) -> None:
-        """A shard of this run has come this far."""
+    def reached(self, batch: object, *, videos: int, failures: int) -> None:
+        """A batch of this run has come this far."""
         self.works()
-        self._counts[shard] = videos, failures
+        self._counts[batch] = videos, failures
         self._show(last=False)
 
     def waits(self, free: int, cores: int) -> None:
-        """No shard is at work, and ``free`` of the cluster's ``cores`` are; shown when that lasts."""
+        """No batch is at work, and ``free`` of the cluster's ``cores`` are; shown when that lasts."""
         if self._waits_since is None:
             self._waits_since = self._clock()
         if self._clock() - self._waits_since >= _SECONDS_BEFORE_WAITING_IS_SHOWN:
             self._show(last=False, waiting=waiting_for(free, cores))
 
     def works(self) -> None:
-        """A shard is at work."""
+        """A batch is at work."""
         if self._waits_since is not None:
             self._waited += self._clock() - self._waits_since
             self._waits_since = None
@@ -121,7 +121,7 @@ def sinks_for(kind: str, output: Path) -> list[Sink]:
     if kind == "auto":
         kind = "bar" if sys.stderr.isatty() else "lines"
     shown = {"bar": Bar, "lines": Lines, "json": JsonLines}.get(kind)
-    return [*([shown()] if shown else []), History(output / FACTS_DIR / HISTORY_NAME)]
+    return [*([shown()] if shown else []), History(output / STATISTICS_DIR / HISTORY_NAME)]
 
 
 class Bar:
@@ -141,19 +141,19 @@ class Bar:
             self._bar.close()
 
 
-class _Seldom:
+class _RateLimiter:
     """At most one snapshot in ``seconds``; the last one always, and the first of a wait or after it."""
 
     def __init__(self, seconds: float):
         self._seconds = seconds
-        self._told: float | None = None
+        self._shown_at: float | None = None
         self._was_waiting = False
 
     def is_due(self, snapshot: Snapshot, *, last: bool) -> bool:
         now, is_waiting = snapshot.seconds + snapshot.waited_seconds, snapshot.waiting is not None
-        due = last or self._told is None or now - self._told >= self._seconds or is_waiting != self._was_waiting
+        due = last or self._shown_at is None or now - self._shown_at >= self._seconds or is_waiting != self._was_waiting
         if due:
-            self._told, self._was_waiting = now, is_waiting
+            self._shown_at, self._was_waiting = now, is_waiting
         return due
 
 
@@ -161,10 +161,10 @@ class Lines:
     """A plain line now and then."""
 
     def __init__(self) -> None:
-        self._seldom = _Seldom(_SECONDS_BETWEEN["lines"])
+        self._limiter = _RateLimiter(_SECONDS_BETWEEN["lines"])
 
     def show(self, snapshot: Snapshot, *, last: bool) -> None:
-        if self._seldom.is_due(snapshot, last=last):
+        if self._limiter.is_due(snapshot, last=last):
             print(line_of(snapshot), file=sys.stderr, flush=True)
 
 
@@ -181,17 +181,17 @@ def line_of(snapshot: Snapshot) -> str:
 
 
 class JsonLines:
-    """A JSON object a line on standard error, ``{"event": "progress", ...}``; ``tell`` writes other events."""
+    """A JSON object a line on standard error, ``{"event": "progress", ...}``; ``emit_event`` writes other events."""
 
     def __init__(self) -> None:
-        self._seldom = _Seldom(_SECONDS_BETWEEN["json"])
+        self._limiter = _RateLimiter(_SECONDS_BETWEEN["json"])
 
     def show(self, snapshot: Snapshot, *, last: bool) -> None:
-        if self._seldom.is_due(snapshot, last=last):
-            tell("progress", **_rounded(snapshot))
+        if self._limiter.is_due(snapshot, last=last):
+            emit_event("progress", **_rounded(snapshot))
 
 
-def tell(event: str, **values: object) -> None:
+def emit_event(event: str, **values: object) -> None:
     """One event for the program that reads ``--progress json``."""
     print(json.dumps({"event": event, **values}), file=sys.stderr, flush=True)
 
@@ -212,11 +212,11 @@ class History:
 
     def __init__(self, path: Path):
         self._path = path
-        self._seldom = _Seldom(_SECONDS_BETWEEN["history"])
+        self._limiter = _RateLimiter(_SECONDS_BETWEEN["history"])
         self._is_first = True
 
     def show(self, snapshot: Snapshot, *, last: bool) -> None:
-        if not self._seldom.is_due(snapshot, last=last):
+        if not self._limiter.is_due(snapshot, last=last):
             return
         if self._path.parent.is_dir():  # an output that was removed is told of by those who need it
             with open(self._path, "a") as file:
@@ -226,7 +226,7 @@ class History:
 
 def read_history(output: Path) -> Iterator[dict]:
     """The lines of the history; one that a killed run left unfinished is passed over."""
-    path = output / FACTS_DIR / HISTORY_NAME
+    path = output / STATISTICS_DIR / HISTORY_NAME
     if not path.exists():
         return
     for line in path.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""Hands the shards of a conversion to the workers of this machine or of a cluster, each until it is done.
+"""Hands the batches of a conversion to the workers of this machine or of a cluster, each until it is done.
 
 ``ray_session`` starts or joins Ray; this module gets it from there.
 """
@@ -15,17 +15,17 @@ from typing import Any
 
 from tqdm import tqdm
 
-from preprocess.plan import PlannedShard
+from preprocess.plan import VideoBatch
 from preprocess.run.ray_session import options_without, ray_session, this_node
-from preprocess.worker.machine import refuse_unfit_directories, unseen_of
-from preprocess.worker.messages import Job, UnfitMachineError
-from preprocess.worker.shard import ShardState, convert_shard
+from preprocess.worker.batch import BatchState, write_batch
+from preprocess.worker.messages import Job, UnfitNodeError
+from preprocess.worker.node_check import refuse_unfit_directories, unseen_of
 
 _IN_FLIGHT_PER_WORKER = 2
-# Nodes that are pre-empted take their shards with them, over and over. No video can do that: its decoder is sandboxed.
-_DEATHS_PER_SHARD = 1000
+# Nodes that are pre-empted take their batches with them, over and over. No video can do that: its decoder is sandboxed.
+_DEATHS_PER_BATCH = 1000
 # A disk that fails for a moment is no reason to end a job of days. A full one is: the others would fill it again.
-_TRIES_PER_SHARD = 3
+_TRIES_PER_BATCH = 3
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 _POLL_SECONDS = 1.0
 _DISMISS_SECONDS = 10
@@ -35,7 +35,7 @@ _DISMISS_SECONDS = 10
 class Workers:
     """Where a conversion runs: ``count`` processes on this machine, or a running cluster at ``address``.
 
-    In a cluster, ``count`` (None: as many as it has cores, growing with it) bounds the shards at work at once, and
+    In a cluster, ``count`` (None: as many as it has cores, growing with it) bounds the batches at work at once, and
     ``runtime_env`` is Ray's: our code is added to it, so that no machine needs an installation.
     """
 
@@ -50,9 +50,9 @@ def _say(text: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Observer:
-    """What is called while shards are converted.
+    """What is called while batches are converted.
 
-    ``works()`` when a shard is at work, ``waits(free_cores, cores)`` when none is, about once a second each.
+    ``works()`` when a batch is at work, ``waits(free_cores, cores)`` when none is, about once a second each.
     ``note(text)`` for the person at the terminal. ``lost(reason)`` when Ray has died, just before the process ends.
     """
 
@@ -62,40 +62,40 @@ class Observer:
     lost: Callable[[str], None] = _say
 
 
-def convert_on_ray(
-    job: Job, planned: Sequence[PlannedShard], workers: Workers, observer: Observer = Observer()
-) -> Iterator[tuple[PlannedShard, ShardState]]:
-    """Each shard as it comes on, until all are done. A worker that dies is replaced and its shard tried again.
+def run_on_ray(
+    job: Job, batches: Sequence[VideoBatch], workers: Workers, observer: Observer = Observer()
+) -> Iterator[tuple[VideoBatch, BatchState]]:
+    """Each batch as it comes on, until all are done. A worker that dies is replaced and its batch tried again.
 
-    A machine that cannot do its part is left out. Raises OSError for a disk that fails, and UnfitMachineError when no
+    A machine that cannot do its part is left out. Raises OSError for a disk that fails, and UnfitNodeError when no
     machine is left. While the iterator is in use, what Ray prints goes to standard error.
     """
     session = ray_session(
         count=workers.count, address=workers.address, runtime_env=workers.runtime_env, lost=observer.lost
     )
     with contextlib.redirect_stdout(sys.stderr), session as ray:
-        task = ray.remote(num_cpus=1, max_retries=_DEATHS_PER_SHARD, num_returns="streaming")(_convert_there)
-        yield from _Crew(ray, task, job, workers.count, observer).convert(planned)
+        task = ray.remote(num_cpus=1, max_retries=_DEATHS_PER_BATCH, num_returns="streaming")(_batch_task)
+        yield from _Scheduler(ray, task, job, workers.count, observer).run(batches)
 
 
 @dataclass(frozen=True)
 class _Began:
-    """The first thing that a worker says of a shard."""
+    """The first thing that a worker says of a batch."""
 
     node: str
 
 
-def _convert_there(job: Job, shard: PlannedShard, gone: frozenset[str]) -> Iterator[_Began | ShardState]:
+def _batch_task(job: Job, batch: VideoBatch, gone: frozenset[str]) -> Iterator[_Began | BatchState]:
     """Runs on a worker. Its OSErrors carry the node that they come from."""
     yield _Began(this_node())
     try:
-        yield from convert_shard(job, shard, gone)
+        yield from write_batch(job, batch, gone)
     except OSError as error:
         error.node = this_node()
         raise
 
 
-class _Crew:
+class _Scheduler:
     """Shards in the hands of Ray: waiting, handed out, and how often one was given back."""
 
     def __init__(self, ray: ModuleType, task: Any, job: Job, count: int | None, observer: Observer):
@@ -105,25 +105,25 @@ class _Crew:
         self._job_reference = ray.put(job)
         self._count = count
         self._observer = observer
-        self._waiting: deque[PlannedShard] = deque()
-        self._handed_out: dict[Any, PlannedShard] = {}
+        self._waiting: deque[VideoBatch] = deque()
+        self._handed_out: dict[Any, VideoBatch] = {}
         self._began_on: dict[Any, str] = {}  # the node of each stream whose worker has begun
         self._given_back: Counter[tuple[str, int]] = Counter()
-        self._avoided: defaultdict[tuple[str, int], set[str]] = defaultdict(set)  # nodes where a shard has failed
+        self._avoided: defaultdict[tuple[str, int], set[str]] = defaultdict(set)  # nodes where a batch has failed
         self._nodes = _Nodes(ray)
         self._gone: frozenset[str] = frozenset()  # videos that were planned and that the driver no longer sees
 
-    def convert(self, planned: Sequence[PlannedShard]) -> Iterator[tuple[PlannedShard, ShardState]]:
-        self._waiting.extend(planned)
+    def run(self, batches: Sequence[VideoBatch]) -> Iterator[tuple[VideoBatch, BatchState]]:
+        self._waiting.extend(batches)
         try:
             while self._waiting or self._handed_out:
                 self._look()
                 self._hand_out()
                 for stream in self._ready():
-                    shard = self._handed_out[stream]
+                    batch = self._handed_out[stream]
                     state = self._next_state(stream)
                     if state is not None:
-                        yield shard, state
+                        yield batch, state
         finally:
             self._dismiss()
 
@@ -139,7 +139,7 @@ class _Crew:
         return self._ray.wait(list(self._handed_out), num_returns=1, timeout=_POLL_SECONDS)[0]
 
     def _dismiss(self) -> None:
-        """Have the workers discard their unfinished shards when the run ends early; they get some seconds for it."""
+        """Have the workers discard their unfinished batches when the run ends early; they get some seconds for it."""
         for stream in self._handed_out:
             self._ray.cancel(stream)
         end = time.monotonic() + _DISMISS_SECONDS
@@ -152,14 +152,14 @@ class _Crew:
 
     def _hand_out(self) -> None:
         while self._waiting and len(self._handed_out) < self._room():
-            shard = self._waiting.popleft()
+            batch = self._waiting.popleft()
             task = self._task
-            if avoided := self._nodes.to_avoid(self._avoided[shard.split, shard.number]):
+            if avoided := self._nodes.to_avoid(self._avoided[batch.split, batch.number]):
                 task = task.options(**options_without(avoided))
-            self._handed_out[task.remote(self._job_reference, shard, self._gone)] = shard
+            self._handed_out[task.remote(self._job_reference, batch, self._gone)] = batch
 
     def _room(self) -> int:
-        """More shards than cores, so that no core waits for its next, and a cluster that can grow sees a queue.
+        """More batches than cores, so that no core waits for its next, and a cluster that can grow sees a queue.
 
         Where the count is less than its cores, the count.
         """
@@ -167,54 +167,54 @@ class _Crew:
         count = self._count or cores
         return count if count < cores else count * _IN_FLIGHT_PER_WORKER
 
-    def _next_state(self, stream: Any) -> ShardState | None:
+    def _next_state(self, stream: Any) -> BatchState | None:
         try:
             state = self._ray.get(next(stream))
         except StopIteration:
             self._take_back(stream)
         except self._ray.exceptions.RayTaskError as error:
             cause = error.cause or error
-            shard = self._take_back(stream)
-            if isinstance(cause, UnfitMachineError):
-                self._retry_elsewhere(shard, cause)
+            batch = self._take_back(stream)
+            if isinstance(cause, UnfitNodeError):
+                self._retry_on_another_node(batch, cause)
             else:
-                self._retry_later(shard, cause)
+                self._retry_later(batch, cause)
         except self._ray.exceptions.RayError as error:
-            self._retry_later(self._take_back(stream), UnfitMachineError(_told_by_ray(error)))
+            self._retry_later(self._take_back(stream), UnfitNodeError(_error_of_ray(error)))
         else:
-            if isinstance(state, ShardState):
+            if isinstance(state, BatchState):
                 return state
             self._began_on[stream] = state.node
             self._observer.works()
         return None
 
-    def _take_back(self, stream: Any) -> PlannedShard:
+    def _take_back(self, stream: Any) -> VideoBatch:
         self._began_on.pop(stream, None)
         return self._handed_out.pop(stream)
 
-    def _retry_elsewhere(self, shard: PlannedShard, error: UnfitMachineError) -> None:
+    def _retry_on_another_node(self, batch: VideoBatch, error: UnfitNodeError) -> None:
         """Leave the machine out, unless the driver does not see either what the machine does not see.
 
-        Raises UnfitMachineError for a directory that the driver does not see, since no other machine can help then.
+        Raises UnfitNodeError for a directory that the driver does not see, since no other machine can help then.
         """
         refuse_unfit_directories(self._job)
         gone = unseen_of(self._job, error.unseen)
         self._gone |= set(gone)
-        is_machines_fault = len(gone) < len(error.unseen) or not error.unseen
-        if is_machines_fault and self._nodes.leave_out(error):
-            self._observer.note(f"note: a machine is left out: {error} (Ray's node {error.node[:8]})")
-        self._waiting.appendleft(shard)
+        is_fault_of_node = len(gone) < len(error.unseen) or not error.unseen
+        if is_fault_of_node and self._nodes.leave_out(error):
+            self._observer.note(f"note: a node is left out: {error} (Ray's node {error.node[:8]})")
+        self._waiting.appendleft(batch)
 
-    def _retry_later(self, shard: PlannedShard, error: BaseException) -> None:
-        """Try a shard again, later, and on another machine if there is one; else raise what its worker raised."""
-        name = shard.split, shard.number
+    def _retry_later(self, batch: VideoBatch, error: BaseException) -> None:
+        """Try a batch again, later, and on another machine if there is one; else raise what its worker raised."""
+        name = batch.split, batch.number
         self._given_back[name] += 1
         is_hopeless = not isinstance(error, OSError) or error.errno in _HOPELESS
-        if is_hopeless or self._given_back[name] >= _TRIES_PER_SHARD:
+        if is_hopeless or self._given_back[name] >= _TRIES_PER_BATCH:
             raise error
         if node := getattr(error, "node", None):
             self._avoided[name].add(node)
-        self._waiting.append(shard)
+        self._waiting.append(batch)
 
 
 class _Nodes:
@@ -222,7 +222,7 @@ class _Nodes:
 
     def __init__(self, ray: ModuleType):
         self._ray = ray
-        self._left_out: dict[str, UnfitMachineError] = {}
+        self._left_out: dict[str, UnfitNodeError] = {}
         self._looked = -_POLL_SECONDS
         self.cores: dict[str, int] = {}  # by node
 
@@ -231,7 +231,7 @@ class _Nodes:
         return sum(self.cores.values())
 
     def look(self) -> bool:
-        """Ask Ray, if it is time again; UnfitMachineError when machines were left out and no other is there."""
+        """Ask Ray, if it is time again; UnfitNodeError when machines were left out and no other is there."""
         if time.monotonic() - self._looked < _POLL_SECONDS:
             return False
         alive = [node for node in self._ray.nodes() if node["Alive"]]
@@ -242,18 +242,16 @@ class _Nodes:
             raise self._none_left()
         return True
 
-    def _none_left(self) -> UnfitMachineError:
+    def _none_left(self) -> UnfitNodeError:
         *others, last = self._left_out.values()
         if not others:
             return last
-        return UnfitMachineError(
-            f"no machine can do its part: {len(self._left_out)} were left out, the last for: {last}"
-        )
+        return UnfitNodeError(f"no node can do its part: {len(self._left_out)} were left out, the last for: {last}")
 
     def free_cores(self) -> int:
         return min(int(self._ray.available_resources().get("CPU", 0)), self.num_cores)
 
-    def leave_out(self, error: UnfitMachineError) -> bool:
+    def leave_out(self, error: UnfitNodeError) -> bool:
         """Whether its node is a new one."""
         is_new = error.node not in self._left_out
         self._left_out[error.node] = error
@@ -262,12 +260,12 @@ class _Nodes:
         return is_new
 
     def to_avoid(self, failed_on: set[str]) -> set[str]:
-        """The nodes that a shard must not go to: those left out, and those where it failed if there are others."""
+        """The nodes that a batch must not go to: those left out, and those where it failed if there are others."""
         has_others = bool(self.cores.keys() - failed_on)
         return self._left_out.keys() | (failed_on if has_others else set())
 
 
-def _told_by_ray(error: Exception) -> str:
+def _error_of_ray(error: Exception) -> str:
     """Its last line, which has the cause; those before are Ray's own traceback."""
     lines = str(error).strip().splitlines()
-    return f"Ray gave a shard up, {type(error).__name__}: {lines[-1] if lines else 'without a word'}"
+    return f"Ray gave a batch up, {type(error).__name__}: {lines[-1] if lines else 'without a word'}"

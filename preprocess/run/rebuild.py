@@ -1,4 +1,4 @@
-"""Make shards again, and put them in place only where their bytes are those that were recorded."""
+"""Make batches again, and put them in place only where their bytes are those that were recorded."""
 
 import dataclasses
 import os
@@ -7,11 +7,11 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from preprocess.plan import PlannedShard
+from preprocess.plan import VideoBatch
 from preprocess.run.lock import locked
 from preprocess.run.pipeline import Prepared
-from preprocess.run.ray_pool import Workers, convert_on_ray
-from preprocess.worker.facts import FACTS_DIR
+from preprocess.run.ray_pool import Workers, run_on_ray
+from preprocess.worker.statistics import STATISTICS_DIR
 from shards.format import RECORDS_DIR
 from shards.records import Record, read_record
 
@@ -21,22 +21,22 @@ _NAME = re.compile(r"(?P<split>[A-Za-z0-9_-]+?)(-v\d+)?-(?P<number>\d{6,})(\.tar
 
 
 def rebuild(prepared: Prepared, names: Sequence[str], *, workers: Workers) -> Iterator[tuple[str, list[str]]]:
-    """(shard, differences from its record) of each shard that was named; one without differences is put in place.
+    """(batch, differences from its record) of each batch that was named; one without differences is put in place.
 
     Raises ValueError for a name that is not planned, or that was never converted.
     """
     output = prepared.output.path
     with locked(output):
         prepared.output.begin()
-        shards = [_planned(prepared, name) for name in names]
-        recorded = {(shard.split, shard.number): _recorded(prepared, shard) for shard in shards}
+        batches = [_planned(prepared, name) for name in names]
+        recorded = {(batch.split, batch.number): _recorded(prepared, batch) for batch in batches}
         scratch = output / _SCRATCH
         _make_room(scratch, prepared)
         try:
             job = dataclasses.replace(prepared.job, output=str(scratch))
-            for shard, state in convert_on_ray(job, shards, workers):
+            for batch, state in run_on_ray(job, batches, workers):
                 if state.records:
-                    before = recorded[shard.split, shard.number]
+                    before = recorded[batch.split, batch.number]
                     differences = [
                         line
                         for layout in before
@@ -44,35 +44,35 @@ def rebuild(prepared: Prepared, names: Sequence[str], *, workers: Workers) -> It
                     ]
                     if not differences:
                         _put_in_place(scratch, output, before)
-                    yield f"{shard.split}-{shard.number:06d}", differences
+                    yield f"{batch.split}-{batch.number:06d}", differences
         finally:
             shutil.rmtree(scratch)
 
 
-def _planned(prepared: Prepared, name: str) -> PlannedShard:
+def _planned(prepared: Prepared, name: str) -> VideoBatch:
     match = _NAME.fullmatch(name)
-    for shard in prepared.shards:
-        if match and (shard.split, shard.number) == (match["split"], int(match["number"])):
-            return shard
-    last = {shard.split: f"{shard.split}-{shard.number:06d}" for shard in prepared.shards}
+    for batch in prepared.batches:
+        if match and (batch.split, batch.number) == (match["split"], int(match["number"])):
+            return batch
+    last = {batch.split: f"{batch.split}-{batch.number:06d}" for batch in prepared.batches}
     known = ", ".join(f"{split}-000000 to {name}" for split, name in last.items())
-    raise ValueError(f"--rebuild {name}: no such shard; there are {known}")
+    raise ValueError(f"--rebuild {name}: no such video batch; there are {known}")
 
 
-def _recorded(prepared: Prepared, shard: PlannedShard) -> dict[str, Record]:
+def _recorded(prepared: Prepared, batch: VideoBatch) -> dict[str, Record]:
     records = {
-        layout: read_record(directory, shard.split, shard.number)
+        layout: read_record(directory, batch.split, batch.number)
         for layout, directory in prepared.output.layouts.items()
     }
     if None in records.values():
-        name = f"{shard.split}-{shard.number:06d}"
+        name = f"{batch.split}-{batch.number:06d}"
         raise ValueError(f"--rebuild {name}: not converted yet; run the same command without --rebuild")
     return records
 
 
 def _make_room(scratch: Path, prepared: Prepared) -> None:
     shutil.rmtree(scratch, ignore_errors=True)  # of a rebuild that was killed
-    (scratch / FACTS_DIR).mkdir(parents=True)
+    (scratch / STATISTICS_DIR).mkdir(parents=True)
     for layout in prepared.job.config.layouts:
         (scratch / layout / RECORDS_DIR).mkdir(parents=True)
 

@@ -16,9 +16,9 @@ from multiprocessing.connection import Connection
 
 from preprocess import reasons
 from preprocess.annotations.dataset import Video
-from preprocess.worker.messages import Converted, Job, unexpected_detail
+from preprocess.worker.messages import Job, VideoResult, unexpected_detail
 from preprocess.worker.versions import shaping_versions
-from preprocess.worker.video import convert_video
+from preprocess.worker.video import make_samples
 from shards.records import Failure
 
 _F_SETSIG = 10  # of Linux's fcntl.h; Python has no name for it
@@ -38,26 +38,26 @@ def main() -> None:
             split, video = commands.recv()
         except EOFError:
             return
-        _send(replies, _convert(job, split, video))
+        _send(replies, _result_of(job, split, video))
 
 
-def _convert(job: Job, split: str, video: Video) -> Converted:
+def _result_of(job: Job, split: str, video: Video) -> VideoResult:
     try:
-        return convert_video(job, split, video)
+        return make_samples(job, split, video)
     except MemoryError:
         reason, detail = reasons.MEMORY_LIMIT, f"needs more than memory_limit_mb={job.config.memory_limit_mb}"
     except Exception as error:
         # No one foresaw it, so it may be our mistake: counted under a reason of its own, with the place it came from.
         reason, detail = reasons.UNEXPECTED, unexpected_detail(error)
-    return Converted(failure=Failure(video=video.key, path=video.path, reason=reason, detail=detail))
+    return VideoResult(failure=Failure(video=video.key, path=video.path, reason=reason, detail=detail))
 
 
-def _send(replies: Connection, converted: Converted) -> None:
+def _send(replies: Connection, result: VideoResult) -> None:
     # By hand: dataclasses.asdict() would copy the metadata through and through.
-    samples = [(layout, view, {**vars(sample)}) for (layout, view), sample in converted.samples.items()]
+    samples = [(layout, view, {**vars(sample)}) for (layout, view), sample in result.samples.items()]
     images = [fields.pop("image") for _, _, fields in samples]
-    failure = converted.failure and vars(converted.failure)
-    message = {"samples": samples, "failure": failure, "facts": vars(converted.facts)}
+    failure = result.failure and vars(result.failure)
+    message = {"samples": samples, "failure": failure, "statistics": vars(result.statistics)}
     replies.send_bytes(json.dumps(message).encode("ascii"))
     for image in images:
         replies.send_bytes(image)

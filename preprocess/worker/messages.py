@@ -12,7 +12,7 @@ from shards.records import Failure
 from shards.write import Sample
 
 
-class UnfitMachineError(OSError):
+class UnfitNodeError(OSError):
     """A machine that cannot do its part; another one may.
 
     ``unseen``: the files that it does not see although the driver saw them when it planned. ``node``: its id in Ray,
@@ -37,7 +37,7 @@ class Job:
 
     ``videos_url``: where the videos are fetched from that are not below ``source``.
     ``versions``: the libraries that every decoder must have.
-    ``subsets``: the class names of each sub-set. ``multi_label``: some video has several labels.
+    ``subsets``: the class names of each subset. ``multi_label``: some video has several labels.
     """
 
     config: Config
@@ -57,12 +57,12 @@ def num_broken(failures: Iterable[Failure]) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What a conversion learnt of one video, for the report alone; no shard depends on it.
+class Statistics:
+    """Measurements of one video. Only the report uses them; the content of the shards does not depend on them.
 
     ``bytes`` is the file's size. ``cpu_seconds`` counts decoding, rendering and encoding, child processes included.
-    ``concealed`` is why the stricter decoder gave up, where the other went over the errors. ``decoded_share`` is as in
-    ``VideoInfo``.
+    ``fallback_reason`` is the reason for which PyAV failed, if the ffmpeg command decoded the video in its place.
+    ``decoded_share`` is as in ``VideoInfo``.
     """
 
     bytes: int | None = None
@@ -74,14 +74,14 @@ class Facts:
     duration_seconds: float | None = None
     cpu_seconds: float | None = None
     wall_seconds: float | None = None
-    concealed: str | None = None
+    fallback_reason: str | None = None
     decoded_share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Converted:
+class VideoResult:
     """What became of a video: one sample for each (layout, view), or the reason why there is none."""
 
     samples: Mapping[tuple[str, int], Sample] = field(default_factory=dict)
     failure: Failure | None = None
-    facts: Facts = field(default_factory=Facts)
+    statistics: Statistics = field(default_factory=Statistics)

@@ -18,27 +18,27 @@ from pathlib import Path
 
 from preprocess import reasons
 from preprocess.annotations.dataset import Video
-from preprocess.worker.messages import Converted, Facts, Job, UnfitMachineError
+from preprocess.worker.messages import Job, Statistics, UnfitNodeError, VideoResult
 from preprocess.worker.versions import differences
 from shards.allocator import KEEP_FREED_MEMORY
 from shards.records import Failure
 from shards.write import Sample
 
-# Only a decoder that dies again and again over one video convicts it. SIGKILL convicts later: no video can send it, but
-# operators do, schedulers, and kernels that run out of memory because of others.
+# A video is to blame if its decoder dies repeatedly. SIGKILL needs more repetitions: a video cannot send it, but
+# operators, schedulers and the kernel's out-of-memory killer can, for reasons that have nothing to do with the video.
 _CRASHES_TO_BLAME = 3
 _KILLS_TO_BLAME = 10
 _START_SECONDS = 300
 # The decoders keep timeout_seconds themselves; one that has not answered by then is stuck inside a library.
 _LEAST_GRACE_SECONDS = 5
-_LAST_WORDS = 1000  # characters
+_STDERR_TAIL_CHARACTERS = 1000
 _DYING_SECONDS = 5  # from the end of its pipe to the end of a process
 
 
 class Sandbox:
     """Converts videos one by one; use as a context manager. The process starts with the first video.
 
-    Blame does not depend on what was converted before: a crash or a lack of memory counts only when a new process,
+    Blame does not depend on what was result before: a crash or a lack of memory counts only when a new process,
     which has seen no other video, shows it too.
     """
 
@@ -53,20 +53,20 @@ class Sandbox:
         self._stop()
 
     def start(self) -> None:
-        """Start the process now, and not with the first video. Raises UnfitMachineError where it does not start."""
+        """Start the process now, and not with the first video. Raises UnfitNodeError where it does not start."""
         self._child = self._child or _started(self._job)
 
-    def convert(self, split: str, video: Video) -> Converted:
+    def result_of(self, split: str, video: Video) -> VideoResult:
         """What becomes of a video. Its failure may be that it crashed, hung or bloated its decoder.
 
-        Raises UnfitMachineError where the process does not even start, or has other libraries than the driver.
+        Raises UnfitNodeError where the process does not even start, or has other libraries than the driver.
         """
         causes: list[str] = []
-        while not _convict(causes):
+        while not _is_to_blame(causes):
             is_new = self._child is None
             self._child = self._child or _started(self._job)
             try:
-                converted = self._child.convert(split, video)
+                result = self._child.request(split, video)
             except TimeoutError:
                 self._stop()
                 limit = f"timeout_seconds={self._job.config.timeout_seconds:g}"
@@ -78,11 +78,11 @@ class Sandbox:
                 # The process has parsed a hostile file, perhaps: what it sends may be anything.
                 self._stop()
                 return _failed(video, reasons.UNEXPECTED, f"its decoder sent an answer that cannot be read: {error!r}")
-            if converted.failure is None or converted.failure.reason != reasons.MEMORY_LIMIT:
-                return converted
+            if result.failure is None or result.failure.reason != reasons.MEMORY_LIMIT:
+                return result
             self._stop()
             if is_new:
-                return converted
+                return result
         return _failed(video, reasons.CRASHED, f"its decoder died {len(causes)} times, at last of {causes[-1]}")
 
     def peak_memory_bytes(self) -> int:
@@ -94,13 +94,13 @@ class Sandbox:
         return child.stop(patience_seconds) if child else ""
 
 
-def _convict(causes: list[str]) -> bool:
+def _is_to_blame(causes: list[str]) -> bool:
     kills = causes.count(signal.SIGKILL.name)
     return len(causes) - kills >= _CRASHES_TO_BLAME or kills >= _KILLS_TO_BLAME
 
 
 class _DidNotStartError(Exception):
-    """(how the process ended, its last words)."""
+    """(how the process ended, the end of its standard error)."""
 
 
 def _started(job: Job) -> "_Child":
@@ -108,17 +108,17 @@ def _started(job: Job) -> "_Child":
         try:
             return _Child(job)
         except _DidNotStartError as error:
-            cause, words = error.args
+            cause, stderr = error.args
             if cause != signal.SIGKILL.name:
                 break
-    raise UnfitMachineError(f"no decoder starts on {platform.node()}: {cause}; {words}")
+    raise UnfitNodeError(f"no decoder starts on {platform.node()}: {cause}; {stderr}")
 
 
 class _Child:
     """The running ``preprocess.worker.child``."""
 
     def __init__(self, job: Job):
-        self._complaints = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()
         timeout = job.config.timeout_seconds
         self._patience_seconds = timeout + max(_LEAST_GRACE_SECONDS, timeout / 10)
         read_commands, write_commands = os.pipe()
@@ -132,7 +132,7 @@ class _Child:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=descriptors,
-                stderr=self._complaints,
+                stderr=self._stderr,
                 env={**KEEP_FREED_MEMORY, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 start_new_session=True,  # so that its own children are killed with it, and Ctrl-C is left to the driver
             )
@@ -150,19 +150,19 @@ class _Child:
         except (EOFError, BrokenPipeError, ConnectionResetError):
             versions = None
         if versions is None:
-            raise _DidNotStartError(self.stop(_DYING_SECONDS), self._last_words())
+            raise _DidNotStartError(self.stop(_DYING_SECONDS), self._stderr_tail())
         if differing := differences(job.versions, versions):
             self.stop()
-            raise UnfitMachineError(
+            raise UnfitNodeError(
                 f"the driver and {platform.node()} have other libraries ({differing}), so their bytes would differ; "
                 "install the same ones there, or name them in --runtime-env"
             )
 
-    def _last_words(self) -> str:
-        self._complaints.seek(0)
-        return self._complaints.read().decode("utf-8", "replace").strip()[-_LAST_WORDS:]
+    def _stderr_tail(self) -> str:
+        self._stderr.seek(0)
+        return self._stderr.read().decode("utf-8", "replace").strip()[-_STDERR_TAIL_CHARACTERS:]
 
-    def convert(self, split: str, video: Video) -> Converted:
+    def request(self, split: str, video: Video) -> VideoResult:
         """TimeoutError when there is no answer in time, EOFError or BrokenPipeError when the process has died."""
         self._commands.send((split, video))
         if not self._replies.poll(self._patience_seconds):
@@ -173,7 +173,7 @@ class _Child:
             for layout, view, fields in header["samples"]
         }
         failure = Failure(**header["failure"]) if header["failure"] else None
-        return Converted(samples=samples, failure=failure, facts=Facts(**header["facts"]))
+        return VideoResult(samples=samples, failure=failure, statistics=Statistics(**header["statistics"]))
 
     def peak_memory_bytes(self) -> int:
         status = Path(f"/proc/{self._process.pid}/status")
@@ -197,5 +197,5 @@ def peak_memory_bytes(status: str) -> int:
     return int(re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)[1]) * 1024
 
 
-def _failed(video: Video, reason: str, detail: str) -> Converted:
-    return Converted(failure=Failure(video=video.key, path=video.path, reason=reason, detail=detail))
+def _failed(video: Video, reason: str, detail: str) -> VideoResult:
+    return VideoResult(failure=Failure(video=video.key, path=video.path, reason=reason, detail=detail))

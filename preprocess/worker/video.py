@@ -16,7 +16,7 @@ from preprocess.decode.source import DecodeError, VideoInfo, VideoSource
 from preprocess.render import Frames, SuperImage, encode, render, stores_ycbcr
 from preprocess.views import crop_of_view, plan_views
 from preprocess.worker.fetch import local_file
-from preprocess.worker.messages import Converted, Facts, Job, unexpected_detail
+from preprocess.worker.messages import Job, Statistics, VideoResult, unexpected_detail
 from shards.format import sample_key, subset_field
 from shards.records import Failure
 from shards.write import Sample
@@ -24,35 +24,35 @@ from shards.write import Sample
 _Result = TypeVar("_Result")
 
 
-def convert_video(job: Job, split: str, video: Video) -> Converted:
+def make_samples(job: Job, split: str, video: Video) -> VideoResult:
     """All samples of a video by the first decoder that succeeds, or why none did. MemoryError where it runs out."""
     began_wall, began_cpu = time.monotonic(), _cpu_seconds()
     deadline = began_wall + job.config.timeout_seconds
     try:
         with local_file(job, video, deadline=deadline) as path:
-            converted = _by_first_decoder(job, split, video, path, deadline)
+            result = _by_first_decoder(job, split, video, path, deadline)
             num_bytes = os.path.getsize(path) if os.path.isfile(path) else None
     except DecodeError as error:
-        converted, num_bytes = _failed(video, [error], ""), None
-    facts = dataclasses.replace(
-        converted.facts,
+        result, num_bytes = _failed(video, [error], ""), None
+    statistics = dataclasses.replace(
+        result.statistics,
         bytes=num_bytes,
         cpu_seconds=round(_cpu_seconds() - began_cpu, 4),
         wall_seconds=round(time.monotonic() - began_wall, 4),
     )
-    return dataclasses.replace(converted, facts=facts)
+    return dataclasses.replace(result, statistics=statistics)
 
 
-def _by_first_decoder(job: Job, split: str, video: Video, path: str, deadline: float) -> Converted:
-    def use(source: VideoSource) -> tuple[Mapping[tuple[str, int], Sample], Facts]:
-        return _convert_source(source, job, job.config.splits[split], video)
+def _by_first_decoder(job: Job, split: str, video: Video, path: str, deadline: float) -> VideoResult:
+    def use(source: VideoSource) -> tuple[Mapping[tuple[str, int], Sample], Statistics]:
+        return _samples_from(source, job, job.config.splits[split], video)
 
     result, errors = use_first_decoder(job.config, video, path, deadline=deadline, use=use)
     if result is None:
         return _failed(video, errors, path)
-    samples, facts = result
-    concealed = errors[0].reason if errors else None
-    return Converted(samples=samples, facts=dataclasses.replace(facts, concealed=concealed))
+    samples, statistics = result
+    fallback_reason = errors[0].reason if errors else None
+    return VideoResult(samples=samples, statistics=dataclasses.replace(statistics, fallback_reason=fallback_reason))
 
 
 def use_first_decoder(
@@ -88,17 +88,17 @@ def use_first_decoder(
     return None, errors
 
 
-def _failed(video: Video, errors: Sequence[DecodeError], path: str) -> Converted:
+def _failed(video: Video, errors: Sequence[DecodeError], path: str) -> VideoResult:
     # Records are the same wherever the videos lie, be it for a moment.
     details = dict.fromkeys(error.detail.replace(path, video.path) if path else error.detail for error in errors)
     # The last decoder is the most forgiving one, so its reason is the one to count by.
     detail = "; then ".join(details)
-    return Converted(failure=Failure(video=video.key, path=video.path, reason=errors[-1].reason, detail=detail))
+    return VideoResult(failure=Failure(video=video.key, path=video.path, reason=errors[-1].reason, detail=detail))
 
 
-def _convert_source(
+def _samples_from(
     source: VideoSource, job: Job, split: SplitConfig, video: Video
-) -> tuple[Mapping[tuple[str, int], Sample], Facts]:
+) -> tuple[Mapping[tuple[str, int], Sample], Statistics]:
     if source.info.num_frames < job.config.min_frames:
         detail = f"{source.info.num_frames} frames, fewer than min_frames={job.config.min_frames}"
         raise DecodeError(reasons.TOO_FEW_FRAMES, detail)
@@ -111,7 +111,7 @@ def _convert_source(
         (image.clip.layout.name, image.view.number): _sample_of(image, job, video, info, split.num_views)
         for image in images
     }
-    facts = Facts(
+    statistics = Statistics(
         decoder=info.decoder,
         codec=info.codec,
         width=frames.size[0],
@@ -120,7 +120,7 @@ def _convert_source(
         duration_seconds=round(info.num_frames / info.fps, 3) if info.fps else None,
         decoded_share=round(info.decoded_share, 4),
     )
-    return samples, facts
+    return samples, statistics
 
 
 def _refuse_mostly_damaged(info: VideoInfo, path: str, min_decoded_share: float) -> None:
@@ -157,7 +157,7 @@ def _sample_of(image: SuperImage, job: Job, video: Video, info: VideoInfo, num_v
 def _metadata(image: SuperImage, video: Video, info: VideoInfo, num_views: int, class_names: Sequence[str]) -> dict:
     """``KEY.json``: where each tile comes from. Times in seconds from the first frame, the crop in pixels.
 
-    The labels are those of what the view shows: a mirrored one may have others than its video. Each sub-set has a field
+    The labels are those of what the view shows: a mirrored one may have others than its video. Each subset has a field
     of its own, with the class index in it, or -1.
     """
     crop, indices = image.crop, image.clip.indices

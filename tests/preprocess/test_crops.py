@@ -55,7 +55,7 @@ def test_multiscale_has_ten_sizes_of_one_step_apart_and_thirteen_places():
 
 
 def test_short_side_is_a_square_of_224_in_256_to_320():
-    """STAM 4; the box is told in pixels of the unscaled frame."""
+    """STAM 4; the box is in pixels of the unscaled frame."""
     crops = draws("short_side", 640, 480)
     fractions = [crop.width / 480 for crop in crops]
     assert all(crop.width == crop.height for crop in crops)
@@ -78,7 +78,7 @@ def test_a_flip_changes_nothing_else():
 @pytest.mark.parametrize(
     ("size", "count", "expected"),
     [
-        # SIFAR 4.1: top-left, centre, bottom-right, which is along the long side when the short one is filled
+        # SIFAR 4.1: top-left, center, bottom-right, which is along the long side when the short one is filled
         ((320, 240), 3, [(40, 0), (0, 0), (80, 0)]),
         ((240, 320), 3, [(0, 40), (0, 0), (0, 80)]),
         ((320, 240), 1, [(40, 0)]),
@@ -105,5 +105,5 @@ def test_five_crops_are_the_centre_and_the_corners_and_ten_mirror_them():
 def test_crops_that_do_not_exist():
     with pytest.raises(ValueError, match="1, 3, 5, 10"):
         crop_for_test(320, 240, number=0, num_crops=2)
-    with pytest.raises(ValueError, match="multiscale, short_side, centre"):
+    with pytest.raises(ValueError, match="multiscale, short_side, center"):
         crop_for_training(320, 240, "random", flip=False, rng=np.random.default_rng(0))

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preprocess.annotations.dataset import Video
-from preprocess.plan import num_shards, plan_split
+from preprocess.plan import num_batches, plan_split
 
 
 def videos(count):
@@ -34,7 +34,7 @@ def test_seeds_and_splits_shuffle_differently():
 
 @given(st.integers(1, 10**6), st.integers(1, 5000))
 def test_the_number_of_shards_has_many_divisors_and_is_near(num_videos, samples_per_shard):
-    count = num_shards(num_videos, samples_per_shard)
+    count = num_batches(num_videos, samples_per_shard)
     odd = count
     while odd % 2 == 0:
         odd //= 2
@@ -45,4 +45,4 @@ def test_the_number_of_shards_has_many_divisors_and_is_near(num_videos, samples_
 
 
 def test_kinetics():
-    assert num_shards(240_000, 1000) == 256
+    assert num_batches(240_000, 1000) == 256

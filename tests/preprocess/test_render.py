@@ -36,7 +36,7 @@ def config(layouts, **split):
         {
             "annotations": {"format": "folder"},
             "layouts": layouts,
-            "splits": {"train": split or {"mode": "train", "views": 2, "crop": "centre"}},
+            "splits": {"train": split or {"mode": "train", "views": 2, "crop": "center"}},
         },
         "test",
     )
@@ -65,7 +65,7 @@ def whole(width: int, height: int) -> Crop:
 
 
 def test_each_tile_shows_the_frame_that_its_index_names(numbered_video):
-    # 48 px wide centre of 96x64 frames: the bars' numbers are read from a full-width tile instead.
+    # 48 px wide center of 96x64 frames: the bars' numbers are read from a full-width tile instead.
     layouts = {
         "plain": {"frames": 8, "tile": 64},
         "strip": {"frames": 4, "tile": 64, "grid": "1x4", "order": "reverse", "pad": "none"},

@@ -1,4 +1,4 @@
-"""Views: drawn from (seed, key, view) and nothing else; segments, mirror images and sub-sets."""
+"""Views: drawn from (seed, key, view) and nothing else; segments, mirror images and subsets."""
 
 import dataclasses
 
@@ -138,7 +138,7 @@ def test_no_frame_outside_a_segment_is_shown(start, length, num_frames):
             assert start <= min(indices) <= max(indices) < min(start + length, num_frames)
 
 
-def test_an_empty_segment_is_told_in_its_own_unit():
+def test_an_empty_segment_is_reported_in_its_own_unit():
     with pytest.raises(DecodeError, match=r"frames \[200, 300\) of a video of 100 frames, the last at 3.96 s"):
         segment_frames(video(start_frame=200, end_frame=300), info())
     with pytest.raises(DecodeError, match=r"seconds \[9.0, 10.0\)"):

@@ -26,7 +26,7 @@ CONFIG = {
         "strip": {"frames": 4, "tile": 32, "grid": "1x4", "order": "random", "pad": "none"},
     },
     "splits": {
-        "train": {"mode": "train", "views": 2, "crop": "centre"},
+        "train": {"mode": "train", "views": 2, "crop": "center"},
         "validation": {"mode": "test", "clips": 1, "crops": 3},
     },
     "encoding": {"format": "png"},

@@ -30,8 +30,8 @@ def frame_number(frame: np.ndarray) -> int:
     """The number that an upright frame of ``numbered_frames`` shows, at any scale."""
     height, width = frame.shape[:2]
     row = frame[height // 8 : 3 * height // 8].mean(axis=(0, 2))
-    centres = ((np.arange(_BITS) + 0.5) * width / _BITS).astype(int)
-    return int(sum(1 << bit for bit, centre in enumerate(centres) if row[centre] > 125))
+    centers = ((np.arange(_BITS) + 0.5) * width / _BITS).astype(int)
+    return int(sum(1 << bit for bit, center in enumerate(centers) if row[center] > 125))
 
 
 def is_upright(frame: np.ndarray) -> bool:

@@ -1,4 +1,4 @@
-"""From official lists to shards that timm trains on: frame folders, mirror labels, sub-sets, several labels."""
+"""From official lists to shards that timm trains on: frame folders, mirror labels, subsets, several labels."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ from preprocess.__main__ import main
 from preprocess.config.schema import config_from
 from preprocess.run.pipeline import read_dataset
 from preprocess.worker.messages import Job
-from preprocess.worker.video import convert_video
+from preprocess.worker.video import make_samples
 from shards.check import check_directory
 from shards.format import MANIFEST_NAME, read_manifest
 from shards.layouts import untile
@@ -47,7 +47,7 @@ def samples_of(directory: Path, split: str):
 
 @pytest.fixture(scope="module")
 def gestures(tmp_path_factory) -> Path:
-    """Four videos of each gesture as folders of frames, with a sub-set of two gestures; one folder is missing."""
+    """Four videos of each gesture as folders of frames, with a subset of two gestures; one folder is missing."""
     root = tmp_path_factory.mktemp("jester")
     (root / "jester-v1-labels.csv").write_text("\n".join(GESTURES))
     (root / "mini.txt").write_text("Swiping Left\nStop Sign\n")
@@ -65,7 +65,7 @@ def gestures(tmp_path_factory) -> Path:
         "subsets": {"mini": {"classes": "mini.txt"}},
         "layouts": {"grid": {"frames": 4, "tile": TILE}},
         "splits": {
-            "train": {"mode": "train", "views": 4, "crop": "centre", "flip": True},
+            "train": {"mode": "train", "views": 4, "crop": "center", "flip": True},
             "validation": {"mode": "test"},
         },
     }
@@ -98,7 +98,7 @@ def test_a_mirrored_view_carries_the_label_of_what_it_shows(gestures):
 
 @pytest.mark.parametrize("split", ["train_mini", "train_mini_v02"])
 def test_a_subset_is_a_split_of_the_same_tars(gestures, split):
-    """Swiping Left is in the sub-set: so are mirrored videos of Swiping Right, and its own mirrored ones are not."""
+    """Swiping Left is in the subset: so are mirrored videos of Swiping Right, and its own mirrored ones are not."""
     manifest = read_manifest(gestures)
     assert manifest.class_names_of(split) == ["Swiping Left", "Stop Sign"]
     assert manifest.class_names_of("train") == list(GESTURES)
@@ -141,7 +141,7 @@ def test_check_counts_a_subsets_samples(gestures, tmp_path):
     assert any("train_mini in the manifest" in problem for problem in check_directory(tmp_path).problems)
 
 
-def test_missing_videos_are_told_and_can_be_refused(gestures, capsys):
+def test_missing_videos_are_reported_and_can_be_refused(gestures, capsys):
     source = gestures.parents[1]
     command = ["--config", str(source / "config.yaml"), "--source", str(source), "--output", str(source / "other")]
     assert main([*command, "--require-complete"]) == 2
@@ -188,7 +188,7 @@ def several_labels(tmp_path_factory) -> Path:
     config = {
         "annotations": {"format": "charades"},
         "layouts": {"grid": {"frames": 4, "tile": 16}},
-        "splits": {"train": {"mode": "train", "crop": "centre"}, "validation": {"mode": "test"}},
+        "splits": {"train": {"mode": "train", "crop": "center"}, "validation": {"mode": "test"}},
     }
     return convert(root, config) / "grid"
 
@@ -282,13 +282,13 @@ def test_segments_are_samples_and_show_no_frame_outside(tmp_path):
     config = {
         "annotations": {"format": "csv", "start_column": "start", "end_column": "end"},
         "layouts": {"grid": {"frames": 4, "tile": 64}},
-        "splits": {"train": {"mode": "train", "crop": "centre", "views": 2}, "validation": {"mode": "test"}},
+        "splits": {"train": {"mode": "train", "crop": "center", "views": 2}, "validation": {"mode": "test"}},
     }
     settings = config_from({**config, "encoding": {"format": "png"}}, "test")
     dataset = read_dataset(settings, tmp_path)
     job = Job(config=settings, source=str(tmp_path), output="", class_names=dataset.class_names, digest="")
     for split, per_segment in (("train", 2), ("validation", 1)):
-        converted = [convert_video(job, split, video) for video in dataset.splits[split]]
+        converted = [make_samples(job, split, video) for video in dataset.splits[split]]
         samples = [sample for video in converted for sample in video.samples.values()]
         assert len(samples) == 3 * per_segment
         for sample in samples:

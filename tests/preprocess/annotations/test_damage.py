@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preprocess.annotations.charades import Charades
-from preprocess.annotations.dataset import Listed, Targets, find_on_disk
+from preprocess.annotations.dataset import ListEntry, Targets, find_on_disk
 from preprocess.annotations.diving48 import Diving48
 from preprocess.annotations.folder import Folder
 from preprocess.annotations.hmdb51 import Hmdb51
@@ -44,7 +44,7 @@ def expect(reader, source, *parts):
         (HEADER + "washing feet,--GkrdYZ9Tc,94,84,train\n", ("train.csv:2", "start < end")),
         (HEADER + ",--GkrdYZ9Tc,84,94,train\n", ("train.csv:2", "class name")),
         (HEADER + '"washing feet,--GkrdYZ9Tc,84,94,train\n', ("train.csv:2",)),
-        ("", ("train.csv", "holds nothing")),
+        ("", ("train.csv", "is empty")),
     ],
 )
 def test_kinetics(tmp_path, text, parts):
@@ -111,10 +111,10 @@ def test_json_that_is_cut_off(tmp_path):
     [
         ("a 0\n", "a/x.mp4,a,1,0", ("moments_categories.txt:1", "<class>,<index>")),
         ("a,0\nb,2\n", "a/x.mp4,a,1,0", ("moments_categories.txt", "0 to 1")),
-        ("a,0\nb,0\n", "a/x.mp4,a,1,0", ("moments_categories.txt:2", "already")),
+        ("a,0\nb,0\n", "a/x.mp4,a,1,0", ("moments_categories.txt:2", "an earlier line has the same class or index")),
         ("a,0\n", "a/x.mp4;a;1;0", ("trainingSet.csv:1", "semicolons")),
         ("a,0\n", "a/x.mp4,c,1,0", ("trainingSet.csv:1", "'c'")),
-        ("a,0\n", "a,a,1,0", ("trainingSet.csv:1", "no video file")),
+        ("a,0\n", "a,a,1,0", ("trainingSet.csv:1", "not the name of a video file")),
     ],
 )
 def test_moments(tmp_path, categories, row, parts):
@@ -153,9 +153,9 @@ def test_hmdb51_in_another_place(tmp_path):
     ("files", "parts"),
     [
         ({"classInd.txt": "1 A\n3 B\n"}, ("classInd.txt:2", "'2 <a new class name>'")),
-        ({"trainlist01.txt": "A/a.avi 2\n"}, ("trainlist01.txt:1", "number 1")),
+        ({"trainlist01.txt": "A/a.avi 2\n"}, ("trainlist01.txt:1", "the number of A in classInd.txt is 1")),
         ({"trainlist01.txt": "C/a.avi 1\n"}, ("trainlist01.txt:1", "'C' is not in classInd.txt")),
-        ({"testlist01.txt": "A/a.avi 1\n"}, ("testlist01.txt:1", "no more")),
+        ({"testlist01.txt": "A/a.avi 1\n"}, ("testlist01.txt:1", "without a label")),
     ],
 )
 def test_ucf101(tmp_path, files, parts):
@@ -230,7 +230,7 @@ def targets(label=0):
 
 
 def listed(path, name, where="list:1"):
-    return Listed(name=name, path=path, labels=(0,), where=where)
+    return ListEntry(name=name, path=path, labels=(0,), where=where)
 
 
 def test_a_video_listed_twice_is_refused_with_both_places(tmp_path):
@@ -286,7 +286,7 @@ def test_flip_labels_that_fit_no_class(flip_labels, message):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("jump\nclimb\n", "names.txt:2: class 'climb'"), ("\n", "holds nothing")],
+    [("jump\nclimb\n", "names.txt:2: class 'climb'"), ("\n", "is empty")],
 )
 def test_subset_lists(tmp_path, text, message):
     for name in ("train/run/a.mp4", "train/jump/b.mp4"):

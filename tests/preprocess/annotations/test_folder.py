@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocess.__main__ import main
-from preprocess.annotations.dataset import Account, LeftOut, missing_table
+from preprocess.annotations.dataset import LeftOut, SplitCounts, missing_table
 from preprocess.annotations.folder import Folder
 from preprocess.annotations.subsets import build_dataset
 from preprocess.config.schema import Config, config_from
+from preprocess.run.overview import overview_lines
 from preprocess.run.pipeline import plan, prepare, read_dataset
-from preprocess.run.what_is_there import what_is_there
 from shards.__main__ import main as check
 from shards.format import read_manifest
 
@@ -31,10 +31,10 @@ def config(**changes) -> Config:
     return config_from({**CONFIG, **changes}, "test")
 
 
-def told(source: Path, **changes) -> str:
+def printed(source: Path, **changes) -> str:
     """What a person reads before the work."""
     settings = config(**changes)
-    return "\n".join(what_is_there(read_dataset(settings, source), settings, source))
+    return "\n".join(overview_lines(read_dataset(settings, source), settings, source))
 
 
 @pytest.fixture
@@ -59,27 +59,26 @@ def test_only_folders_of_configured_splits_that_hold_a_video_are_classes(two_cla
     assert set(dataset.splits) == set(SPLITS)
 
 
-def test_each_entry_that_is_left_out_is_told_with_its_kind(two_classes):
+def test_each_entry_that_is_left_out_is_reported_with_its_kind(two_classes):
     touch(two_classes, *CLUTTER)
-    text = told(two_classes)
+    text = printed(two_classes)
     assert "left out: shards, test" in text
     assert "hidden or system entries are left out: @eaDir, __MACOSX" in text
     assert "train: 2 videos, 0 missing, 12 left out, of 14 entries" in text
     for count, kind, example in (
         (8, "hidden or system entries", "train/$RECYCLE.BIN"),
         (1, "files beside the folders of the classes", "train/stray.mp4"),
-        (1, "folders without a video, which are no classes", "train/empty"),
-        (1, "files that are no videos, by their suffix", "train/run/notes.txt"),
-        (1, "folders of shards, which a conversion has written", "train/run/old"),
+        (1, "folders without a video", "train/empty"),
+        (1, "files without the suffix of a video", "train/run/notes.txt"),
+        (1, "folders of shards that a conversion has written", "train/run/old"),
     ):
         assert f"  left out: {count} {kind}, such as {two_classes / example}" in text
 
 
-def test_a_video_beside_the_splits_is_told(two_classes):
+def test_a_video_beside_the_splits_is_reported(two_classes):
     touch(two_classes, "forgotten.mp4", "README.txt")
-    assert f"1 videos beside the folders of the splits are left out, such as {two_classes / 'forgotten.mp4'}" in told(
-        two_classes
-    )
+    text = printed(two_classes)
+    assert f"1 videos beside the folders of the splits are left out, such as {two_classes / 'forgotten.mp4'}" in text
 
 
 @settings(max_examples=60, deadline=None)
@@ -107,22 +106,22 @@ def test_entries_are_videos_or_left_out_whatever_is_there(tmp_path_factory, file
                 inside = list(folder.iterdir())
                 videos = [video for video in dataset.splits[split] if video.path.startswith(f"{split}/{folder.name}/")]
                 entries += len(inside) + (not videos)  # a folder without a video is an entry too
-        account = dataset.accounts[split]
-        assert account.entries == entries == account.videos + account.missing + account.num_left_out
+        counts = dataset.counts[split]
+        assert counts.entries == entries == counts.videos + counts.missing + counts.num_left_out
 
 
-def test_an_account_that_does_not_add_up_is_refused():
+def test_counts_that_do_not_add_up_are_refused():
     left_out = (LeftOut(kind="header lines", count=1, example="a"),)
-    assert Account(entries=4, videos=2, missing=1, left_out=left_out).num_left_out == 1
+    assert SplitCounts(entries=4, videos=2, missing=1, left_out=left_out).num_left_out == 1
     with pytest.raises(ValueError, match="5 entries were read, but 2 videos, 1 missing and 1 left out make 4"):
-        Account(entries=5, videos=2, missing=1, left_out=left_out)
+        SplitCounts(entries=5, videos=2, missing=1, left_out=left_out)
 
 
 @pytest.mark.parametrize(("folder", "split"), [("val", "validation"), ("valid", "validation"), ("Train", "train")])
 def test_a_split_goes_by_its_usual_other_names(tmp_path, folder, split):
     touch(tmp_path, f"{folder}/run/1.mp4")
     entry = {"mode": "train"} if split == "train" else {"mode": "test"}
-    assert f"split {split}: is read from {tmp_path / folder}" in told(tmp_path, splits={split: entry})
+    assert f"split {split} is read from {tmp_path / folder}" in printed(tmp_path, splits={split: entry})
     assert len(read_dataset(config(splits={split: entry}), tmp_path).splits[split]) == 1
 
 
@@ -163,16 +162,16 @@ def test_an_empty_split_is_refused_by_its_name(two_classes):
         ("push-up", "push up"),
     ],
 )
-def test_classes_without_a_training_video_and_names_nearly_the_same_are_told(tmp_path, pair):
+def test_classes_without_a_training_video_and_names_nearly_the_same_are_reported(tmp_path, pair):
     trained, tested = pair
     touch(tmp_path, f"train/{trained}/1.mp4", "train/other/1.mp4", f"validation/{tested}/2.mp4")
     touch(tmp_path, "validation/other/3.mp4")
-    text = told(tmp_path)
+    text = printed(tmp_path)
     assert f"1 of 3 classes have no training video, so no model learns them: {shown(tested)} (1 in validation)" in text
     alike = ", ".join(
         f"{shown(name)} ({'1 in train' if name == trained else '1 in validation'})" for name in sorted(pair)
     )
-    assert f"class names are nearly the same, and stay classes of their own: {alike}" in text
+    assert f"class names are nearly the same, and remain separate classes: {alike}" in text
 
 
 def shown(name: str) -> str:
@@ -180,7 +179,7 @@ def shown(name: str) -> str:
 
 
 def test_sound_classes_are_not_spoken_of(two_classes):
-    text = told(two_classes)
+    text = printed(two_classes)
     assert "note" not in text
     assert text == "train: 2 videos, 0 missing\nvalidation: 2 videos, 0 missing"
 
@@ -201,7 +200,7 @@ def test_a_conversion_into_the_source_goes_on_the_second_time(video_folder, tmp_
 
 
 @pytest.mark.parametrize("how", ["copy", "link"])
-def test_a_video_in_training_and_validation_is_told(two_classes, how):
+def test_a_video_in_training_and_validation_is_reported(two_classes, how):
     touch(two_classes, "train/run/same.mp4", content=b"a video")
     touch(two_classes, "train/run/5.mp4", content=b"a video")
     touch(two_classes, "validation/run/5.mp4", content=b"another")
@@ -210,15 +209,15 @@ def test_a_video_in_training_and_validation_is_told(two_classes, how):
         copy.write_bytes(b"a video")
     else:
         copy.symlink_to(two_classes / "train/run/same.mp4")
-    text = told(two_classes)
+    text = printed(two_classes)
     assert "1 videos are in both train and validation, such as train/run/same.mp4 and validation/run/same.mp4" in text
 
 
-def test_a_listed_video_in_both_lists_is_told_where_its_segments_meet(tmp_path):
+def test_a_listed_video_in_both_lists_is_reported_where_its_segments_meet(tmp_path):
     (tmp_path / "train.csv").write_text("path,label,start,end\na.mp4,x,0,2\nb.mp4,x,0,2\n")
     (tmp_path / "validation.csv").write_text("path,label,start,end\na.mp4,x,2,4\n./b.mp4,x,1,3\n")
     touch(tmp_path, "a.mp4", "b.mp4")
-    text = told(tmp_path, annotations={"format": "csv", "start_column": "start", "end_column": "end"})
+    text = printed(tmp_path, annotations={"format": "csv", "start_column": "start", "end_column": "end"})
     assert "1 videos are in both train and validation, such as b.mp4: " in text
 
 
@@ -227,9 +226,9 @@ def test_a_link_that_leads_nowhere_is_missing_and_can_be_refused(two_classes, tm
     (two_classes / "train/run/loop.mp4").symlink_to("loop.mp4")
     (two_classes / "train/run/frames").symlink_to("/nowhere/frames")
     (two_classes / "train/swim").symlink_to("/nowhere/swim")
-    text = told(two_classes)
+    text = printed(two_classes)
     assert "train: 2 videos, 3 missing, 1 left out, of 6 entries" in text
-    assert f"left out: 1 symbolic links that lead nowhere, such as {two_classes / 'train/swim'}" in text
+    assert f"left out: 1 broken symbolic links, such as {two_classes / 'train/swim'}" in text
     assert "gone.mp4): a symbolic link to /nowhere/gone.mp4, which is not there" in text
     output = tmp_path_factory.mktemp("out") / "shards"
     with pytest.raises(ValueError, match="--require-complete"):
@@ -264,12 +263,12 @@ def test_classes_that_lose_their_training_videos_are_named_at_the_end_and_by_che
     assert "note: 2 of 3 classes have no sample in train: 'right', 'up'" in capsys.readouterr().out
 
 
-def test_videos_that_stand_in_no_class_are_told_where_there_is_no_other(tmp_path):
+def test_videos_that_stand_in_no_class_are_reported_where_there_is_no_other(tmp_path):
     touch(tmp_path, "train/1.mp4", "train/2.mp4", "validation/run/deeper/3.mp4")
     with pytest.raises(ValueError, match="no <split>/<class>/<video> in it") as caught:
         read_dataset(config(), tmp_path)
     assert "2 files beside the folders of the classes, such as" in str(caught.value)
-    assert "1 folders inside a class without images (videos are not looked for any deeper)" in str(caught.value)
+    assert "1 folders inside a class without images (deeper folders are not searched)" in str(caught.value)
 
 
 def test_names_with_line_ends_keep_the_table_of_missing_videos_whole(two_classes):
@@ -279,16 +278,16 @@ def test_names_with_line_ends_keep_the_table_of_missing_videos_whole(two_classes
     assert "a\\n\\tb.mp4" in table
 
 
-def test_videos_outside_a_subset_and_its_classes_without_training_are_told(two_classes):
+def test_videos_outside_a_subset_and_its_classes_without_training_are_reported(two_classes):
     touch(two_classes, "train/swim/5.mp4", "validation/climb/6.mp4")
     (two_classes / "mini.txt").write_text("run\nclimb\n")
     subsets = {"subsets": {"mini": {"classes": "mini.txt"}}}
     lacking = "have no training video, so no model learns them: 'climb' (1 in validation)"
-    text = told(two_classes, **subsets)
+    text = printed(two_classes, **subsets)
     assert f"1 of 4 classes {lacking}" in text
     assert f"1 of 2 classes of mini {lacking}" in text
-    alone = told(two_classes, only="mini", **subsets)
+    alone = printed(two_classes, only="mini", **subsets)
     assert f"1 of 2 classes {lacking}" in alone
     assert "train: 1 videos, 0 missing, 2 left out, of 3 entries" in alone
     example = two_classes / "train/jump/2.mp4"
-    assert f"  left out: 2 videos outside the sub-set mini, such as {example}" in alone
+    assert f"  left out: 2 videos outside the subset mini, such as {example}" in alone

@@ -137,7 +137,7 @@ def write_charades(root):
         (folder / f"Charades_v1_{split}.csv").write_text(CHARADES + CHARADES_ROWS)
 
 
-def test_charades_videos_hold_several_labels_and_empty_ones_are_told(tmp_path):
+def test_charades_videos_hold_several_labels_and_empty_ones_are_reported(tmp_path):
     write_charades(tmp_path)
     listing = Charades().read(tmp_path)
     assert len(listing.class_names) == 157
@@ -146,8 +146,8 @@ def test_charades_videos_hold_several_labels_and_empty_ones_are_told(tmp_path):
     (empty,) = listing.left_out["train"]
     assert (empty.kind, empty.count) == ("videos without an action", 1)
     assert empty.example == f"{tmp_path / 'Charades' / 'Charades_v1_train.csv'}:3"
-    account = build_dataset(listing, tmp_path, subsets={}).accounts["train"]
-    assert (account.entries, account.videos, account.missing) == (2, 0, 1)
+    counts = build_dataset(listing, tmp_path, subsets={}).counts["train"]
+    assert (counts.entries, counts.videos, counts.missing) == (2, 0, 1)
 
 
 def test_charades_actions_can_be_samples_of_their_own(tmp_path):
@@ -209,10 +209,10 @@ def test_a_folder_per_class(tmp_path):
     dataset = read(Folder(), tmp_path)
     assert dataset.class_names == ("a", "b")
     assert [video.path for video in dataset.splits["train"]] == ["train/a/1.webm", "train/a/frames", "train/b/2.mp4"]
-    account = dataset.accounts["train"]
-    assert (account.entries, account.videos, account.missing) == (5, 3, 0)
-    assert {kind.kind: kind.count for kind in account.left_out} == {
-        "files that are no videos, by their suffix": 1,
-        "folders inside a class without images (videos are not looked for any deeper)": 1,
+    counts = dataset.counts["train"]
+    assert (counts.entries, counts.videos, counts.missing) == (5, 3, 0)
+    assert {kind.kind: kind.count for kind in counts.left_out} == {
+        "files without the suffix of a video": 1,
+        "folders inside a class without images (deeper folders are not searched)": 1,
     }
     assert dataset.notes == ("hidden or system entries are left out: .cache",)

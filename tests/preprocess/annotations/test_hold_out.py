@@ -35,7 +35,7 @@ def test_classes_alone_are_read_and_a_fifth_of_each_is_held_out(flat):
     assert [name.split("/")[0] for name in names(listing, "validation")] == ["jump"] * 2 + ["run"] * 2
     assert len(names(listing, "train")) == 16
     assert not set(names(listing, "train")) & set(names(listing, "validation"))
-    assert any("4 of 20 videos are held out of split train" in note for note in listing.notes)
+    assert any("4 of 20 videos of split train are held out" in note for note in listing.notes)
     assert sum(listing.entries.values()) == 20
 
 
@@ -85,7 +85,7 @@ def test_a_class_of_one_source_keeps_it_and_is_named(tmp_path):
     touch(tmp_path, "run/1.mp4", *(f"jump/{video}.mp4" for video in range(5)))
     listing = Folder().read(tmp_path, SPLITS)
     assert [name for name in names(listing, "train") if name.startswith("run")] == ["run/1.mp4"]
-    assert any("has no video of the classes with a single source: 'run'" in note for note in listing.notes)
+    assert any("has no video of classes with only one source: 'run'" in note for note in listing.notes)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from preprocess.annotations.named_csv import NamedCsv
 from preprocess.annotations.numbered import MAX_CLASSES
 from preprocess.annotations.plain_list import PlainList
 from preprocess.config.schema import config_from
+from preprocess.run.overview import overview_lines
 from preprocess.run.pipeline import plan, read_dataset
-from preprocess.run.what_is_there import what_is_there
 
 ROWS = {
     "path label": (("a b/1.mp4", "1"), ("c.mp4", "0")),
@@ -34,9 +34,9 @@ def read(source: Path, text: str, reader=PlainList, **options) -> Listing:
     return reader(lists={"train": "list.txt"}, **options).read(source)
 
 
-def told(source: Path, **annotations) -> str:
+def printed(source: Path, **annotations) -> str:
     config = config_from({**CONFIG, "annotations": annotations}, "test")
-    return "\n".join(what_is_there(read_dataset(config, source), config, source))
+    return "\n".join(overview_lines(read_dataset(config, source), config, source))
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -76,11 +76,11 @@ def test_further_labels_stand_behind_the_first(tmp_path):
     assert [row.labels for row in listing.splits["train"]] == [(2, 0), (1,)]
 
 
-def test_a_header_is_told(tmp_path):
+def test_a_header_is_reported(tmp_path):
     for name in ("train.txt", "val.txt"):
         (tmp_path / name).write_text(f"path label\n{name}.mp4 0\n")
         (tmp_path / f"{name}.mp4").touch()
-    text = told(tmp_path, format="list", columns="path label")
+    text = printed(tmp_path, format="list", columns="path label")
     assert "train: 1 videos, 0 missing, 1 left out, of 2 entries" in text
     assert f"left out: 1 header lines, such as {tmp_path / 'train.txt'}:1: 'path label'" in text
 
@@ -89,7 +89,7 @@ def test_a_header_is_told(tmp_path):
     ("text", "columns", "parts"),
     [
         ("a.mp4 run\nb.mp4 1\n", "path label", ("list.txt:1: 'a.mp4 run'", "a label is 'run'", "format: csv")),
-        ("path label\n", "path label", ("list.txt", "holds a header and no row", "<path> <label>")),
+        ("path label\n", "path label", ("list.txt", "has a header and no row", "<path> <label>")),
         ("path label\na.mp4 1\n", "path start end label", ("list.txt:1", "set annotations.columns: path label")),
         ("a.mp4;9;1\n", "path start end label", ("list.txt:1", "set annotations.columns: path n label")),
         ("a.mp4 1\npath label\n", "path label", ("list.txt:2: 'path label'", "a label is 'label'")),
@@ -140,13 +140,13 @@ def write_lists(source: Path, *labels: int) -> None:
             (source / f"{name}{label}.mp4").touch()
 
 
-def test_labels_from_1_are_told_with_the_setting_that_helps(tmp_path):
+def test_labels_from_1_are_reported_with_the_setting_that_helps(tmp_path):
     write_lists(tmp_path, 1, 2, 3)
-    text = told(tmp_path, format="list", columns="path label")
+    text = printed(tmp_path, format="list", columns="path label")
     assert "1 of 4 classes have no training video, so no model learns them: '0' (no video at all)" in text
     assert "labels begin at 1" in text
     assert "set annotations.first_label: 1" in text
-    assert "note" not in told(tmp_path, format="list", columns="path label", first_label=1)
+    assert "note" not in printed(tmp_path, format="list", columns="path label", first_label=1)
 
 
 def test_with_first_label_classes_keep_the_numbers_as_names(tmp_path):
@@ -157,9 +157,9 @@ def test_with_first_label_classes_keep_the_numbers_as_names(tmp_path):
         read(tmp_path, "a 0\n", columns="path label", first_label=1)
 
 
-def test_labels_with_gaps_are_told(tmp_path):
+def test_labels_with_gaps_are_reported(tmp_path):
     write_lists(tmp_path, 0, 10, 20)
-    text = told(tmp_path, format="list", columns="path label")
+    text = printed(tmp_path, format="list", columns="path label")
     assert "18 of 21 classes have no training video" in text
     assert "'1' (no video at all), '2' (no video at all)" in text
     assert "and 8 more" in text
@@ -201,7 +201,7 @@ def test_numbers_that_name_classes_in_a_file_are_looked_up_there(tmp_path):
     ("text", "parts"),
     [
         ("path,label\na,3\nb,-1\n", ("list.txt:3", "label -1", "without a label")),
-        ("path,label,path\na,3,b\n", ("list.txt:1", "column 'path' stands twice")),
+        ("path,label,path\na,3,b\n", ("list.txt:1", "column 'path' appears twice")),
         ("File,Label\na,3\n", ("list.txt:1", "no column path, label", "annotations.path_column")),
         ("path,label\na,3.0\nb,4.0\n", ("list.txt:2", "'3.0'", "write 3")),
         ("path,label\na,3\nb,1700000000\n", ("list.txt:3", "1700000001 classes", "annotations.classes")),
@@ -213,7 +213,7 @@ def test_csv_labels_that_are_no_class_numbers_are_refused(tmp_path, text, parts)
     assert [part for part in parts if part not in str(caught.value)] == [], str(caught.value)
 
 
-def test_names_and_numbers_together_are_names_and_that_is_told(tmp_path):
+def test_names_and_numbers_together_are_names_and_that_is_reported(tmp_path):
     listing = read(tmp_path, "path,label\na,10\nb,9\nc,run\n", NamedCsv)
     assert listing.class_names == ("10", "9", "run")
     assert any("2 of 3 different labels are numbers, such as '10' at" in note for note in listing.notes)
@@ -239,14 +239,14 @@ def test_lists_of_no_configured_split_are_not_read_and_make_no_classes(tmp_path)
     dataset = read_dataset(config, tmp_path)
     assert dataset.class_names == ("run",)
     assert list(dataset.splits) == ["train", "validation"]
-    assert any("test belong to no configured split and are not read" in note for note in dataset.notes)
+    assert any("test are not read, since no configured split" in note for note in dataset.notes)
 
 
 def test_paths_with_backslashes_get_a_hint(tmp_path):
     write_lists(tmp_path, 0)
     (tmp_path / "train.txt").write_text("train.txt0.mp4 0\nclips\\run\\1.mp4 0\n")
-    assert "1.mp4 (listed at" in (text := told(tmp_path, format="list", columns="path label"))
-    assert "the path holds a backslash, as on Windows; write / in its place" in text
+    assert "1.mp4 (listed at" in (text := printed(tmp_path, format="list", columns="path label"))
+    assert "the path has a backslash, as on Windows; write / instead" in text
     (tmp_path / "train.txt").write_text("clips\\run\\1.mp4 0\n")
     config = config_from({**CONFIG, "annotations": {"format": "list", "columns": "path label"}}, "test")
     with pytest.raises(ValueError, match=r"1 are listed.*backslash"):
@@ -267,9 +267,9 @@ def test_paths_with_backslashes_get_a_hint(tmp_path):
         ("loop/clip.mp4", "clip.mp4", "its folder cannot be read: Too many levels of symbolic links"),
     ],
 )
-def test_what_stands_in_the_place_of_a_missing_file_is_told(tmp_path, listed, there, hint):
+def test_what_stands_in_the_place_of_a_missing_file_is_reported(tmp_path, listed, there, hint):
     write_lists(tmp_path, 0)
     (tmp_path / "train.txt").write_text(f"train.txt0.mp4,0\n{listed},0\n")
     (tmp_path / there).touch()
     (tmp_path / "loop").symlink_to("loop")
-    assert hint in told(tmp_path, format="list", columns="path label")
+    assert hint in printed(tmp_path, format="list", columns="path label")

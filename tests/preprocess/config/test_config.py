@@ -1,4 +1,4 @@
-"""Configurations: what is refused and with which words, what is told, and what the digest depends on."""
+"""Configurations: what is refused and with which words, what is noted, and what the digest depends on."""
 
 import copy
 
@@ -81,7 +81,7 @@ def test_ten_crops_are_refused_where_classes_name_a_side():
 
 
 @pytest.mark.parametrize(
-    ("tile", "encoding", "told"),
+    ("tile", "encoding", "is_noted"),
     [
         (224, {}, False),
         (200, {}, True),
@@ -91,9 +91,9 @@ def test_ten_crops_are_refused_where_classes_name_a_side():
         (200, {"format": "webp"}, True),
     ],
 )
-def test_tiles_that_share_a_block_with_their_neighbours_are_told(tile, encoding, told):
+def test_tiles_that_share_a_block_with_their_neighbours_are_reported(tile, encoding, is_noted):
     config = config_from({**with_layout(tile=tile), "encoding": encoding}, "test")
-    assert bool(config.notes) == told
+    assert bool(config.notes) == is_noted
     assert all("layout grid" in note and f"{tile} px" in note for note in config.notes)
 
 
@@ -144,3 +144,10 @@ def test_the_digest_depends_on_all_that_shapes_the_shards_and_on_nothing_else():
     digests = {digest(), *(digest(**{key: value}) for key, value in shaping.items())}
     assert len(digests) == 1 + len(shaping)
     assert digest(max_failures=0.5, timeout_seconds=7) == digest()
+
+
+def test_the_former_spelling_of_the_center_crop_is_read_and_earlier_digests_stay_valid():
+    former, present = (config_from(with_split(crop=crop), "test") for crop in ("centre", "center"))
+    assert former == present
+    assert present.splits["train"].crop == "center"
+    assert present.shaping()["splits"]["train"]["crop"] == "centre"

@@ -16,7 +16,7 @@ from preprocess.annotations.dataset import Video
 from preprocess.config.presets import PRESETS
 from preprocess.config.schema import config_from, load_config
 from preprocess.worker.messages import Job
-from preprocess.worker.video import convert_video
+from preprocess.worker.video import make_samples
 from shards.configurations import KINDS, shipped_configurations
 from shards.layouts import ORDERS
 
@@ -41,7 +41,7 @@ def all_presets():
     values = {
         "annotations": {"format": "folder"},
         "layouts": list(PRESETS),
-        "splits": {"train": {"mode": "train", "crop": "centre"}},
+        "splits": {"train": {"mode": "train", "crop": "center"}},
     }
     return config_from(values, "test")
 
@@ -51,7 +51,7 @@ def sheets(all_presets, tmp_path_factory):
     """{preset: (numbers that the tiles show, indices in the sidecar, rows, columns, tile)} of a video of 10.2 s."""
     path = h264(tmp_path_factory.mktemp("presets") / "numbered.mp4", 255, width=128, height=128)
     job = Job(config=all_presets, source=str(path.parent), output="unused", class_names=("a",), digest="d")
-    converted = convert_video(job, "train", Video(key="v", path=path.name, labels=(0,)))
+    converted = make_samples(job, "train", Video(key="v", path=path.name, labels=(0,)))
     assert converted.failure is None
     return {layout: tiles_of(sample, all_presets.layouts[layout]) for (layout, _), sample in converted.samples.items()}
 

@@ -18,7 +18,7 @@ from preprocess.decode.open import open_video
 from preprocess.decode.source import DecodeError
 from preprocess.reasons import TOO_FEW_FRAMES
 from preprocess.worker.messages import Job, num_broken
-from preprocess.worker.video import convert_video
+from preprocess.worker.video import make_samples
 
 DECODERS = ("pyav", "ffmpeg")
 CONFIG = {
@@ -31,7 +31,7 @@ CONFIG = {
 def convert(path, **changes):
     config = config_from({**CONFIG, **changes}, "test")
     job = Job(config=config, source=str(path.parent), output="unused", class_names=("a",), digest="d")
-    return convert_video(job, "train", Video(key="v", path=path.name, labels=(0,)))
+    return make_samples(job, "train", Video(key="v", path=path.name, labels=(0,)))
 
 
 def ffmpeg(*arguments):
@@ -48,7 +48,7 @@ def test_a_title_that_is_not_utf8(decoder, suffix, tmp_path):
     assert b"caf\xe9" in path.read_bytes()
     converted = convert(path, decoder=decoder)
     assert converted.failure is None
-    assert converted.facts.decoder == decoder
+    assert converted.statistics.decoder == decoder
 
 
 @pytest.mark.parametrize("decoder", [*DECODERS, "auto"])
@@ -62,7 +62,7 @@ def test_a_matrix_that_is_not_known_has_a_reason(matrix, decoder, tmp_path):
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_a_reserved_matrix_is_none_that_is_told(decoder, tmp_path):
+def test_a_reserved_matrix_is_none_that_is_reported(decoder, tmp_path):
     path = h264(tmp_path / "a.mp4", 8, **{"bsf:v": "h264_metadata=matrix_coefficients=3"})
     assert convert(path, decoder=decoder).failure is None
 
@@ -70,10 +70,10 @@ def test_a_reserved_matrix_is_none_that_is_told(decoder, tmp_path):
 def damaged_from(path, first_lost, num_frames):
     """Noise in the place of all packets from one on."""
     content = bytearray(path.read_bytes())
-    told = subprocess.run(
+    done = subprocess.run(
         [FFMPEG, "-v", "error", "-i", str(path), "-c", "copy", "-f", "framecrc", "-"], capture_output=True, text=True
     )
-    sizes = [int(line.split(",")[4]) for line in told.stdout.splitlines() if not line.startswith("#")]
+    sizes = [int(line.split(",")[4]) for line in done.stdout.splitlines() if not line.startswith("#")]
     assert len(sizes) == num_frames
     start = content.index(b"mdat") + 4
     kept, end = start + sum(sizes[:first_lost]), start + sum(sizes)
@@ -95,7 +95,7 @@ def test_the_floor_can_be_moved(tmp_path):
     with open_video(str(path), decoder="ffmpeg", timeout_seconds=60) as video:
         share = video.info.decoded_share
     assert 0.5 < share < 0.7
-    assert convert(path).facts.decoded_share == pytest.approx(share, abs=1e-4)
+    assert convert(path).statistics.decoded_share == pytest.approx(share, abs=1e-4)
     assert convert(path, min_decoded_share=0.8).failure.reason == "too few frames decode"
 
 
@@ -131,9 +131,9 @@ def test_advice_to_a_person_who_typed_a_command_is_not_repeated(tmp_path):
     output = ffmpeg_python.input(str(path))["a:0"].output("pipe:", format="framecrc")
     with FfmpegRun(output, path=str(path), deadline=time.monotonic() + 60) as run:
         assert run.read_all() == b""
-        complaint = run.finish().complaint
-    assert "matches no streams" in complaint
-    assert "trailing" not in complaint
+        errors = run.finish().errors
+    assert "matches no streams" in errors
+    assert "trailing" not in errors
 
 
 def test_a_command_that_a_signal_ended_is_named(tmp_path):

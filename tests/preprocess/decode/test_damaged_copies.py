@@ -54,15 +54,15 @@ def test_each_is_converted_or_named(shared, tmp_path):
         for number in range(COPIES):
             path = damaged_copy(clips, number, tmp_path)
             began = time.monotonic()
-            converted = sandbox.convert("train", Video(key=f"v{number}", path=path.name, labels=(0,)))
+            converted = sandbox.result_of("train", Video(key=f"v{number}", path=path.name, labels=(0,)))
             slowest = max(slowest, (time.monotonic() - began, path.name))
-            failure, facts = converted.failure, converted.facts
-            reason = failure.reason if failure else f"by {facts.decoder}: {facts.concealed or 'sound'}"
+            failure, statistics = converted.failure, converted.statistics
+            reason = failure.reason if failure else f"by {statistics.decoder}: {statistics.fallback_reason or 'sound'}"
             outcomes[reason] += 1
             if failure and failure.reason not in REASONS:
                 wrong.append(f"{path.name}: {failure.reason}: {failure.detail}")
-            elif UNEXPECTED in (facts.concealed, reason):
-                wrong.append(f"{path.name}: {UNEXPECTED}, concealed")
+            elif UNEXPECTED in (statistics.fallback_reason, reason):
+                wrong.append(f"{path.name}: {UNEXPECTED} in PyAV")
             elif not failure:
                 assert len(converted.samples) == 1
             path.unlink()

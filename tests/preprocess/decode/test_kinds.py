@@ -15,7 +15,7 @@ from PIL import Image
 from preprocess.annotations.dataset import Video
 from preprocess.config.schema import config_from
 from preprocess.worker.messages import Job
-from preprocess.worker.video import convert_video
+from preprocess.worker.video import make_samples
 from shards.layouts import untile
 
 TILE = 64
@@ -23,7 +23,7 @@ CONFIG = config_from(
     {
         "annotations": {"format": "folder"},
         "layouts": {"grid": {"frames": 8, "tile": TILE}},
-        "splits": {"train": {"mode": "train", "views": 3, "crop": "centre"}},
+        "splits": {"train": {"mode": "train", "views": 3, "crop": "center"}},
         "encoding": {"format": "png"},
     },
     "test",
@@ -40,7 +40,7 @@ REFUSED = {
     "matrix bt2020c": "colour matrix that libswscale does not know",
 }
 # Kinds with a flaw that the fallback goes over: a transport stream whose packets are not numbered on at the join.
-CONCEALED = {"joined": "truncated or damaged file"}
+FALLBACK_REASONS = {"joined": "truncated or damaged file"}
 # One or two of each trap, for every run of the suite.
 QUICK = (
     "fields in ts",
@@ -101,33 +101,35 @@ class Outcome:
     decoder: str = ""
     num_frames: int = 0
     error: float = 0.0
-    concealed: str = ""
+    fallback_reason: str = ""
     wrong: list[str] = field(default_factory=list)
 
 
 def outcome_of(name, path) -> Outcome:
     job = Job(config=CONFIG, source=str(path.parent), output="none", class_names=("a",), digest="d")
-    converted = convert_video(job, "train", Video(key="v", path=path.name, labels=(0,)))
+    converted = make_samples(job, "train", Video(key="v", path=path.name, labels=(0,)))
     if converted.failure:
         return Outcome(reason=converted.failure.reason)
     frames, times = full_decode(path)
-    facts = converted.facts
-    outcome = Outcome(decoder=facts.decoder, num_frames=facts.num_frames, concealed=facts.concealed or "")
-    if facts.num_frames != len(frames):
-        outcome.wrong.append(f"{facts.num_frames} frames of {len(frames)}")
+    statistics = converted.statistics
+    outcome = Outcome(
+        decoder=statistics.decoder, num_frames=statistics.num_frames, fallback_reason=statistics.fallback_reason or ""
+    )
+    if statistics.num_frames != len(frames):
+        outcome.wrong.append(f"{statistics.num_frames} frames of {len(frames)}")
     for sample in converted.samples.values():
         _compare(sample, frames, times, OTHER_SECONDS.get(name, LARGEST_SECONDS), outcome)
     return outcome
 
 
 def _compare(sample, frames, times, largest_seconds: float, outcome: Outcome) -> None:
-    told = sample.metadata
+    metadata = sample.metadata
     image = np.asarray(Image.open(io.BytesIO(sample.image)).convert("RGB"))
-    tiles = untile(image, CONFIG.layouts["grid"], np.array(told["order"])).astype(np.int16)
-    left, top, width, height = told["crop"]
+    tiles = untile(image, CONFIG.layouts["grid"], np.array(metadata["order"])).astype(np.int16)
+    left, top, width, height = metadata["crop"]
     box = (left, top, left + width, top + height)
-    expected = np.stack([np.asarray(_shown(frame, box, told["flip"])) for frame in frames]).astype(np.int16)
-    for tile, index, seconds in zip(tiles, told["frames"], told["times_seconds"], strict=True):
+    expected = np.stack([np.asarray(_shown(frame, box, metadata["flip"])) for frame in frames]).astype(np.int16)
+    for tile, index, seconds in zip(tiles, metadata["frames"], metadata["times_seconds"], strict=True):
         distances = np.abs(expected - tile).mean((1, 2, 3))
         nearest = int(distances.argmin())
         if index >= len(frames) or distances[index] > distances[nearest]:
@@ -146,7 +148,7 @@ def _shown(frame, box, flip):
 def assert_right(name, outcome: Outcome) -> None:
     assert outcome.reason == REFUSED.get(name)
     assert outcome.wrong == []
-    assert outcome.concealed == CONCEALED.get(name, "")
+    assert outcome.fallback_reason == FALLBACK_REASONS.get(name, "")
     assert outcome.error < LARGER_ERRORS.get(name, LARGEST_ERROR)
 
 
@@ -163,7 +165,7 @@ def test_all_kinds(tmp_path):
         folder = tmp_path / str(number)
         folder.mkdir()
         outcome = outcome_of(name, make(folder))
-        remarks = outcome.reason or ", ".join([outcome.concealed, *outcome.wrong]).strip(", ")
+        remarks = outcome.reason or ", ".join([outcome.fallback_reason, *outcome.wrong]).strip(", ")
         print(f"{name:50} {outcome.decoder:7} {outcome.num_frames:6} {outcome.error:5.1f}  {remarks}")
         try:
             assert_right(name, outcome)

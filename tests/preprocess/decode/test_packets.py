@@ -6,27 +6,27 @@ import pytest
 from av.video.frame import PictureType
 from media import h264, numbered_frames, write_video
 
-from preprocess.decode.glance import Glance, glance_for
-from preprocess.decode.packets import counted_table, order_by_bytes, order_by_stamps, runs, told_table
+from preprocess.decode.packet_info import PacketInfo, packet_parser
+from preprocess.decode.packets import counted_table, order_by_bytes, order_by_stamps, runs, table_from_headers
 
-KEY, PLAIN = Glance(restart=True), Glance()
+KEY, PLAIN = PacketInfo(restart=True), PacketInfo()
 
 
 def table(stamps, keys, **changes):
-    glances = [KEY if number in keys else PLAIN for number in range(len(stamps))]
-    for number, glance in changes.get("glances", {}).items():
-        glances[number] = glance
+    packet_infos = [KEY if number in keys else PLAIN for number in range(len(stamps))]
+    for number, info in changes.get("packet_infos", {}).items():
+        packet_infos[number] = info
     stamps = np.array(stamps, float)
     decoding, part_of = np.full(len(stamps), np.nan), np.zeros(len(stamps), int)
     reorders = bool((np.diff(stamps) < 0).any())
-    order = order_by_stamps(stamps, decoding, part_of, glances, reorders=reorders)
-    return told_table(order, glances, changes.get("discarded", [False] * len(stamps)))
+    order = order_by_stamps(stamps, decoding, part_of, packet_infos, reorders=reorders)
+    return table_from_headers(order, packet_infos, changes.get("discarded", [False] * len(stamps)))
 
 
 def test_bidirectional_frames_are_shown_before_the_one_they_follow():
-    glances = [Glance(bidirectional=letter == "B") for letter in "IPBBPBP"]
-    assert order_by_bytes(glances).tolist() == [0, 2, 3, 1, 5, 4, 6]
-    assert order_by_bytes([*glances, Glance()]) is None
+    packet_infos = [PacketInfo(bidirectional=letter == "B") for letter in "IPBBPBP"]
+    assert order_by_bytes(packet_infos).tolist() == [0, 2, 3, 1, 5, 4, 6]
+    assert order_by_bytes([*packet_infos, PacketInfo()]) is None
 
 
 def test_only_what_parts_before_from_after_is_a_restart():
@@ -35,10 +35,10 @@ def test_only_what_parts_before_from_after_is_a_restart():
 
 
 def test_headers_in_packets_bind_restarts_to_them():
-    carrying = Glance(restart=True, headers=b"a")
-    assert np.flatnonzero(table(range(9), {3, 6}, glances={3: carrying}).restarts).tolist() == [0, 3]
-    other = Glance(restart=True, headers=b"b")
-    assert np.flatnonzero(table(range(9), {3, 6}, glances={3: carrying, 6: other}).restarts).tolist() == [0]
+    carrying = PacketInfo(restart=True, headers=b"a")
+    assert np.flatnonzero(table(range(9), {3, 6}, packet_infos={3: carrying}).restarts).tolist() == [0, 3]
+    other = PacketInfo(restart=True, headers=b"b")
+    assert np.flatnonzero(table(range(9), {3, 6}, packet_infos={3: carrying, 6: other}).restarts).tolist() == [0]
 
 
 def test_runs_reach_from_the_restart_before_to_the_last_wanted_packet():
@@ -52,13 +52,13 @@ def test_what_is_not_shown_has_no_index():
     hidden = table([-2, -1, 0, 1, 2], {0}, discarded=[True, True, False, False, False])
     assert hidden.num_frames == 3
     assert hidden.packets.tolist() == [2, 3, 4]
-    assert table(range(4), {0}, glances={1: Glance(frames=0)}).packets.tolist() == [0, 2, 3]
+    assert table(range(4), {0}, packet_infos={1: PacketInfo(frames=0)}).packets.tolist() == [0, 2, 3]
 
 
 def test_a_packet_that_no_frame_came_from_may_complete_the_frame_before():
     #  fields: I p | P p | B b | I p
-    glances = [KEY, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, KEY, PLAIN]
-    fields = counted_table([0, 4, 2, 6], glances)
+    packet_infos = [KEY, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, KEY, PLAIN]
+    fields = counted_table([0, 4, 2, 6], packet_infos)
     assert fields.restarts.tolist() == [True, False, False, False, False, False, True, False]
     assert [(run.first, run.last) for run in runs(fields, [0])] == [(0, 1)]
     assert [(run.first, run.last) for run in runs(fields, [2, 3])] == [(0, 3), (6, 7)]
@@ -81,15 +81,15 @@ def test_frames_that_share_a_packet_can_only_be_counted():
     ],
 )
 def test_times_that_cannot_be_right_give_no_order(stamps, decoding, parts, keys, reorders):
-    glances = [KEY if number in keys else PLAIN for number in range(len(stamps))]
+    packet_infos = [KEY if number in keys else PLAIN for number in range(len(stamps))]
     arrays = np.array(stamps, float), np.array(decoding, float), np.array(parts)
-    assert order_by_stamps(*arrays, glances, reorders=reorders) is None
+    assert order_by_stamps(*arrays, packet_infos, reorders=reorders) is None
 
 
 def test_the_parts_of_a_joined_stream_are_shown_one_after_the_other():
-    glances = [KEY if number in (0, 3) else PLAIN for number in range(6)]
+    packet_infos = [KEY if number in (0, 3) else PLAIN for number in range(6)]
     stamps, decoding = np.array([0, 2, 1, 0, 2, 1], float), np.array([-1, 0, 1, -1, 0, 1], float)
-    order = order_by_stamps(stamps, decoding, np.array([0, 0, 0, 1, 1, 1]), glances, reorders=True)
+    order = order_by_stamps(stamps, decoding, np.array([0, 0, 0, 1, 1, 1]), packet_infos, reorders=True)
     assert order.tolist() == [0, 2, 1, 3, 5, 4]
 
 
@@ -111,11 +111,11 @@ def test_restarts_are_where_the_encoder_put_key_frames(name, options, tmp_path):
 def restarts_of(path):
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        glance = glance_for(stream.codec_context.codec.canonical_name, stream.codec_context.extradata)
+        parse = packet_parser(stream.codec_context.codec.canonical_name, stream.codec_context.extradata)
         return [
             number
             for number, packet in enumerate(packet for packet in container.demux(stream) if packet.size)
-            if glance(memoryview(packet)).restart
+            if parse(memoryview(packet)).restart
         ]
 
 

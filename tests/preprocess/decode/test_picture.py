@@ -76,9 +76,9 @@ def test_the_range_of_video_becomes_that_of_a_jpeg(y):
         assert np.abs(plane - value).max() <= 0.5
 
 
-@pytest.mark.parametrize("told", ["in the range", "in the format"])
-def test_a_video_of_full_range_stays_as_it_is(told):
-    options = {"color_range": ColorRange.JPEG} if told == "in the range" else {"pixel_format": "yuvj420p"}
+@pytest.mark.parametrize("given", ["in the range", "in the format"])
+def test_a_video_of_full_range_stays_as_it_is(given):
+    options = {"color_range": ColorRange.JPEG} if given == "in the range" else {"pixel_format": "yuvj420p"}
     tiles = picture_of(frame_of(250, 7, 99, **options), Scalers()).ycbcr_tile(WHOLE, 32)
     assert [set(plane.flat) for plane in tiles] == [{250}, {7}, {99}]
 

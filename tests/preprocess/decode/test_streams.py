@@ -53,12 +53,12 @@ FILES = {
 
 def taken_by_ffmpeg(path):
     """The index of the stream that the command takes without ``-map``, as it prints it."""
-    told = subprocess.run(
+    log = subprocess.run(
         [FFMPEG, "-hide_banner", "-i", str(path), "-an", "-frames:v", "1", "-f", "null", "-"],
         capture_output=True,
         text=True,
     ).stderr
-    return int(told.split("Stream mapping:")[1].split("#0:")[1].split(" ")[0])
+    return int(log.split("Stream mapping:")[1].split("#0:")[1].split(" ")[0])
 
 
 @pytest.mark.parametrize("name", FILES)

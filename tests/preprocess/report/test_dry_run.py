@@ -19,7 +19,7 @@ from preprocess.report.dry_run import describe
 from preprocess.report.estimate import Quantity, choose, estimate
 from preprocess.report.training_advice import Readers, command_of_timm, safe_workers, splits_to_train_on
 from preprocess.run.pipeline import prepare
-from preprocess.worker.facts import read_facts
+from preprocess.worker.statistics import read_statistics
 from shards.format import read_manifest
 
 GOLDEN = json.loads((ROOT / "tests" / "support" / "golden" / "timm_train_flags.json").read_text())
@@ -78,13 +78,13 @@ def test_an_estimate_from_all_videos_is_what_a_conversion_then_makes(cost, prepa
         assert quantity.value == pytest.approx(sum(made), abs=5120 * len(made))
         splits = read_manifest(tmp_path / "out" / layout).splits
         for name, size in cost.splits.items():
-            assert size.shards * size.views == len(splits[name].filenames)
+            assert size.batches * size.views == len(splits[name].filenames)
             assert size.videos * size.views == splits[name].num_samples
             assert (size.classes, size.missing) == (2, 0)
     spent = [
-        video.facts.cpu_seconds
-        for shard in prepared.shards
-        for video in read_facts(tmp_path / "out", shard.split, shard.number).videos
+        video.statistics.cpu_seconds
+        for shard in prepared.batches
+        for video in read_statistics(tmp_path / "out", shard.split, shard.number).videos
     ]
     assert len(spent) == 18
     assert min(spent) > 0
@@ -105,7 +105,7 @@ def test_the_sample_is_drawn_from_every_split_and_is_the_same_each_time(prepared
     assert {split: len(videos) for split, videos in chosen.items()} == {"train": 6, "validation": 4}
     assert choose(prepared, 9) == chosen
     for split, videos in chosen.items():
-        assert set(videos) <= {video for shard in prepared.shards if shard.split == split for video in shard.videos}
+        assert set(videos) <= {video for shard in prepared.batches if shard.split == split for video in shard.videos}
 
 
 def test_the_command_prints_the_plan_and_writes_nothing(video_folder, tmp_path, capsys):
@@ -128,7 +128,7 @@ def test_the_command_prints_the_plan_and_writes_nothing(video_folder, tmp_path, 
     assert not (tmp_path / "out").exists()
 
 
-def test_too_few_shards_are_told_of_with_a_number_that_helps(prepared, video_folder, tmp_path, capsys):
+def test_too_few_shards_are_reported_of_with_a_number_that_helps(prepared, video_folder, tmp_path, capsys):
     arguments = command(tmp_path, video_folder, tmp_path / "out", changes={"samples_per_shard": 100})
     flags = ["--dry-run", "--sample", "1", "--train-ranks", "4", "--train-workers", "2"]
     assert main([*arguments, *flags]) == 0
@@ -139,15 +139,15 @@ def test_too_few_shards_are_told_of_with_a_number_that_helps(prepared, video_fol
     assert "warning" not in capsys.readouterr().out
 
 
-def test_several_labels_a_video_are_told_of(prepared, cost):
+def test_several_labels_a_video_are_reported_of(prepared, cost):
     output = dataclasses.replace(prepared.output, job=dataclasses.replace(prepared.job, multi_label=True))
     of_several = dataclasses.replace(prepared, output=output)
-    told, before = (
+    lines, before = (
         set(describe(of_whom, cost, Readers(ranks=1, workers=2), shown_output="out"))
         for of_whom in (of_several, prepared)
     )
-    assert before < told
-    assert [line for line in told - before if "timm's train.py on the first of each" in line] == list(told - before)
+    assert before < lines
+    assert [line for line in lines - before if "timm's train.py on the first of each" in line] == list(lines - before)
 
 
 def timm_command(prepared, layout):
@@ -214,5 +214,5 @@ def test_shards_that_are_too_small_are_said(cost, prepared):
     quick = dataclasses.replace(slow, cpu_seconds=Quantity(value=0.6, low=0.6, high=0.6))
     readers = Readers(ranks=1, workers=1)
     assert "small shards" not in "\n".join(describe(prepared, slow, readers, shown_output="out"))
-    told = "\n".join(describe(prepared, quick, readers, shown_output="out"))
-    assert "75% of the time is spent on starts; raise samples_per_shard (now 3)" in told
+    lines = "\n".join(describe(prepared, quick, readers, shown_output="out"))
+    assert "75% of the time is spent on starts; raise samples_per_shard (now 3)" in lines

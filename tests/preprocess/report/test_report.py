@@ -16,7 +16,7 @@ from preprocess.report.page import page
 from preprocess.report.summary import collect
 from preprocess.run.pipeline import prepare
 from preprocess.run.progress import HISTORY_NAME
-from preprocess.worker.facts import FACTS_DIR
+from preprocess.worker.statistics import STATISTICS_DIR
 from shards.check import check_directory
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -52,9 +52,9 @@ def report(output):
 def test_the_sums_are_those_of_the_shards(report, output):
     assert report["complete"]
     assert report["videos"] == {"planned": 22, "converted": 19, "failed": 3, "pending": 0, "missing": 0}
-    for layout, told in report["layouts"].items():
+    for layout, summed in report["layouts"].items():
         checked = check_directory(output / layout)
-        assert (told["tars"], told["samples"], told["bytes"]) == (checked.shards, checked.samples, checked.bytes)
+        assert (summed["tars"], summed["samples"], summed["bytes"]) == (checked.shards, checked.samples, checked.bytes)
         assert {reason: entry["count"] for reason, entry in report["failures"].items()} == checked.failures
         views = {split: entry["views"] for split, entry in report["splits"].items()}
         assert {
@@ -63,17 +63,17 @@ def test_the_sums_are_those_of_the_shards(report, output):
         } == {split: dict(enumerate(counts.values())) for split, counts in report["classes"].items()}
 
 
-def test_the_facts_are_those_of_the_videos(report):
+def test_the_statistics_are_those_of_the_videos(report):
     source = report["source"]
     assert source["decoders"] == {"pyav": 18, "ffmpeg": 1}
     assert source["codecs"] == {"h264": 6, "vp9": 6, "mpeg4": 6, "unknown": 1}
     assert source["sizes"] == {"96x64": 10, "112x64": 8, "160x128": 1}
-    assert source["concealed"].keys() <= {"truncated or damaged file", "truncated or damaged stream"}
-    assert sum(source["concealed"].values()) == 1
+    assert source["fallback_reasons"].keys() <= {"truncated or damaged file", "truncated or damaged stream"}
+    assert sum(source["fallback_reasons"].values()) == 1
     for spread in (source["duration_seconds"], source["frames"], report["work"]["cpu_seconds"]):
         assert spread["min"] <= spread["median"] <= spread["max"] <= spread["sum"]
     assert sum(source["frames"]["counts"]) == 19
-    assert sum(report["work"]["machines"].values()) == 22
+    assert sum(report["work"]["nodes"].values()) == 22
 
 
 class Tags(HTMLParser):
@@ -118,39 +118,54 @@ def test_a_report_can_be_made_while_the_work_goes_on(arguments, output, tmp_path
     for layout in ("grid", "strip"):
         (part / layout / "_info.json").unlink()
     (part / "grid" / "_records" / "validation-000000.json").unlink()
-    (part / FACTS_DIR / "train-000000.json").unlink()
-    (part / FACTS_DIR / "train-000001.json").write_text("{ cut off")
-    with open(part / FACTS_DIR / HISTORY_NAME, "a") as history:
+    (part / STATISTICS_DIR / "train-000000.json").unlink()
+    (part / STATISTICS_DIR / "train-000001.json").write_text("{ cut off")
+    with open(part / STATISTICS_DIR / HISTORY_NAME, "a") as history:
         history.write('{"begins": true, "sec')  # a run that was killed as it wrote
     before = {path: path.stat().st_mtime_ns for path in part.rglob("*.tar")}
-    told = [*arguments, "--report"]
-    told[told.index("--output") + 1] = str(part)
-    assert main(told) == 0
+    command = [*arguments, "--report"]
+    command[command.index("--output") + 1] = str(part)
+    assert main(command) == 0
     assert capsys.readouterr().out.strip() == str(part / "report.html")
     report = json.loads((part / "report.json").read_text())
     assert not report["complete"]
     assert report["videos"]["pending"] == 3
-    assert report["work"]["shards_without_facts"] == 2
+    assert report["work"]["batches_without_statistics"] == 2
     assert "not complete: 3 videos are still to come" in (part / "report.html").read_text()
     assert {path: path.stat().st_mtime_ns for path in part.rglob("*.tar")} == before
 
 
+def test_an_output_whose_statistics_have_their_former_name_is_continued(arguments, output, tmp_path):
+    """Versions before this one wrote ``_facts``; the report counts the batches whose statistics it does not read."""
+    former = tmp_path / "out"
+    shutil.copytree(output, former)
+    (former / STATISTICS_DIR).rename(former / "_facts")
+    before = {path: path.stat().st_mtime_ns for path in former.rglob("*.tar")}
+    again = list(arguments)
+    again[again.index("--output") + 1] = str(former)
+    assert main(again) == 0
+    report = json.loads((former / "report.json").read_text(encoding="utf-8"))
+    assert report["complete"]
+    assert report["work"]["batches_without_statistics"] == sum(s["batches_done"] for s in report["splits"].values()) > 0
+    assert {path: path.stat().st_mtime_ns for path in former.rglob("*.tar")} == before
+
+
 def test_there_is_nothing_to_report_where_nothing_was_begun(arguments, tmp_path, capsys):
-    told = [*arguments, "--report"]
-    told[told.index("--output") + 1] = str(tmp_path / "none")
-    assert main(told) == 2
+    command = [*arguments, "--report"]
+    command[command.index("--output") + 1] = str(tmp_path / "none")
+    assert main(command) == 2
     assert "no conversion was begun there" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
 
 
 def test_time_between_runs_is_no_work(arguments, output, tmp_path):
-    (tmp_path / FACTS_DIR).mkdir()
+    (tmp_path / STATISTICS_DIR).mkdir()
     runs = [(True, 0, 10.0, 5), (False, 0, 20.0, 9), (True, 9, 30.0, 12)]
     lines = [
         json.dumps({"begins": begins, "earlier": earlier, "seconds": seconds, "videos": videos, "failures": 0})
         for begins, earlier, seconds, videos in runs
     ]
-    (tmp_path / FACTS_DIR / HISTORY_NAME).write_text("\n".join(lines) + "\n")
+    (tmp_path / STATISTICS_DIR / HISTORY_NAME).write_text("\n".join(lines) + "\n")
     source = Path(arguments[arguments.index("--source") + 1])
     report = collect(prepare(load_config(arguments[1]), source=source, output=tmp_path))
     assert [(point["seconds"], point["videos"]) for point in report["history"]] == [

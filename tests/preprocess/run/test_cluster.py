@@ -64,17 +64,17 @@ def test_the_driver_brings_its_code_to_the_workers(cluster, undisturbed, video_f
     private.mkdir()
     changed = copy / "preprocess" / "worker" / "shard.py"
     text = changed.read_text()
-    assert "machine=platform.node()" in text
-    changed.write_text(text.replace("machine=platform.node()", "machine=__file__"))
+    assert "node=platform.node()" in text
+    changed.write_text(text.replace("node=platform.node()", "node=__file__"))
     script = f'mount -t tmpfs tmpfs "{private}" && cp -r "{copy}/." "{private}" && cd "{private}" && exec "$@"'
     wrapper = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh"]
     arguments = joining(cluster, command(tmp_path, video_folder, tmp_path / "out"))
     status, _, err = Run(arguments, code=private, wrapper=wrapper).finish()
     assert status == 0, err
     assert not list(private.iterdir())
-    facts = [json.loads(path.read_text()) for path in (tmp_path / "out" / "_facts").glob("*-[0-9]*.json")]
-    assert len(facts) == 6
-    assert all("py_modules_files" in shard["machine"] for shard in facts), {shard["machine"] for shard in facts}
+    statistics = [json.loads(path.read_text()) for path in (tmp_path / "out" / "_statistics").glob("*-[0-9]*.json")]
+    assert len(statistics) == 6
+    assert all("py_modules_files" in shard["node"] for shard in statistics), {shard["node"] for shard in statistics}
     assert hashes(tmp_path / "out") == undisturbed
 
 

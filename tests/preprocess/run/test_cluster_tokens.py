@@ -42,7 +42,7 @@ def test_who_has_the_token_converts_whether_or_not_the_cluster_asks_for_it(clust
     assert "InvalidAuthToken" not in err
 
 
-def test_who_has_no_token_is_told_in_one_line_where_to_get_it(cluster, video_folder, tmp_path):
+def test_who_has_no_token_is_reported_in_one_line_where_to_get_it(cluster, video_folder, tmp_path):
     mode, address = cluster
     status, out, err = run_in(cluster, tmp_path, video_folder, None)
     if mode == "disabled":
@@ -56,7 +56,7 @@ def test_who_has_no_token_is_told_in_one_line_where_to_get_it(cluster, video_fol
     assert "copy ~/.ray/auth_token from the head" in last
 
 
-def test_who_has_another_token_is_told_so(cluster, video_folder, tmp_path):
+def test_who_has_another_token_is_reported_so(cluster, video_folder, tmp_path):
     mode, _ = cluster
     status, _, err = run_in(cluster, tmp_path, video_folder, TOKEN[::-1])
     assert status == (2 if mode == "token" else 0), err

@@ -146,8 +146,8 @@ def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(undisturbed, video_fold
         ["unshare", "--map-root-user", "--mount", *script], capture_output=True, text=True, cwd=ROOT, timeout=240
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    full, roomy = told["runs"]
+    result = json.loads(done.stdout)
+    full, roomy = result["runs"]
     assert full["status"] == 2
     assert "No space left on device" in full["stderr"].strip().splitlines()[-1]
     assert "Traceback" not in full["stderr"]
@@ -155,7 +155,7 @@ def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(undisturbed, video_fold
     assert roomy["status"] == 0
     made = {
         f"{Path(name).parts[0]}/{tar['name']}": tar["sha256"]
-        for name, record in told["records"].items()
+        for name, record in result["records"].items()
         for tar in record["tars"]
     }
     assert made == undisturbed

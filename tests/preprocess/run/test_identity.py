@@ -119,12 +119,12 @@ def csv_identity(source: Path) -> Identity:
     return identity_of(config, plan(dataset, config), dataset.class_names, dataset.subsets)
 
 
-def test_another_order_of_the_classes_is_told(listed):
+def test_another_order_of_the_classes_is_reported(listed):
     (listed / "one.txt").write_text("run\njump\n")
     (listed / "two.txt").write_text("jump\nrun\n")
-    told = lines(identity(listed, classes="one.txt"), identity(listed, classes="two.txt"))
-    assert told[0] == "classes: the same names in another order"
-    assert told[-1] == "read with annotations.classes: 'one.txt' there, 'two.txt' now"
+    found = lines(identity(listed, classes="one.txt"), identity(listed, classes="two.txt"))
+    assert found[0] == "classes: the same names in another order"
+    assert found[-1] == "read with annotations.classes: 'one.txt' there, 'two.txt' now"
 
 
 def test_a_difference_that_cannot_be_seen_is_not_passed_over(listed):

@@ -63,14 +63,14 @@ def test_failed_videos_that_were_mended_are_tried_again_and_only_their_shards_ar
 def test_while_failures_are_tried_again_the_conversion_is_not_complete(sound, tmp_path):
     """Also when that is interrupted: a manifest promises shards, so it goes before the first of them."""
     from preprocess.config.schema import load_config
-    from preprocess.run.pipeline import prepare, run
+    from preprocess.run.pipeline import convert_dataset, prepare
     from preprocess.run.ray_pool import Workers
 
     source, _ = sound
     arguments = command(tmp_path, source, tmp_path / "out")
     prepared = prepare(load_config(arguments[1]), source=source, output=tmp_path / "out")
-    assert run(prepared, workers=Workers(count=2)).complete
-    prepared.output.forget(prepared.shards[:1])
+    assert convert_dataset(prepared, workers=Workers(count=2)).complete
+    prepared.output.forget(prepared.batches[:1])
     assert not list((tmp_path / "out").glob("*/_info.json"))
     assert main(arguments) == 0
     assert hashes(tmp_path / "out") == hashes(sound[1])
@@ -121,7 +121,7 @@ def test_a_shard_that_is_not_planned_is_a_mistake(name, copied, capsys):
     arguments, output = copied
     before = written(output)
     assert main([*arguments, "--rebuild", name]) == 2
-    assert f"--rebuild {name}: no such shard; there are train-000000 to train-000003" in capsys.readouterr().err
+    assert f"--rebuild {name}: no such video batch; there are train-000000 to train-000003" in capsys.readouterr().err
     assert written(output) == before
 
 
@@ -152,7 +152,7 @@ def test_progress_as_json_is_one_object_a_line_and_adds_up(sound, tmp_path, caps
     assert (events[-2]["videos"], events[-2]["earlier"], events[-2]["videos_per_second"]) == (19, 19, 0)
 
 
-def test_libraries_that_have_changed_are_told_of(copied, capsys):
+def test_libraries_that_have_changed_are_reported_of(copied, capsys):
     arguments, output = copied
     path = output / "grid" / "_records" / "_config.json"
     begun = json.loads(path.read_text())

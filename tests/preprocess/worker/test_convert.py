@@ -40,7 +40,7 @@ def test_both_layouts_are_sound_and_whole(converted):
 
 
 def test_the_tiles_are_the_frames_that_the_sidecar_names(converted):
-    """PNG keeps the bars; a centre crop of 96x64 or 112x64 cuts off the outer ones, so the numbers are scaled back."""
+    """PNG keeps the bars; a center crop of 96x64 or 112x64 cuts off the outer ones, so the numbers are scaled back."""
     manifest = read_manifest(converted / "grid")
     seen = Counter()
     for name in manifest.split("train").filenames:
@@ -254,7 +254,7 @@ def test_a_report_that_cannot_be_written_is_a_warning(video_folder, tmp_path, ca
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "report.html").mkdir()
     assert main(command(tmp_path, video_folder, tmp_path / "out")) == 0
-    told = capsys.readouterr()
-    assert "warning: the report could not be written" in told.err
-    assert str(tmp_path / "out" / "grid") in told.out
+    printed = capsys.readouterr()
+    assert "warning: the report could not be written" in printed.err
+    assert str(tmp_path / "out" / "grid") in printed.out
     assert check_directory(tmp_path / "out" / "grid").problems == []

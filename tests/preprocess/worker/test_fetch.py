@@ -172,5 +172,5 @@ def test_a_url_without_the_videos_is_said_before_the_work(kinetics, capsys):
     finally:
         server.shutdown()
     (line,) = capsys.readouterr().err.splitlines()
-    assert "of split 'train' is there; tried t0000000002_000000_000010.mp4, train/playing right/" in line
+    assert "of split 'train' was found there; tried t0000000002_000000_000010.mp4, train/playing right/" in line
     assert not (folder / "out").exists()

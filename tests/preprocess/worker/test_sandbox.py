@@ -17,11 +17,11 @@ from places import FAULTS, ROOT
 
 from preprocess.annotations.dataset import Video
 from preprocess.config.schema import config_from
-from preprocess.plan import PlannedShard
-from preprocess.worker.messages import Job, UnfitMachineError
+from preprocess.plan import VideoBatch
+from preprocess.worker.batch import write_batch
+from preprocess.worker.messages import Job, UnfitNodeError
 from preprocess.worker.sandbox import Sandbox
-from preprocess.worker.shard import convert_shard
-from preprocess.worker.video import convert_video
+from preprocess.worker.video import make_samples
 from shards.read import iter_samples
 
 CONFIG = {
@@ -63,7 +63,7 @@ def samples(converted):
 
 def test_samples_that_cannot_be_written_fail_their_video_alone(job, tmp_path, monkeypatch):
     """One video's metadata cannot be stored, another lacks a view; the tars hold the others, and all the same ones."""
-    real = Sandbox.convert
+    real = Sandbox.result_of
 
     def convert(self, split, one):
         converted = real(self, split, one)
@@ -75,14 +75,14 @@ def test_samples_that_cannot_be_written_fail_their_video_alone(job, tmp_path, mo
             return dataclasses.replace(converted, samples=dict(list(converted.samples.items())[:1]))
         return converted
 
-    monkeypatch.setattr(Sandbox, "convert", convert)
+    monkeypatch.setattr(Sandbox, "result_of", convert)
     for name in ("crash", "hang"):  # here only their names: the fault would need the file to be read
         shutil.copy(tmp_path / "one.mp4", tmp_path / f"sound_{name}.mp4")
     job = dataclasses.replace(job, output=str(tmp_path / "out"))
     (tmp_path / "out" / "grid" / "_records").mkdir(parents=True)
-    (tmp_path / "out" / "_facts").mkdir()
+    (tmp_path / "out" / "_statistics").mkdir()
     videos = tuple(Video(key=key, path=f"{path}.mp4", labels=(0,)) for key, path in PATHS.items())
-    *_, last = convert_shard(job, PlannedShard(split="train", number=0, videos=videos))
+    *_, last = write_batch(job, VideoBatch(split="train", number=0, videos=videos))
     record = last.records["grid"]
     assert {failure.video: failure.reason for failure in record.failures} == dict.fromkeys(
         ("crash", "hang"), "unexpected error"
@@ -98,14 +98,20 @@ PATHS = {"crash": "sound_crash", "one": "one", "hang": "sound_hang", "two": "two
 
 def test_the_samples_are_those_of_this_process_byte_for_byte(job):
     with Sandbox(job) as sandbox:
-        converted = sandbox.convert("train", video("one"))
-    here = convert_video(job, "train", video("one"))
+        converted = sandbox.result_of("train", video("one"))
+    here = make_samples(job, "train", video("one"))
     assert samples(converted) == samples(here)
     assert len(samples(here)) == 2
-    facts = converted.facts
-    assert (facts.decoder, facts.codec, facts.width, facts.height, facts.num_frames) == ("pyav", "h264", 96, 64, 20)
-    assert facts.bytes == os.path.getsize(Path(job.source) / "one.mp4")
-    assert facts.duration_seconds == pytest.approx(20 / 25)
+    statistics = converted.statistics
+    assert (statistics.decoder, statistics.codec, statistics.width, statistics.height, statistics.num_frames) == (
+        "pyav",
+        "h264",
+        96,
+        64,
+        20,
+    )
+    assert statistics.bytes == os.path.getsize(Path(job.source) / "one.mp4")
+    assert statistics.duration_seconds == pytest.approx(20 / 25)
 
 
 BLAMED = {
@@ -118,22 +124,22 @@ BLAMED = {
 def test_a_decoder_that_fails_as_nobody_foresaw_leaves_the_video_to_the_next(job):
     job = job_in(job.source, decoder="auto")
     with Sandbox(job) as sandbox:
-        converted = sandbox.convert("train", video("bug"))
+        converted = sandbox.result_of("train", video("bug"))
     assert converted.failure is None
     assert len(converted.samples) == 2
-    assert (converted.facts.decoder, converted.facts.concealed) == ("ffmpeg", "unexpected error")
+    assert (converted.statistics.decoder, converted.statistics.fallback_reason) == ("ffmpeg", "unexpected error")
 
 
 @pytest.mark.parametrize("name", BLAMED)
 def test_a_video_that_ends_its_decoder_is_blamed_and_the_next_ones_are_not(name, job):
     reason, detail = BLAMED[name]
     with Sandbox(job) as sandbox:
-        assert sandbox.convert("train", video("one")).failure is None
-        failure = sandbox.convert("train", video(name)).failure
-        after = sandbox.convert("train", video("two"))
+        assert sandbox.result_of("train", video("one")).failure is None
+        failure = sandbox.result_of("train", video(name)).failure
+        after = sandbox.result_of("train", video("two"))
     assert (failure.video, failure.path, failure.reason) == (name, f"{name}.mp4", reason)
     assert detail in failure.detail
-    assert samples(after) == samples(convert_video(job, "train", video("two")))
+    assert samples(after) == samples(make_samples(job, "train", video("two")))
 
 
 def test_a_video_that_never_ends_is_cut_off_from_outside(job, monkeypatch):
@@ -142,14 +148,14 @@ def test_a_video_that_never_ends_is_cut_off_from_outside(job, monkeypatch):
     job = job_in(job.source, timeout_seconds=1)
     with Sandbox(job) as sandbox:
         began = time.monotonic()
-        failure = sandbox.convert("train", video("hang")).failure
+        failure = sandbox.result_of("train", video("hang")).failure
         assert time.monotonic() - began < 60
     assert (failure.video, failure.reason) == ("hang", "time limit")
 
 
 def test_a_decoder_that_is_killed_over_an_innocent_video_is_replaced(job):
     with Sandbox(job) as sandbox:
-        converted = sandbox.convert("train", video("killed_once"))
+        converted = sandbox.result_of("train", video("killed_once"))
     assert (Path(job.source) / "killed_once.was-killed").exists()
     assert converted.failure is None
     assert len(converted.samples) == 2
@@ -158,7 +164,7 @@ def test_a_decoder_that_is_killed_over_an_innocent_video_is_replaced(job):
 def test_a_long_video_ends_by_the_clock_of_its_decoder(tmp_path):
     h264(tmp_path / "long.mp4", 3000, width=320, height=240, preset="ultrafast")
     with Sandbox(job_in(tmp_path, timeout_seconds=0.005)) as sandbox:
-        failure = sandbox.convert("train", video("long")).failure
+        failure = sandbox.result_of("train", video("long")).failure
     assert failure.reason == "time limit"
     assert "no answer" not in failure.detail
 
@@ -166,13 +172,13 @@ def test_a_long_video_ends_by_the_clock_of_its_decoder(tmp_path):
 def test_a_machine_with_other_libraries_is_refused(job):
     """Its bytes would be others than those of the rest."""
     strange = dataclasses.replace(job, versions={**job.versions, "av": "0.1"})
-    with pytest.raises(UnfitMachineError, match=r"av 0\.1 and"), Sandbox(strange) as sandbox:
-        sandbox.convert("train", video("one"))
+    with pytest.raises(UnfitNodeError, match=r"av 0\.1 and"), Sandbox(strange) as sandbox:
+        sandbox.result_of("train", video("one"))
 
 
 def test_no_process_is_left_behind(job):
     with Sandbox(job) as sandbox:
-        sandbox.convert("train", video("one"))
+        sandbox.result_of("train", video("one"))
         child = sandbox._child._process.pid
         assert is_running(child)
     assert not is_running(child)
@@ -184,7 +190,7 @@ def test_the_decoder_dies_with_its_worker(job, tmp_path):
         "import pickle, sys\n"
         "from preprocess.worker.sandbox import Sandbox\n"
         "job, video = pickle.load(open(sys.argv[1], 'rb'))\n"
-        "Sandbox(job).convert('train', video)\n"
+        "Sandbox(job).result_of('train', video)\n"
     )
     (tmp_path / "job").write_bytes(pickle.dumps((job, video("hang"))))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FAULTS), str(ROOT)])}
@@ -201,7 +207,7 @@ def test_the_decoder_outlives_the_thread_that_started_it(job):
     with Sandbox(job) as sandbox:
         children = []
         for name in ("one", "two", "one"):
-            thread = threading.Thread(target=lambda name=name: sandbox.convert("train", video(name)))
+            thread = threading.Thread(target=lambda name=name: sandbox.result_of("train", video(name)))
             thread.start()
             thread.join()
             wait_for(lambda number=thread.native_id: not Path(f"/proc/self/task/{number}").exists())

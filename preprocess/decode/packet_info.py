@@ -11,7 +11,7 @@ from typing import NamedTuple
 from preprocess.decode.headers import H264Headers, HevcHeaders
 
 
-class Glance(NamedTuple):
+class PacketInfo(NamedTuple):
     """What one packet's own bytes say.
 
     ``frames``: how many frames it shows, 0 or 1; None where only decoding tells. ``restart``: the standard lets
@@ -29,9 +29,9 @@ class Glance(NamedTuple):
 
 
 # Of a packet whose bytes are not read, or not understood.
-NOTHING = Glance(frames=None)
-_PLAIN, _HIDDEN, _RESTART = Glance(), Glance(frames=0), Glance(restart=True)
-Reader = Callable[[memoryview], Glance]
+UNKNOWN = PacketInfo(frames=None)
+_PLAIN, _HIDDEN, _RESTART = PacketInfo(), PacketInfo(frames=0), PacketInfo(restart=True)
+PacketParser = Callable[[memoryview], PacketInfo]
 
 # Every packet is one whole frame by itself. Not those that put two fields into a packet by other rules (jpeg2000).
 _INTRA_CODECS = frozenset(
@@ -52,21 +52,21 @@ _INTRA_CODECS = frozenset(
 )
 
 
-def glance_for(codec: str, extradata: bytes | None, *, read_order: bool = False) -> Reader | None:
+def packet_parser(codec: str, extradata: bytes | None, *, read_order: bool = False) -> PacketParser | None:
     """The reader of packets of a codec, by ffmpeg's name; None for one whose packets we do not read.
 
-    ``read_order`` asks for ``Glance.order``, which takes longer; only H.264 has it.
+    ``read_order`` asks for ``PacketInfo.order``, which takes longer; only H.264 has it.
     """
     extradata = extradata or b""
     if codec in _INTRA_CODECS:
         return lambda data: _RESTART
     if codec == "mpeg4":
-        return lambda data: _glance_mpeg4(bytes(data), extradata)
+        return lambda data: _parse_mpeg4(bytes(data), extradata)
     if codec == "h264":
         return _H264Reader(extradata, read_order)
     if codec == "hevc":
         return _HevcReader(extradata)
-    return {"av1": _glance_av1, "vp8": _glance_vp8, "vp9": _glance_vp9}.get(codec)
+    return {"av1": _parse_av1, "vp8": _parse_vp8, "vp9": _parse_vp9}.get(codec)
 
 
 class _H264Reader:
@@ -78,7 +78,7 @@ class _H264Reader:
         self._headers = H264Headers(extradata, has_lengths=self._length_bytes > 0)
         self._read_order = read_order
 
-    def __call__(self, data: memoryview) -> Glance:
+    def __call__(self, data: memoryview) -> PacketInfo:
         pictures, restart, headers, first_slice = 0, False, b"", None
         for start, end in nal_units(data, self._length_bytes):
             kind = data[start] & 31
@@ -92,11 +92,11 @@ class _H264Reader:
                 if kind == 7:
                     self._headers.add(bytes(data[start:end]))
         if pictures != 1:
-            return NOTHING._replace(restart=restart, headers=headers)
+            return UNKNOWN._replace(restart=restart, headers=headers)
         if self._headers.may_have_fields or self._read_order:
             is_frame, order = self._headers.read_slice(first_slice)
-            return Glance(frames=1 if is_frame else None, restart=restart, headers=headers, order=order)
-        return Glance(restart=restart, headers=headers) if headers else _RESTART if restart else _PLAIN
+            return PacketInfo(frames=1 if is_frame else None, restart=restart, headers=headers, order=order)
+        return PacketInfo(restart=restart, headers=headers) if headers else _RESTART if restart else _PLAIN
 
 
 class _HevcReader:
@@ -113,7 +113,7 @@ class _HevcReader:
         self._headers = HevcHeaders(extradata, has_lengths=self._length_bytes > 0)
         self._begun = self._hides_leading = self._has_ended = False
 
-    def __call__(self, data: memoryview) -> Glance:
+    def __call__(self, data: memoryview) -> PacketInfo:
         kinds, headers, layered, has_ended = [], b"", False, False
         for start, end in nal_units(data, self._length_bytes):
             kind = data[start] >> 1 & 63
@@ -129,7 +129,7 @@ class _HevcReader:
                 has_ended = True
         frames = self._frames(kinds)
         self._has_ended |= has_ended
-        return Glance(frames=frames, restart=any(16 <= k <= 21 for k in kinds), headers=headers, layered=layered)
+        return PacketInfo(frames=frames, restart=any(16 <= k <= 21 for k in kinds), headers=headers, layered=layered)
 
     def _frames(self, kinds: list[int]) -> int | None:
         if len(kinds) != 1 or self._headers.may_hide or self._has_ended:
@@ -185,10 +185,10 @@ _MPEG4_PICTURE = b"\0\0\1\xb6"
 _MPEG4_LAYER_HEADERS = range(0x20, 0x30)
 _MPEG4_NOT_CODED_BYTES = 16  # a picture that says no more than that it repeats the last one is shorter
 # By coding type, the first two bits of a picture.
-_MPEG4_PICTURES = tuple(Glance(restart=kind == 0, bidirectional=kind == 2) for kind in range(4))
+_MPEG4_PICTURES = tuple(PacketInfo(restart=kind == 0, bidirectional=kind == 2) for kind in range(4))
 
 
-def _glance_mpeg4(data: bytes, extradata: bytes) -> Glance:
+def _parse_mpeg4(data: bytes, extradata: bytes) -> PacketInfo:
     """ISO/IEC 14496-2, 6.3.5: coding type 0 is intra, 2 is bidirectional. Two pictures in one packet tell nothing."""
     start = data.find(_MPEG4_PICTURE)
     if (
@@ -196,9 +196,9 @@ def _glance_mpeg4(data: bytes, extradata: bytes) -> Glance:
         or len(data) <= _MPEG4_NOT_CODED_BYTES
         or data.find(_MPEG4_PICTURE, start + 4) > 0
     ):
-        return NOTHING
-    glance = _MPEG4_PICTURES[data[start + 4] >> 6]
-    return glance._replace(headers=_new_mpeg4_headers(data[:start], extradata)) if start else glance
+        return UNKNOWN
+    info = _MPEG4_PICTURES[data[start + 4] >> 6]
+    return info._replace(headers=_new_mpeg4_headers(data[:start], extradata)) if start else info
 
 
 def _new_mpeg4_headers(data: bytes, extradata: bytes) -> bytes:
@@ -206,22 +206,22 @@ def _new_mpeg4_headers(data: bytes, extradata: bytes) -> bytes:
     return b"".join(part for part in layers if part not in extradata)
 
 
-def _glance_vp8(data: memoryview) -> Glance:
+def _parse_vp8(data: memoryview) -> PacketInfo:
     """RFC 6386, 9.1: bit 0 is 0 for a key frame, bit 4 says whether the frame is shown."""
     return _PLAIN if data[0] >> 4 & 1 else _HIDDEN
 
 
-def _glance_vp9(data: memoryview) -> Glance:
+def _parse_vp9(data: memoryview) -> PacketInfo:
     """VP9 bitstream specification, 6.2 and annex B: each frame begins with the marker 2; one at most is shown."""
     starts = _vp9_frames(data)
     if any(data[start] >> 6 != 2 for start in starts):
-        return NOTHING
+        return UNKNOWN
     shown = sum(_vp9_is_shown(data[start]) for start in starts)
     if shown > 1:
-        return NOTHING
+        return UNKNOWN
     # A profile below 3, not a repeated frame, type 0 (key).
     restart = data[0] & 0b110000 != 0b110000 and not data[0] & 0b1100
-    return _RESTART if restart and shown else Glance(frames=shown, restart=restart)
+    return _RESTART if restart and shown else PacketInfo(frames=shown, restart=restart)
 
 
 def _vp9_frames(data: memoryview) -> list[int]:
@@ -250,20 +250,20 @@ def _vp9_is_shown(first_byte: int) -> bool:
 _AV1_SEQUENCE_HEADER, _AV1_FRAMES = 1, (3, 6)
 
 
-def _glance_av1(data: memoryview) -> Glance:
+def _parse_av1(data: memoryview) -> PacketInfo:
     """AV1 specification, 5.3 and 5.9.2: a sequence header, then a frame that is new, of type 0 (key), and shown."""
     has_sequence, is_first, restart, shown = False, True, False, 0
     for kind, start, is_layered in _av1_units(data):
         # A layer above the lowest, or a header that is reduced to a still picture's.
         if is_layered or (kind == _AV1_SEQUENCE_HEADER and data[start] & 0b1000):
-            return NOTHING
+            return UNKNOWN
         has_sequence |= kind == _AV1_SEQUENCE_HEADER
         if kind in _AV1_FRAMES:
             first_byte = data[start]
             restart |= is_first and has_sequence and first_byte >> 4 == 0b0001
             is_first = False
             shown += bool(first_byte & 0b10000000 or first_byte & 0b10000)
-    return Glance(frames=shown if shown < 2 else None, restart=restart)
+    return PacketInfo(frames=shown if shown < 2 else None, restart=restart)
 
 
 def _av1_units(data: memoryview) -> Iterator[tuple[int, int, bool]]:

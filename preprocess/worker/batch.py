@@ -1,4 +1,4 @@
-"""One planned shard: its videos through the sandbox into tars, facts and records. Knows no Ray."""
+"""One planned batch: its videos through the sandbox into tars, statistics and records. Knows no Ray."""
 
 import contextlib
 import dataclasses
@@ -12,11 +12,11 @@ from pathlib import Path
 from preprocess import reasons
 from preprocess.annotations.dataset import Video
 from preprocess.annotations.subsets import OUTSIDE
-from preprocess.plan import PlannedShard
-from preprocess.worker.facts import ShardFacts, VideoFacts, facts_of
-from preprocess.worker.machine import refuse_unfit_directories, refuse_unseen_videos
-from preprocess.worker.messages import Converted, Job
+from preprocess.plan import VideoBatch
+from preprocess.worker.messages import Job, VideoResult
+from preprocess.worker.node_check import refuse_unfit_directories, refuse_unseen_videos
 from preprocess.worker.sandbox import Sandbox
+from preprocess.worker.statistics import BatchStatistics, VideoStatistics, statistics_of
 from shards.format import shard_name, subset_field
 from shards.records import Failure, Record, Tar
 from shards.storage import remove_partial_files
@@ -26,60 +26,60 @@ _SECONDS_BETWEEN_STATES = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShardState:
-    """How far a shard is: ``videos`` are done, ``failures`` among them. The last state has the records, by layout."""
+class BatchState:
+    """How far a batch is: ``videos`` are done, ``failures`` among them. The last state has the records, by layout."""
 
     videos: int
     failures: tuple[Failure, ...]
     records: Mapping[str, Record] = field(default_factory=dict)
 
 
-def convert_shard(job: Job, shard: PlannedShard, gone: frozenset[str] = frozenset()) -> Iterator[ShardState]:
-    """Write the tars of all layouts and views, the facts, then a record in each layout's directory.
+def write_batch(job: Job, batch: VideoBatch, gone: frozenset[str] = frozenset()) -> Iterator[BatchState]:
+    """Write the tars of all layouts and views, the statistics, then a record in each layout's directory.
 
     A video that fails is in none of the tars, so that every view has the same videos in the same order. ``gone`` names
     the files that even the driver no longer sees: they count as failed videos. OSError (a full disk) and
-    UnfitMachineError (this machine does not see the output, the source or a video that the driver saw) leave no tar
+    UnfitNodeError (this machine does not see the output, the source or a video that the driver saw) leave no tar
     half-written and no record behind.
     """
     refuse_unfit_directories(job)
-    refuse_unseen_videos(job, shard.videos, gone)
+    refuse_unseen_videos(job, batch.videos, gone)
     began = last_told = time.monotonic()
-    with _OpenShard(job, shard) as tars, Sandbox(job) as sandbox:
-        for number, video in enumerate(shard.videos, 1):
-            converted = sandbox.convert(shard.split, video)
-            if converted.failure:  # perhaps because the disk with the videos was lost since the shard began
+    with _OpenShards(job, batch) as tars, Sandbox(job) as sandbox:
+        for number, video in enumerate(batch.videos, 1):
+            result = sandbox.result_of(batch.split, video)
+            if result.failure:  # perhaps because the disk with the videos was lost since the batch began
                 refuse_unseen_videos(job, [video], gone)
-            tars.add(video, converted)
+            tars.add(video, result)
             if time.monotonic() - last_told > _SECONDS_BETWEEN_STATES:
                 last_told = time.monotonic()
-                yield ShardState(videos=number, failures=tuple(tars.failures))
-    tars.facts(time.monotonic() - began).write(Path(job.output))
+                yield BatchState(videos=number, failures=tuple(tars.failures))
+    tars.statistics(time.monotonic() - began).write(Path(job.output))
     records = {layout: tars.record(layout) for layout in job.config.layouts}
     for layout, record in records.items():
         record.write(Path(job.output) / layout)
-    yield ShardState(videos=len(shard.videos), failures=tuple(tars.failures), records=records)
+    yield BatchState(videos=len(batch.videos), failures=tuple(tars.failures), records=records)
 
 
-class _OpenShard:
-    """The tars of one shard, one for each layout and view: all are whole at the end of the ``with``, or none is."""
+class _OpenShards:
+    """The tars of one batch, one for each layout and view: all are whole at the end of the ``with``, or none is."""
 
-    def __init__(self, job: Job, shard: PlannedShard):
+    def __init__(self, job: Job, batch: VideoBatch):
         self._job = job
-        self._shard = shard
-        self._views = range(job.config.splits[shard.split].num_views)
+        self._batch = batch
+        self._views = range(job.config.splits[batch.split].num_views)
         self._stack = contextlib.ExitStack()
         self._writers: dict[tuple[str, int], ShardWriter] = {}
         self._subsets: defaultdict[tuple[str, int], Counter] = defaultdict(Counter)
-        self._videos: list[VideoFacts] = []
+        self._videos: list[VideoStatistics] = []
         self.failures: list[Failure] = []
 
-    def __enter__(self) -> "_OpenShard":
+    def __enter__(self) -> "_OpenShards":
         with contextlib.ExitStack() as stack:
             for layout in self._job.config.layouts:
                 for view in self._views:
                     directory, name = Path(self._job.output) / layout, self._name(view)
-                    # Of a worker that was killed over this shard: in a job of days they would fill the disk.
+                    # Of a worker that was killed over this batch: in a job of days they would fill the disk.
                     remove_partial_files(directory, name)
                     self._writers[layout, view] = stack.enter_context(open_shard(directory / name))
             self._stack = stack.pop_all()
@@ -88,36 +88,36 @@ class _OpenShard:
     def __exit__(self, *exception: object) -> bool | None:
         return self._stack.__exit__(*exception)
 
-    def add(self, video: Video, converted: Converted) -> None:
+    def add(self, video: Video, result: VideoResult) -> None:
         """Write a video's samples. A sample that no tar can hold fails its video, and not the job."""
         members: dict[tuple[str, int], tuple[Member, ...]] = {}
-        failure = converted.failure
+        failure = result.failure
         if failure is None:
             try:
-                members = self._members(converted)
+                members = self._members(result)
             except (ValueError, TypeError) as error:
                 detail = f"its samples cannot be written: {error}"
                 failure = Failure(video=video.key, path=video.path, reason=reasons.UNEXPECTED, detail=detail)
-        self._videos.append(facts_of(video, dataclasses.replace(converted, failure=failure)))
+        self._videos.append(statistics_of(video, dataclasses.replace(result, failure=failure)))
         if failure:
             self.failures.append(failure)
         for tar, sample_members in members.items():
             self._writers[tar].add_members(sample_members)
-            metadata = converted.samples[tar].metadata
+            metadata = result.samples[tar].metadata
             self._subsets[tar].update(name for name in self._job.subsets if metadata[subset_field(name)] != OUTSIDE)
 
-    def _members(self, converted: Converted) -> dict[tuple[str, int], tuple[Member, ...]]:
+    def _members(self, result: VideoResult) -> dict[tuple[str, int], tuple[Member, ...]]:
         """The members of all samples, before any is written, so that all tars hold the same videos."""
-        samples = converted.samples
+        samples = result.samples
         if samples.keys() != self._writers.keys():
             raise ValueError(f"{len(samples)} samples instead of {len(self._writers)}, one for each layout and view")
         return {tar: members_of(sample) for tar, sample in samples.items()}
 
-    def facts(self, wall_seconds: float) -> ShardFacts:
-        return ShardFacts(
-            split=self._shard.split,
-            number=self._shard.number,
-            machine=platform.node(),
+    def statistics(self, wall_seconds: float) -> BatchStatistics:
+        return BatchStatistics(
+            split=self._batch.split,
+            number=self._batch.number,
+            node=platform.node(),
             wall_seconds=round(wall_seconds, 3),
             videos=tuple(self._videos),
         )
@@ -125,8 +125,8 @@ class _OpenShard:
     def record(self, layout: str) -> Record:
         self._check_counts(layout)
         return Record(
-            split=self._shard.split,
-            number=self._shard.number,
+            split=self._batch.split,
+            number=self._batch.number,
             digest=self._job.digest,
             tars=tuple(self._tar(layout, view) for view in self._views),
             failures=tuple(self.failures),
@@ -134,12 +134,12 @@ class _OpenShard:
 
     def _check_counts(self, layout: str) -> None:
         """Videos planned = videos stored + failures, in every tar."""
-        stored = len(self._shard.videos) - len(self.failures)
+        stored = len(self._batch.videos) - len(self.failures)
         for view in self._views:
             written = self._writers[layout, view].num_samples
-            if written != stored or len(self._videos) != len(self._shard.videos):
+            if written != stored or len(self._videos) != len(self._batch.videos):
                 raise RuntimeError(
-                    f"{layout}/{self._name(view)}: {written} samples were written, but {len(self._shard.videos)} "
+                    f"{layout}/{self._name(view)}: {written} samples were written, but {len(self._batch.videos)} "
                     f"videos less {len(self.failures)} failures make {stored}; please report this fault of the program"
                 )
 
@@ -154,4 +154,4 @@ class _OpenShard:
         )
 
     def _name(self, view: int) -> str:
-        return shard_name(self._shard.split, view, self._shard.number)
+        return shard_name(self._batch.split, view, self._batch.number)

@@ -10,9 +10,9 @@ from ray_nodes import node_of, seeing
 
 from preprocess.__main__ import main
 from preprocess.config.schema import load_config
-from preprocess.run.pipeline import prepare, run
+from preprocess.run.pipeline import convert_dataset, prepare
 from preprocess.run.ray_pool import Workers
-from preprocess.worker.messages import UnfitMachineError
+from preprocess.worker.messages import UnfitNodeError
 from shards.records import read_all_records
 
 
@@ -60,7 +60,7 @@ def test_a_machine_that_sees_other_disks_is_left_out_and_no_video_is_blamed(
         status, out, err = Run(arguments).finish()
     assert status == 0, err
     assert "18 of 18 videos: 0 failed" in out
-    (note,) = [line for line in err.splitlines() if "a machine is left out" in line]
+    (note,) = [line for line in err.splitlines() if "a node is left out" in line]
     assert reason in note
     assert str(tmp_path / where) in note
     assert unfit[:8] in note
@@ -80,7 +80,7 @@ def test_a_machine_with_other_libraries_does_not_end_a_healthy_run(cluster, undi
     with node_of(cluster), node_of(cluster, PYTHONPATH=other_pillow(tmp_path)) as unfit:
         status, _, err = Run(arguments).finish()
     assert status == 0, err
-    (note,) = [line for line in err.splitlines() if "a machine is left out" in line]
+    (note,) = [line for line in err.splitlines() if "a node is left out" in line]
     assert "pillow" in note
     assert unfit[:8] in note
     assert hashes(tmp_path / "out") == undisturbed
@@ -92,7 +92,7 @@ def test_when_every_machine_is_unfit_the_run_ends(cluster, video_folder, tmp_pat
         status, _, err = Run(in_cluster(cluster, tmp_path, video_folder)).finish()
     assert status == 2
     last = err.strip().splitlines()[-1]
-    assert last.startswith("preprocess: no machine can do its part: 2 were left out")
+    assert last.startswith("preprocess: no node can do its part: 2 were left out")
     assert "pillow" in last
     assert "Traceback" not in err
 
@@ -107,7 +107,7 @@ def test_a_video_that_is_removed_while_the_run_goes_on_is_a_failed_video(video_f
     prepared = prepared_in(tmp_path, tmp_path / "videos")
     removed = "train/left/left 0.mp4"
     (tmp_path / "videos" / removed).unlink()
-    summary = run(prepared, workers=Workers(count=2))
+    summary = convert_dataset(prepared, workers=Workers(count=2))
     assert summary.complete
     assert [(failure.path, failure.reason) for failure in summary.failures] == [(removed, "missing file")]
 
@@ -121,6 +121,6 @@ def test_a_source_that_the_driver_loses_too_ends_the_run_and_blames_no_video(
     shutil.rmtree(tmp_path / "videos")
     if is_there:
         (tmp_path / "videos").mkdir()
-    with pytest.raises(UnfitMachineError, match="videos: an empty directory" if is_there else "videos: not there"):
-        run(prepared, workers=Workers(count=2))
+    with pytest.raises(UnfitNodeError, match="videos: an empty directory" if is_there else "videos: not there"):
+        convert_dataset(prepared, workers=Workers(count=2))
     assert not [failure for record in read_all_records(tmp_path / "out" / "grid") for failure in record.failures]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from preprocess.annotations.classes import class_notes
-from preprocess.annotations.dataset import Account, Dataset, Listed
+from preprocess.annotations.dataset import Dataset, ListEntry, SplitCounts
 from preprocess.annotations.leaks import leak_notes
 from preprocess.annotations.missing import why_missing
 from preprocess.annotations.subsets import OUTSIDE
@@ -15,8 +15,8 @@ MISSING_NAME = "missing.tsv"
 _MISSING_SHOWN = 5
 
 
-def what_is_there(dataset: Dataset, config: Config, source: Path) -> Iterator[str]:
-    """The lines: notes, then each split's account, then what of it is missing or left out."""
+def overview_lines(dataset: Dataset, config: Config, source: Path) -> Iterator[str]:
+    """The lines: notes, then each split's counts, then what of it is missing or left out."""
     for note in (*config.notes, *dataset.notes, *_notes_on_classes(dataset, config)):
         yield f"note: {note}"
     by_mode = {mode: [name for name in config.splits if config.splits[name].mode == mode] for mode in ("train", "test")}
@@ -25,21 +25,21 @@ def what_is_there(dataset: Dataset, config: Config, source: Path) -> Iterator[st
         yield f"note: {note}"
     for split in config.splits:
         missing = dataset.missing.get(split, ())
-        account = dataset.accounts.get(split)
-        yield f"{split}: {len(there[split])} videos, {len(missing)} missing{_left_out(account)}"
+        counts = dataset.counts.get(split)
+        yield f"{split}: {len(there[split])} videos, {len(missing)} missing{_left_out(counts)}"
         yield from _missing_lines(missing)
-        for kind in account.left_out if account else ():
+        for kind in counts.left_out if counts else ():
             yield f"  left out: {kind.count} {kind.kind}, such as {kind.example}"
 
 
-def _left_out(account: Account | None) -> str:
-    return f", {account.num_left_out} left out, of {account.entries} entries" if account and account.left_out else ""
+def _left_out(counts: SplitCounts | None) -> str:
+    return f", {counts.num_left_out} left out, of {counts.entries} entries" if counts and counts.left_out else ""
 
 
-def _missing_lines(missing: tuple[Listed, ...]) -> Iterator[str]:
-    for row in missing[:_MISSING_SHOWN]:
-        why = why_missing(row.path)
-        yield f"  missing: {row.path} (listed at {row.where}){f': {why}' if why else ''}"
+def _missing_lines(missing: tuple[ListEntry, ...]) -> Iterator[str]:
+    for entry in missing[:_MISSING_SHOWN]:
+        why = why_missing(entry.path)
+        yield f"  missing: {entry.path} (listed at {entry.where}){f': {why}' if why else ''}"
     if len(missing) > _MISSING_SHOWN:
         yield f"  and {len(missing) - _MISSING_SHOWN} more; a conversion lists them all in {MISSING_NAME}"
 

@@ -10,16 +10,16 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from preprocess.annotations.dataset import Video
-from preprocess.worker.messages import Job, UnfitMachineError
+from preprocess.worker.messages import Job, UnfitNodeError
 from shards.format import RECORDS_DIR
 
-_WAY_OUT = "mount the disk there, or leave this machine out of the cluster"
+_WAY_OUT = "mount the disk there, or leave this node out of the cluster"
 # A network disk may hide a file for a moment: a server restarts, or a cached answer is out of date.
 _SECOND_LOOK_SECONDS = 2.0
 
 
 def refuse_unfit_directories(job: Job) -> None:
-    """UnfitMachineError where this machine cannot write to the output, or sees no source or an empty one."""
+    """UnfitNodeError where this machine cannot write to the output, or sees no source or an empty one."""
     for layout in job.config.layouts:
         records = Path(job.output) / layout / RECORDS_DIR
         if not records.is_dir():
@@ -42,12 +42,12 @@ def _refuse_unfit_source(source: str) -> None:
         raise _unfit(source, "an empty directory", f"its disk is not mounted; {_WAY_OUT}")
 
 
-def _unfit(path: str, what: str, why: str) -> UnfitMachineError:
-    return UnfitMachineError(f"{path}: {what} on {platform.node()}; {why}")
+def _unfit(path: str, what: str, why: str) -> UnfitNodeError:
+    return UnfitNodeError(f"{path}: {what} on {platform.node()}; {why}")
 
 
 def refuse_unseen_videos(job: Job, videos: Sequence[Video], gone: Collection[str]) -> None:
-    """UnfitMachineError, with the paths, where this machine cannot read videos that the driver saw when it planned.
+    """UnfitNodeError, with the paths, where this machine cannot read videos that the driver saw when it planned.
 
     ``gone`` names those that the driver no longer sees either. With ``--videos-url`` the driver saw only the lists.
     """
@@ -60,7 +60,7 @@ def refuse_unseen_videos(job: Job, videos: Sequence[Video], gone: Collection[str
         unseen = unseen_of(job, unseen)
     if unseen:
         others = f" and {len(unseen) - 1} more of this shard" if len(unseen) > 1 else ""
-        raise UnfitMachineError(
+        raise UnfitNodeError(
             f"{os.path.join(job.source, unseen[0])}{others}: not readable on {platform.node()}, though the driver saw "
             f"the file when it planned; {_WAY_OUT}",
             unseen=unseen,
