@@ -19,13 +19,13 @@ from superimage.training.command_line import parse_or_report
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the evaluation of a command line; returns its exit status, see ``superimage.evaluation.run.evaluate``."""
+    """Run the evaluation of a command line; returns its exit status, see ``superimage.evaluation.evaluate.evaluate``."""
     argv = sys.argv[1:] if argv is None else list(argv)
     parsed = parse_or_report(GROUPS, argv, prog="eval_video", kind="eval", description=__doc__)
     if parsed is None:
         return 2
     # Imported here because PyTorch takes seconds to import, and --help needs none of it.
-    from superimage.evaluation.run import evaluate
+    from superimage.evaluation.evaluate import evaluate
 
     return evaluate(parsed[0])
 

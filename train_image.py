@@ -14,13 +14,13 @@ from superimage.training.flags import GROUPS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the training of a command line; returns its exit status, see ``superimage.training.run.train``."""
+    """Run the training of a command line; returns its exit status, see ``superimage.training.train.train``."""
     argv = sys.argv[1:] if argv is None else list(argv)
     parsed = parse_or_report(GROUPS, argv, prog="train_image", kind="train", description=__doc__)
     if parsed is None:
         return 2
     # Imported here because PyTorch takes seconds to import, and --help needs none of it.
-    from superimage.training.run import train
+    from superimage.training.train import train
 
     return train(*parsed, argv)
 

@@ -71,7 +71,7 @@ def train_ours(request: dict) -> dict:
     from superimage.training.flags import GROUPS, check_values
     from superimage.training.grid import find_super_images
     from superimage.training.loop import train_epoch
-    from superimage.training.run import build
+    from superimage.training.train import build
 
     args, explicit = parse_flags(GROUPS, request["argv"], prog="train_image")
     check_values(args)

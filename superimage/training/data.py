@@ -25,9 +25,9 @@ from shards.timm_reader import ShardReader
 from superimage.training.batches import Batches
 from superimage.training.collate import CheckedCollate, end_worker_on_lost_batch
 from superimage.training.cutmix import TileMixup
+from superimage.training.device_env import DeviceEnv
 from superimage.training.flags import cuts
 from superimage.training.grid import keeps_grid
-from superimage.training.machine import Machine
 from superimage.training.multi_label import check_split_labels
 from superimage.training.shared_memory import plan_workers, ranks_on_this_node
 
@@ -35,7 +35,7 @@ _log = logging.getLogger("train_image")
 
 
 def build_loaders(
-    args: argparse.Namespace, machine: Machine, model: nn.Module, manifest: Manifest | None
+    args: argparse.Namespace, device_env: DeviceEnv, model: nn.Module, manifest: Manifest | None
 ) -> tuple[Batches, Batches | None]:
     """(training, validation) batches of ``(images float (B, C, H, W) on the device, targets)``.
 
@@ -50,7 +50,7 @@ def build_loaders(
         for training in ((True, False) if args.val_split else (True,))
     }
     check_splits(args, datasets[True], datasets.get(False), num_classes)
-    ranks_here, mixup = ranks_on_this_node(machine), build_mixup(args, num_classes, manifest)
+    ranks_here, mixup = ranks_on_this_node(device_env), build_mixup(args, num_classes, manifest)
     batches = []
     for training, dataset in datasets.items():
         collate = CheckedCollate(
@@ -58,15 +58,15 @@ def build_loaders(
             num_classes=num_classes,
             source=_flag(args, training=training),
         )
-        loader = _create(args, data, machine, dataset, collate, training=training, ranks_here=ranks_here)
+        loader = _create(args, data, device_env, dataset, collate, training=training, ranks_here=ranks_here)
         pads = None
         if manifest is not None and has_mean_pads(manifest.layout) and keeps_grid(args, manifest, training=training):
-            pads = torch.from_numpy(pad_mask(manifest.layout, *data["input_size"][1:])).to(machine.device)
+            pads = torch.from_numpy(pad_mask(manifest.layout, *data["input_size"][1:])).to(device_env.device)
         batches.append(
             Batches(
                 loader,
                 name=_flag(args, training=training),
-                rank=machine.rank,
+                rank=device_env.rank,
                 due=samples_due(loader, training=training),
                 valid=getattr(loader.sampler, "num_valid_samples", None),
                 samples_per_image=2 if training and mixup and args.mixup_mode == "half" else 1,
@@ -82,7 +82,7 @@ def build_loaders(
 def _create(
     args: argparse.Namespace,
     data: dict,
-    machine: Machine,
+    device_env: DeviceEnv,
     dataset: Dataset,
     collate: CheckedCollate,
     *,
@@ -99,7 +99,7 @@ def _create(
         ranks_here=ranks_here,
         flags=flags,
     )
-    if warning and machine.rank == 0:
+    if warning and device_env.rank == 0:
         _log.warning(f"{_flag(args, training=training)}: {warning}")
     loader = create_loader(
         dataset,
@@ -108,9 +108,9 @@ def _create(
         mean=data["mean"],
         std=data["std"],
         num_workers=plan.workers,
-        distributed=machine.distributed,
+        distributed=device_env.distributed,
         pin_memory=args.pin_mem,
-        device=machine.device,
+        device=device_env.device,
         worker_seeding=args.worker_seeding,
         # New workers each epoch, seeded by it: a resumed run then draws what an uninterrupted one would have.
         persistent_workers=False,

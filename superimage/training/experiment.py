@@ -171,7 +171,7 @@ def _to_yaml(args: argparse.Namespace) -> bytes:
     return yaml.safe_dump(vars(args), default_flow_style=None).encode()
 
 
-def open_board(directory: Path) -> Any:
+def open_tensorboard(directory: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

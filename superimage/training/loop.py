@@ -19,19 +19,19 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import distributed, nn
 
 from shards.format import Manifest
+from superimage.training.device_env import DeviceEnv
 from superimage.training.losses import Losses, LossWatch
-from superimage.training.machine import Machine
 from superimage.training.pace import Pace
 
 _log = logging.getLogger("train_image")
 
 
 @dataclass(kw_only=True)
-class Run:
+class Experiment:
     """All that an experiment needs from its first epoch to its last."""
 
     args: argparse.Namespace
-    machine: Machine
+    device_env: DeviceEnv
     directory: Path
     model: nn.Module  # the bare one: what is validated and saved
     replica: nn.Module  # the one that is trained: `model`, or its DistributedDataParallel
@@ -42,8 +42,8 @@ class Run:
     loss: nn.Module
     train_loader: object
     validation_loader: object | None
-    saver: CheckpointSaver | None  # of rank 0 alone, as is the board
-    board: object | None
+    saver: CheckpointSaver | None  # rank 0 only
+    tensorboard: object | None  # rank 0 only
     start_epoch: int
     num_epochs: int
     manifest: Manifest | None = None  # of super images
@@ -66,14 +66,14 @@ class Run:
         return self.model if self.ema is None or self.args.model_ema_force_cpu else self.ema.module
 
 
-def train_epoch(experiment: Run, epoch: int) -> dict[str, float]:
+def train_epoch(experiment: Experiment, epoch: int) -> dict[str, float]:
     """One pass over the training split; returns its mean loss over all ranks."""
     args, num_batches = experiment.args, len(experiment.train_loader)
     experiment.replica.train()
     experiment.optimizer.zero_grad()
     losses = Losses(experiment.watch, where=f"of {num_batches} of epoch {epoch + 1}")
     accumulate = args.grad_accum_steps
-    pace = Pace(experiment.machine.device, experiment.machine.world_size)
+    pace = Pace(experiment.device_env.device, experiment.device_env.world_size)
     for index, (images, targets) in enumerate(pace.of(experiment.train_loader)):
         due = (index + 1) % accumulate == 0 or index + 1 == num_batches
         in_group = accumulate if index < num_batches - num_batches % accumulate else num_batches % accumulate
@@ -84,18 +84,18 @@ def train_epoch(experiment: Run, epoch: int) -> dict[str, float]:
                 told = f"epoch {epoch + 1}  batch {index + 1}/{num_batches}  loss {losses.last():.4f}"
                 _log.info(f"{told}  {pace.told()}")
     mean = losses.mean()
-    if experiment.machine.distributed:
-        mean = utils.reduce_tensor(mean, experiment.machine.world_size)
+    if experiment.device_env.distributed:
+        mean = utils.reduce_tensor(mean, experiment.device_env.world_size)
     return {"loss": mean.item()}
 
 
 def train_step(
-    experiment: Run, images: torch.Tensor, targets: torch.Tensor, in_group: int, *, due: bool
+    experiment: Experiment, images: torch.Tensor, targets: torch.Tensor, in_group: int, *, due: bool
 ) -> torch.Tensor:
     """Forward, backward and, when ``due``, the update of the weights; returns the batch's loss."""
     if experiment.args.channels_last:
         images = images.contiguous(memory_format=torch.channels_last)
-    waits = experiment.machine.distributed and not due
+    waits = experiment.device_env.distributed and not due
     with experiment.replica.no_sync() if waits else contextlib.nullcontext():
         with autocast(experiment):
             loss = experiment.loss(experiment.replica(images), targets)
@@ -103,12 +103,12 @@ def train_step(
     return loss.detach()
 
 
-def autocast(experiment: Run) -> torch.autocast:
+def autocast(experiment: Experiment) -> torch.autocast:
     args = experiment.args
-    return torch.autocast(experiment.machine.device.type, dtype=getattr(torch, args.amp_dtype), enabled=args.amp)
+    return torch.autocast(experiment.device_env.device.type, dtype=getattr(torch, args.amp_dtype), enabled=args.amp)
 
 
-def backward(experiment: Run, loss: torch.Tensor, *, due: bool) -> None:
+def backward(experiment: Experiment, loss: torch.Tensor, *, due: bool) -> None:
     args, optimizer = experiment.args, experiment.optimizer
     parameters = model_parameters(experiment.model, exclude_head=args.clip_mode == "agc")
     second_order = getattr(optimizer, "is_second_order", False)
@@ -130,7 +130,7 @@ def backward(experiment: Run, loss: torch.Tensor, *, due: bool) -> None:
         optimizer.step()
 
 
-def finish_update(experiment: Run, num_updates: int) -> None:
+def finish_update(experiment: Experiment, num_updates: int) -> None:
     experiment.optimizer.zero_grad()
     if experiment.ema is not None:
         experiment.ema.update(experiment.model, step=num_updates)
@@ -139,7 +139,7 @@ def finish_update(experiment: Run, num_updates: int) -> None:
 
 
 @torch.no_grad()
-def validate(experiment: Run) -> dict[str, float]:
+def validate(experiment: Experiment) -> dict[str, float]:
     """Loss, and top-1 and top-5, or mAP of several labels a sample, in percent.
 
     Ranks may hold different numbers of samples: they meet once, at the end.
@@ -150,7 +150,7 @@ def validate(experiment: Run) -> dict[str, float]:
     return seen
 
 
-def check_weights(experiment: Run, epoch: int, loss: float) -> None:
+def check_weights(experiment: Experiment, epoch: int, loss: float) -> None:
     """ValueError where the validation's loss is no number since the weights are not: no checkpoint is made of them.
 
     The loss of a batch is that before its update, so the last update of an epoch is seen here alone.
@@ -167,7 +167,7 @@ def check_weights(experiment: Run, epoch: int, loss: float) -> None:
     _log.warning(f"{told}, with weights that are finite")
 
 
-def _predictions(experiment: Run) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _predictions(experiment: Experiment) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """(logits, targets) of each validation batch."""
     model = experiment.validated
     model.eval()
@@ -179,29 +179,29 @@ def _predictions(experiment: Run) -> Iterator[tuple[torch.Tensor, torch.Tensor]]
         yield logits, targets
 
 
-def _accuracy(experiment: Run) -> dict[str, float] | None:
-    rows = [torch.zeros(4, device=experiment.machine.device)]
+def _accuracy(experiment: Experiment) -> dict[str, float] | None:
+    rows = [torch.zeros(4, device=experiment.device_env.device)]
     for logits, targets in _predictions(experiment):
         loss = nn.functional.cross_entropy(logits.float(), targets)
         top1, top5 = utils.accuracy(logits, targets, topk=(1, 5))
         rows.append(torch.stack([loss, top1, top5, torch.ones_like(loss)]) * len(targets))
     sums = torch.stack(rows).sum(0)
-    if experiment.machine.distributed:
+    if experiment.device_env.distributed:
         distributed.all_reduce(sums)
     loss, top1, top5, count = sums.tolist()
     return {"loss": loss / count, "top1": top1 / count, "top5": top5 / count} if count else None
 
 
-def _mean_average_precision(experiment: Run) -> dict[str, float] | None:
+def _mean_average_precision(experiment: Experiment) -> dict[str, float] | None:
     """Over the classes that have positives; of each as Charades_v1_classify.m has it (Sigurdsson et al., ECCV 2016)."""
-    machine = experiment.machine
-    evaluator = MultiLabelClassificationEvaluator(machine.device)
-    present = torch.zeros(experiment.args.num_classes, device=machine.device)
+    device_env = experiment.device_env
+    evaluator = MultiLabelClassificationEvaluator(device_env.device)
+    present = torch.zeros(experiment.args.num_classes, device=device_env.device)
     for logits, targets in _predictions(experiment):
         evaluator.update(logits, targets)
         present = torch.maximum(present, targets.amax(0))
-    seen = evaluator.compute(distributed=machine.distributed)
-    if machine.distributed:
+    seen = evaluator.compute(distributed=device_env.distributed)
+    if device_env.distributed:
         distributed.all_reduce(present, distributed.ReduceOp.MAX)
     share = present.mean().item()
     # timm counts a class without positives as 0 and divides by all.

@@ -21,8 +21,8 @@ from superimage import models
 from superimage.models.explain import build_or_explain
 from superimage.models.spec import ModelSpec
 from superimage.training.data import mixes
+from superimage.training.device_env import DeviceEnv
 from superimage.training.grid import given_size
-from superimage.training.machine import Machine
 from superimage.training.model_input import check_input, set_checkpointing
 
 _log = logging.getLogger("train_image")
@@ -61,20 +61,20 @@ def _create(args: argparse.Namespace, img_size: tuple[int, int] | None, *, weigh
     )
 
 
-def prepare_model(model: nn.Module, args: argparse.Namespace, machine: Machine) -> nn.Module:
-    model.to(machine.device)
+def prepare_model(model: nn.Module, args: argparse.Namespace, device_env: DeviceEnv) -> nn.Module:
+    model.to(device_env.device)
     if args.channels_last:
         model.to(memory_format=torch.channels_last)
-    return convert_sync_batchnorm(model) if args.sync_bn and machine.distributed else model
+    return convert_sync_batchnorm(model) if args.sync_bn and device_env.distributed else model
 
 
-def replicate(args: argparse.Namespace, model: nn.Module, machine: Machine) -> nn.Module:
+def replicate(args: argparse.Namespace, model: nn.Module, device_env: DeviceEnv) -> nn.Module:
     """The module that is trained. Made after the average of the weights, which is never compiled or replicated."""
     if args.torchcompile:
         model.compile(backend=args.torchcompile)
-    if not machine.distributed:
+    if not device_env.distributed:
         return model
-    return DistributedDataParallel(model, device_ids=None if machine.device.type == "cpu" else [machine.device])
+    return DistributedDataParallel(model, device_ids=None if device_env.device.type == "cpu" else [device_env.device])
 
 
 def build_loss(args: argparse.Namespace) -> nn.Module:
@@ -91,10 +91,10 @@ def build_loss(args: argparse.Namespace) -> nn.Module:
     return LabelSmoothingCrossEntropy(smoothing=args.smoothing) if args.smoothing else nn.CrossEntropyLoss()
 
 
-def build_optimizer(args: argparse.Namespace, model: nn.Module, machine: Machine) -> torch.optim.Optimizer:
-    rate = learning_rate(args, machine.world_size)
+def build_optimizer(args: argparse.Namespace, model: nn.Module, device_env: DeviceEnv) -> torch.optim.Optimizer:
+    rate = learning_rate(args, device_env.world_size)
     _log.info(
-        f"learning rate {rate:.3g}, {args.batch_size} samples on each of {machine.world_size} {machine.device.type}"
+        f"learning rate {rate:.3g}, {args.batch_size} samples on each of {device_env.world_size} {device_env.device.type}"
     )
     return create_optimizer_v2(
         model, **optimizer_kwargs(cfg=argparse.Namespace(**{**vars(args), "lr": rate})), **args.opt_kwargs

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from superimage.training.machine import Machine
+from superimage.training.device_env import DeviceEnv
 
 SHARED_MEMORY = Path("/dev/shm")
 DEFAULT_PREFETCH = 2  # torch's: batches that each worker prepares ahead
@@ -70,12 +70,12 @@ def plan_workers(
     )
 
 
-def ranks_on_this_node(machine: Machine) -> int:
+def ranks_on_this_node(device_env: DeviceEnv) -> int:
     """The ranks that share this rank's /dev/shm. A collective: all ranks call it."""
-    if not machine.distributed:
+    if not device_env.distributed:
         return 1
     mine = (socket.gethostname(), SHARED_MEMORY.stat().st_dev if SHARED_MEMORY.is_dir() else 0)
-    places = [None] * machine.world_size
+    places = [None] * device_env.world_size
     distributed.all_gather_object(places, mine)
     return places.count(mine)
 

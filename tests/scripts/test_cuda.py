@@ -30,7 +30,7 @@ from superimage.training.flags import GROUPS
 from superimage.training.grid import find_super_images
 from superimage.training.loop import train_epoch
 from superimage.training.losses import Losses, LossWatch
-from superimage.training.run import build
+from superimage.training.train import build
 
 DEVICE = os.environ.get("TEST_DEVICE", "cuda")
 SMALL = ["--model", "test_resnet", "--batch-size", "8", "--workers", "0", "--warmup-epochs", "0", "--device", DEVICE]
@@ -303,5 +303,5 @@ def test_torchrun_on_the_gpus_of_this_machine(data, tmp_path):
     assert len(rows(tmp_path / "run")) == 2
     more = torchrun(count + 1, ["train_image.py", *command(data, tmp_path, experiment="more")])
     assert more.returncode != 0
-    assert f"process {count} of this machine, counted from 0, has no CUDA device: torch sees {count}" in more.stderr
+    assert f"process {count} of this node, counted from 0, has no CUDA device: torch sees {count}" in more.stderr
     assert f"torchrun --nproc-per-node {count}" in more.stderr

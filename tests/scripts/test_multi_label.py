@@ -30,7 +30,7 @@ from superimage.training.data import build_mixup, open_split
 from superimage.training.flags import GROUPS, check_values
 from superimage.training.grid import find_super_images
 from superimage.training.model import build_loss, build_model
-from superimage.training.run import adapt
+from superimage.training.train import adapt
 
 pytestmark = pytest.mark.usefixtures("as_if_alone")
 

@@ -19,10 +19,10 @@ import train_image
 from shards.format import read_manifest
 from superimage.training.command_line import parse_flags
 from superimage.training.data import build_loaders
+from superimage.training.device_env import DeviceEnv
 from superimage.training.flags import GROUPS
 from superimage.training.grid import find_super_images, fit_to_grid
-from superimage.training.loop import Run, validate
-from superimage.training.machine import Machine
+from superimage.training.loop import Experiment, validate
 from superimage.training.model import build_model, build_schedule, learning_rate
 
 SMALL = ["--model", "test_resnet", "--batch-size", "8", "--workers", "0", "--warmup-epochs", "0"]
@@ -216,12 +216,18 @@ def validated_alone(data, weights):
     argv = [*SMALL, "--data-dir", str(data), "--val-split", "validation_v00"]
     args, explicit = parse_flags(GROUPS, argv, prog="test")
     args, _ = fit_to_grid(args, explicit, find_super_images(args, explicit))
-    machine = Machine(device=torch.device("cpu"), rank=0, world_size=1, distributed=False)
+    device_env = DeviceEnv(device=torch.device("cpu"), rank=0, world_size=1, distributed=False)
     model = build_model(args)
     model.load_state_dict(weights)
-    _, loader = build_loaders(args, machine, model, read_manifest(data))
-    run = Run.__new__(Run)
-    run.args, run.machine, run.model, run.ema, run.validation_loader = args, machine, model, None, loader
+    _, loader = build_loaders(args, device_env, model, read_manifest(data))
+    experiment = Experiment.__new__(Experiment)
+    experiment.args, experiment.device_env, experiment.model, experiment.ema, experiment.validation_loader = (
+        args,
+        device_env,
+        model,
+        None,
+        loader,
+    )
     return validate(run)
 
 

@@ -17,12 +17,12 @@ from shards.format import read_manifest
 from superimage.training.command_line import parse_flags
 from superimage.training.cutmix import TileMixup
 from superimage.training.data import build_loaders, build_mixup
+from superimage.training.device_env import DeviceEnv
 from superimage.training.flags import GROUPS
 from superimage.training.grid import find_super_images, fit_to_grid
-from superimage.training.machine import Machine
 from superimage.training.model import build_model
 
-CPU = Machine(device=torch.device("cpu"), rank=0, world_size=1, distributed=False)
+CPU = DeviceEnv(device=torch.device("cpu"), rank=0, world_size=1, distributed=False)
 MODES = ("batch", "pair", "elem", "half")
 GRIDS = ((1, 1), (3, 3), (1, 8), (4, 1), (2, 3))
 CUTS = {"cutmix": {"cutmix_alpha": 1.0}, "minmax": {"cutmix_minmax": (0.2, 0.8)}}

@@ -5,8 +5,8 @@ import argparse
 import pytest
 import torch
 
+from superimage.training.device_env import check_local_rank
 from superimage.training.device_memory import memory_line, ran_out_of_memory, training_ways_out
-from superimage.training.machine import check_local_rank
 
 CUDA_ERRORS = [
     torch.cuda.OutOfMemoryError(
@@ -66,5 +66,5 @@ def test_flags_that_are_given_are_not_advised(given, told):
 def test_more_processes_than_devices_is_told_with_the_number_that_fits(monkeypatch):
     check_local_rank(1, 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    with pytest.raises(ValueError, match=r"process 1 of this machine.*sees 1 \(CUDA_VISIBLE_DEVICES=3\).*per-node 1\)"):
+    with pytest.raises(ValueError, match=r"process 1 of this node.*sees 1 \(CUDA_VISIBLE_DEVICES=3\).*per-node 1\)"):
         check_local_rank(1, 1)

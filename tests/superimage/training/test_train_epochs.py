@@ -27,13 +27,13 @@ from shards.timm_reader import ShardReader, random_order
 from superimage.training.batches import counted
 from superimage.training.command_line import parse_flags
 from superimage.training.data import build_loaders
+from superimage.training.device_env import DeviceEnv, explain_ranks, lost_ranks
 from superimage.training.flags import GROUPS
 from superimage.training.grid import find_super_images, fit_to_grid
 from superimage.training.losses import LossWatch
-from superimage.training.machine import Machine, lost_ranks, told_ranks
 from superimage.training.model import build_model
 
-CPU = Machine(device=torch.device("cpu"), rank=0, world_size=1, distributed=False)
+CPU = DeviceEnv(device=torch.device("cpu"), rank=0, world_size=1, distributed=False)
 SMALL = ["--model", "test_resnet", "--batch-size", "8", "--workers", "0", "--warmup-epochs", "0", "--epochs", "1"]
 SMALL += ["--opt", "adamw", "--lr", "0.003", "--device", "cpu", "--experiment", "run"]
 VIEWS, VIDEOS = 3, 16
@@ -319,7 +319,7 @@ def test_without_a_place_to_meet_the_run_ends_with_the_variables(data, tmp_path)
 
 
 def test_the_variables_are_those_that_are_read():
-    told = told_ranks({"WORLD_SIZE": "4", "SLURM_NTASKS": "2", "MASTER_ADDR": "node1", "MASTER_PORT": "29500"})
+    told = explain_ranks({"WORLD_SIZE": "4", "SLURM_NTASKS": "2", "MASTER_ADDR": "node1", "MASTER_PORT": "29500"})
     assert "4 processes" in told
     assert "has no rank, since RANK is not set" in told
     assert "env -u WORLD_SIZE -u SLURM_NTASKS" in told

@@ -12,12 +12,12 @@ from shards.format import read_manifest
 from shards.pads import pad_mask
 from superimage.training.command_line import parse_flags
 from superimage.training.data import build_loaders
+from superimage.training.device_env import DeviceEnv
 from superimage.training.flags import GROUPS
 from superimage.training.grid import find_super_images, fit_to_grid, geometric_operations
-from superimage.training.machine import Machine
 from superimage.training.model import build_model
 
-CPU = Machine(device=torch.device("cpu"), rank=0, world_size=1, distributed=False)
+CPU = DeviceEnv(device=torch.device("cpu"), rank=0, world_size=1, distributed=False)
 STRIP = layout(name="strip", rows=1, columns=8)
 
 

@@ -19,7 +19,7 @@ _PLACES = ("MASTER_ADDR", "MASTER_PORT")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
+class DeviceEnv:
     """Where this process computes, and its place among the others."""
 
     device: torch.device
@@ -46,7 +46,7 @@ def pick_device(name: str | None) -> str:
     return name
 
 
-def start_machine(args: argparse.Namespace) -> Machine:
+def init_device_env(args: argparse.Namespace) -> DeviceEnv:
     """Join the other processes, if torchrun started several (NCCL between CUDA devices, gloo otherwise).
 
     ValueError, with the variables that say so, where others are expected and cannot be met.
@@ -55,7 +55,7 @@ def start_machine(args: argparse.Namespace) -> Machine:
     if place.device.startswith("cuda") and utils.is_distributed_env():
         check_local_rank(utils.world_info_from_env()[0], torch.cuda.device_count())
     given = dict(os.environ)  # timm adds WORLD_SIZE, RANK and LOCAL_RANK, which nobody set
-    timer = threading.Timer(_WAIT_SECONDS, lambda: _log.warning(f"waiting for other processes: {told_ranks(given)}"))
+    timer = threading.Timer(_WAIT_SECONDS, lambda: _log.warning(f"waiting for other processes: {explain_ranks(given)}"))
     timer.daemon = True
     timer.start()
     try:
@@ -64,13 +64,13 @@ def start_machine(args: argparse.Namespace) -> Machine:
         if not utils.is_distributed_env():
             raise
         told = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ValueError(f"{told_ranks(given)} ({told})") from error
+        raise ValueError(f"{explain_ranks(given)} ({told})") from error
     finally:
         timer.cancel()
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
-    return Machine(device=device, rank=place.rank, world_size=place.world_size, distributed=place.distributed)
+    return DeviceEnv(device=device, rank=place.rank, world_size=place.world_size, distributed=place.distributed)
 
 
 def check_local_rank(local_rank: int, num_devices: int) -> None:
@@ -80,13 +80,13 @@ def check_local_rank(local_rank: int, num_devices: int) -> None:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     hidden = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible})"
     raise ValueError(
-        f"process {local_rank} of this machine, counted from 0, has no CUDA device: torch sees {num_devices}{hidden}, "
+        f"process {local_rank} of this node, counted from 0, has no CUDA device: torch sees {num_devices}{hidden}, "
         f"and each process takes one. Start no more than {num_devices} here (torchrun --nproc-per-node {num_devices}), "
-        "let each process see all devices of its machine, or give --device cpu"
+        "let each process see all devices of its node, or give --device cpu"
     )
 
 
-def told_ranks(environment: Mapping[str, str]) -> str:
+def explain_ranks(environment: Mapping[str, str]) -> str:
     """Which environment variables make this process wait for others, for whom, and the way out.
 
     ``{"SLURM_NTASKS": "2", "MASTER_ADDR": "node1"} -> "SLURM_NTASKS=2 MASTER_ADDR=node1 say that ..."``.

@@ -22,9 +22,9 @@ from superimage.evaluation.report import table
 from superimage.evaluation.results import RESULTS, add_picture, describe_inputs, find_results, report, write_results
 from superimage.evaluation.views import Views, expected_views
 from superimage.training.command_line import one_line
+from superimage.training.device_env import pick_device
 from superimage.training.device_memory import memory_line, ran_out_of_memory
 from superimage.training.interruption import INTERRUPTED, release_frames, workers_ignore_interrupts
-from superimage.training.machine import pick_device
 
 _log = logging.getLogger("eval_video")
 
@@ -40,7 +40,7 @@ def evaluate(args: argparse.Namespace) -> int:
             keep_freed_memory()
             utils.setup_default_logging()
             logging.getLogger("timm").setLevel(logging.WARNING)
-            results = run(args, *build(args))
+            results = find_or_compute(args, *build(args))
     except (ValueError, OSError) as error:
         print(f"eval_video: {one_line(error)}", file=sys.stderr)
         return 2
@@ -102,7 +102,7 @@ def check_output(output: Path) -> None:
         raise ValueError(f"--output {output}: no permission to write into {there}")
 
 
-def run(args: argparse.Namespace, manifest: Manifest, trained: Trained, device: torch.device) -> dict:
+def find_or_compute(args: argparse.Namespace, manifest: Manifest, trained: Trained, device: torch.device) -> dict:
     """The results, computed and written unless the same ones are there."""
     output, inputs = local_path(args.output), describe_inputs(args, manifest, trained)
     done = find_results(output, inputs)
