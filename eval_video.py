@@ -19,7 +19,7 @@ from superimage.training.command_line import parse_or_report
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the evaluation of a command line; returns its exit status, see ``superimage.evaluation.evaluate.evaluate``."""
+    """Evaluate as the command line says. Returns the exit status of ``superimage.evaluation.evaluate.evaluate``."""
     argv = sys.argv[1:] if argv is None else list(argv)
     parsed = parse_or_report(GROUPS, argv, prog="eval_video", kind="eval", description=__doc__)
     if parsed is None:

@@ -14,7 +14,7 @@ from superimage.training.flags import GROUPS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the training of a command line; returns its exit status, see ``superimage.training.train.train``."""
+    """Train as the command line says. Returns the exit status of ``superimage.training.train.train``."""
     argv = sys.argv[1:] if argv is None else list(argv)
     parsed = parse_or_report(GROUPS, argv, prog="train_image", kind="train", description=__doc__)
     if parsed is None:

@@ -104,7 +104,7 @@ def _output_of(*command: str) -> str:
 
 def _write(results: dict, directory: Path) -> None:
     from benchmarks.plot import save
-    from benchmarks.report import markdown
+    from benchmarks.readme import markdown
 
     page = markdown(results)
     directory.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ import timm
 import torch
 
 from benchmarks.gpu_data import enlarge
-from benchmarks.gpu_report import markdown
+from benchmarks.gpu_page import markdown
 
 _HERE = Path(__file__).resolve().parent
 _LOG_INTERVAL = 4

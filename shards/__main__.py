@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from shards.check import Report, check_directory
+from shards.check import CheckResult, check_directory
 from shards.preview import contact_sheet
 from shards.program import shown_command
 from shards.storage import write_whole
@@ -41,27 +41,27 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(args: argparse.Namespace) -> int:
-    report = check_directory(args.directory)
-    _print_report(report)
-    for problem in report.problems[:_PROBLEMS_SHOWN]:
+    result = check_directory(args.directory)
+    _print_result(result)
+    for problem in result.problems[:_PROBLEMS_SHOWN]:
         print(f"problem: {problem}", file=sys.stderr)
-    if len(report.problems) > _PROBLEMS_SHOWN:
-        print(f"and {len(report.problems) - _PROBLEMS_SHOWN} more", file=sys.stderr)
-    print(f"{args.directory}: " + (f"{len(report.problems)} problems" if report.problems else "sound"))
-    if not report.problems:
+    if len(result.problems) > _PROBLEMS_SHOWN:
+        print(f"and {len(result.problems) - _PROBLEMS_SHOWN} more", file=sys.stderr)
+    print(f"{args.directory}: " + (f"{len(result.problems)} problems" if result.problems else "sound"))
+    if not result.problems:
         _show_next("shards", "preview", args.directory)
-    return 1 if report.problems else 0
+    return 1 if result.problems else 0
 
 
-def _print_report(report: Report) -> None:
-    print(f"{report.shards} shards, {report.samples} samples, {report.bytes / 1e6:.1f} MB")
-    for split, labels in sorted(report.labels.items()):
+def _print_result(result: CheckResult) -> None:
+    print(f"{result.shards} shards, {result.samples} samples, {result.bytes / 1e6:.1f} MB")
+    for split, labels in sorted(result.labels.items()):
         counts = labels.values()
         if counts:
             print(f"  {split}: {len(labels)} classes, {min(counts)} to {max(counts)} samples each")
-    for reason, count in report.failures.most_common():
+    for reason, count in result.failures.most_common():
         print(f"  left out: {count} videos, {reason}")
-    for note in report.notes:
+    for note in result.notes:
         print(f"  note: {note}")
 
 

@@ -17,7 +17,7 @@ _NAMES_SHOWN = 10
 
 
 @dataclass
-class Report:
+class CheckResult:
     """What ``check`` saw. ``problems`` is empty for a sound directory; ``notes`` are no faults of its files."""
 
     shards: int = 0
@@ -30,28 +30,28 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
 
-def check_directory(directory: str | Path) -> Report:
+def check_directory(directory: str | Path) -> CheckResult:
     """Verify every tar: SHA-256, counts, keys, labels, image sizes. Raises ValueError where there is no manifest."""
     directory = local_path(directory)
     manifest = read_manifest(directory)
     if manifest is None:
         raise ValueError(_no_manifest(directory))
-    report = Report()
+    result = CheckResult()
     records = read_all_records(directory)
-    report.failures.update(failure.reason for record in records for failure in record.failures)
-    report.problems.extend(_disagreements(directory, manifest, records))
+    result.failures.update(failure.reason for record in records for failure in record.failures)
+    result.problems.extend(_disagreements(directory, manifest, records))
     for record in records:
         for view, tar in enumerate(record.tars):
-            _check_tar(directory / tar.name, tar, record, view, manifest, report)
-    report.notes.extend(_classes_without_training(manifest, report))
-    return report
+            _check_tar(directory / tar.name, tar, record, view, manifest, result)
+    result.notes.extend(_classes_without_training(manifest, result))
+    return result
 
 
-def _classes_without_training(manifest: Manifest, report: Report) -> Iterator[str]:
+def _classes_without_training(manifest: Manifest, result: CheckResult) -> Iterator[str]:
     """A model cannot learn a class of which no split to train on holds a sample."""
     splits = manifest.superimage.get("configuration", {}).get("splits", {})
     training = [name for name, split in splits.items() if split.get("mode") == "train"]
-    seen = set().union(*(report.classes.get(name, set()) for name in training))
+    seen = set().union(*(result.classes.get(name, set()) for name in training))
     absent = [name for label, name in enumerate(manifest.class_names) if label not in seen]
     if training and absent:
         more = len(absent) - _NAMES_SHOWN
@@ -93,7 +93,7 @@ def _disagreements(directory: Path, manifest: Manifest, records: list[Record]) -
 
 
 def _subset_disagreements(manifest: Manifest, records: list[Record]) -> Iterator[str]:
-    """Where a sub-set's lengths are not those of the records."""
+    """Where a subset's lengths are not those of the records."""
     recorded = {
         (tar.name, subset_field(subset)): count
         for record in records
@@ -109,42 +109,42 @@ def _subset_disagreements(manifest: Manifest, records: list[Record]) -> Iterator
                 )
 
 
-def _check_tar(path: Path, tar: Tar, record: Record, view: int, manifest: Manifest, report: Report) -> None:
-    report.shards += 1
+def _check_tar(path: Path, tar: Tar, record: Record, view: int, manifest: Manifest, result: CheckResult) -> None:
+    result.shards += 1
     if not path.exists():
-        report.problems.append(f"{path}: missing; run the same conversion again, which makes it anew")
+        result.problems.append(f"{path}: missing; run the same conversion again, which makes it anew")
         return
-    report.bytes += path.stat().st_size
+    result.bytes += path.stat().st_size
     digest = _sha256(path)
     if digest != tar.sha256:
-        report.problems.append(
+        result.problems.append(
             f"{path}: SHA-256 is {digest[:12]}..., its record says {tar.sha256[:12]}...; make it again with --rebuild "
             f"{record.split}-{record.number:06d}"
         )
-    labels = report.labels.setdefault(record.split, Counter())
-    classes = report.classes.setdefault(record.split, set())
+    labels = result.labels.setdefault(record.split, Counter())
+    classes = result.classes.setdefault(record.split, set())
     keys: Counter[str] = Counter()
     members: Counter[str] = Counter()
     try:
         for sample in iter_samples(path, num_samples=tar.samples):
-            report.samples += 1
+            result.samples += 1
             labels[sample.label] += 1
             classes.update(_labels_of(sample))
             keys[sample.key] += 1
             members.update(name for name in manifest.subsets if sample.metadata.get(subset_field(name), -1) >= 0)
-            report.problems.extend(f"{path}: {problem}" for problem in _sample_problems(sample, path, view, manifest))
+            result.problems.extend(f"{path}: {problem}" for problem in _sample_problems(sample, path, view, manifest))
     except ShardError as error:
-        report.problems.append(str(error))
-    report.problems.extend(f"{path}: key {key!r} stands {n} times" for key, n in keys.items() if n > 1)
+        result.problems.append(str(error))
+    result.problems.extend(f"{path}: key {key!r} stands {n} times" for key, n in keys.items() if n > 1)
     if members != Counter(tar.subsets):
-        report.problems.append(f"{path}: {dict(members)} samples in sub-sets, its record says {tar.subsets}")
+        result.problems.append(f"{path}: {dict(members)} samples in subsets, its record says {tar.subsets}")
 
 
 def _labels_of(sample: Sample) -> set[int]:
     """All labels of a sample, the first of which is that of its ``.cls``."""
-    several = sample.metadata.get("labels")
-    listed = several if isinstance(several, list) else []
-    return {sample.label, *(label for label in listed if isinstance(label, int))}
+    labels = sample.metadata.get("labels")
+    labels = labels if isinstance(labels, list) else []
+    return {sample.label, *(label for label in labels if isinstance(label, int))}
 
 
 def _sample_problems(sample: Sample, path: Path, view: int, manifest: Manifest) -> Iterator[str]:

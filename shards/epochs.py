@@ -15,7 +15,7 @@ def epoch_splits(manifest: Manifest, name: str, views: str) -> tuple[Split, ...]
     ``train`` of 2 views: ``cycle -> train_v00, train_v01``; ``all -> train``; ``1 -> train_v01``. A split of one view
     is itself. ValueError for an unknown split or view, and for views that do not hold the same number of samples.
     """
-    whole, num_views = manifest.split(name), manifest.views.get(name, 1)
+    whole, num_views = manifest.split(name), manifest.num_views.get(name, 1)
     if views == ALL or (views == CYCLE and num_views == 1):
         return (whole,)
     missing = [view for view in range(num_views) if num_views > 1 and view_split(name, view) not in manifest.splits]

@@ -76,12 +76,12 @@ def view_split(split: str, view: int) -> str:
 
 
 def subset_split(split: str, subset: str) -> str:
-    """The samples of a split that are in a sub-set: ``("train", "mini") -> "train_mini"``."""
+    """The samples of a split that are in a subset: ``("train", "mini") -> "train_mini"``."""
     return f"{split}_{subset}"
 
 
 def subset_field(subset: str) -> str:
-    """The field of ``KEY.json`` that holds the class index within a sub-set, or -1: ``"mini" -> "mini_label"``."""
+    """The field of ``KEY.json`` that holds the class index within a subset, or -1: ``"mini" -> "mini_label"``."""
     return f"{subset}_label"
 
 
@@ -146,22 +146,22 @@ class Manifest:
     def for_split(self, split: str) -> "Manifest":
         """This manifest with the class names of one split as its own. ValueError for an unknown split.
 
-        A sub-set numbers its classes by the first label of each sample, which is the only one it has.
+        A subset numbers its classes by the first label of each sample, which is the only one it has.
         """
         names = self.class_names_of(split)
-        several = self.multi_label and not self.split(split).alt_label
-        superimage = {**self.superimage, "class_names": names, "multi_label": several}
+        multi_label = self.multi_label and not self.split(split).alt_label
+        superimage = {**self.superimage, "class_names": names, "multi_label": multi_label}
         return replace(self, raw={**self.raw, "superimage": superimage})
 
     def class_names_of(self, split: str) -> list[str]:
-        """Names in index order of one split: a sub-set numbers its own classes. ValueError for an unknown split."""
+        """Names in index order of one split: a subset numbers its own classes. ValueError for an unknown split."""
         alt_label = self.split(split).alt_label
         names = {subset_field(subset): names for subset, names in self.subsets.items()}
         return names[alt_label] if alt_label else self.class_names
 
     @property
     def subsets(self) -> dict[str, list[str]]:
-        """The class names of each sub-set, in its own index order."""
+        """The class names of each subset, in its own index order."""
         return self.superimage.get("subsets", {})
 
     @property
@@ -173,8 +173,8 @@ class Manifest:
         return tuple(self.superimage["std"])
 
     @property
-    def views(self) -> dict[str, int]:
-        """Views of each video, by split; a sub-set has those of the split that it is part of."""
+    def num_views(self) -> dict[str, int]:
+        """Views of each video, by split; a subset has those of the split that it is part of."""
         views = self.superimage["views"]
         parts = {subset_split(split, subset): split for split in views for subset in self.subsets}
         return views | {part: views[split] for part, split in parts.items() if part in self.splits}

@@ -28,7 +28,7 @@ def iter_samples(
 ) -> Iterator[Sample]:
     """The samples ``start <= i < stop`` of one tar, a path or a URL, the bytes still encoded. One pass over the file.
 
-    ``alt_label`` is that of a split: the samples are those of its sub-set alone, with their labels within it.
+    ``alt_label`` is that of a split: the samples are those of its subset alone, with their labels within it.
 
     ``num_samples`` is what the manifest says the tar holds: a tar cut at a member's border, or with a broken header in
     its middle, is otherwise no different from a shorter one. Raises ShardError for anything but whole samples.

@@ -10,7 +10,7 @@ from shards.storage import whole_file
 
 @dataclass(frozen=True, kw_only=True)
 class Tar:
-    """One view's tar of a planned shard; ``subsets``: how many of its samples are in each sub-set."""
+    """One view's tar of a planned shard; ``subsets``: how many of its samples are in each subset."""
 
     name: str
     sha256: str

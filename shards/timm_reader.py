@@ -119,11 +119,6 @@ class ShardReader(Reader):
             for sample, _ in _read_row(self._files(self.split), range(self.split.num_samples), self.split.alt_label)
         ]
 
-    @property
-    def num_views(self) -> int:
-        """Epochs after which all that is read has been read once."""
-        return len(self._epoch_splits)
-
     def _files(self, split: Split) -> list[tuple[str | Path, int]]:
         return [(join(self.root, name), count) for name, count in zip(split.filenames, split.shard_lengths)]
 

@@ -17,10 +17,10 @@ from shards.storage import local_path
 from superimage.evaluation.averages import check_views
 from superimage.evaluation.checkpoint import Trained, load_trained
 from superimage.evaluation.flags import check_numbers
+from superimage.evaluation.outputs import table
 from superimage.evaluation.predict import predict
-from superimage.evaluation.report import table
-from superimage.evaluation.results import RESULTS, add_picture, describe_inputs, find_results, report, write_results
-from superimage.evaluation.views import Views, expected_views
+from superimage.evaluation.results import RESULTS, add_picture, describe_inputs, find_results, summarize, write_results
+from superimage.evaluation.view_dataset import ViewDataset, expected_views
 from superimage.training.command_line import one_line
 from superimage.training.device_env import pick_device
 from superimage.training.device_memory import memory_line, ran_out_of_memory
@@ -112,7 +112,7 @@ def find_or_compute(args: argparse.Namespace, manifest: Manifest, trained: Train
         return done
     when = "" if trained.epoch is None else f" of epoch {trained.epoch}"
     _log.info(f"{trained.model_name}, {trained.weights}{when}, on {device}")
-    views = Views(
+    views = ViewDataset(
         args.data_dir,
         manifest,
         args.split,
@@ -123,6 +123,6 @@ def find_or_compute(args: argparse.Namespace, manifest: Manifest, trained: Train
     )
     scored = predict(views, trained.model, device, batch_size=args.batch_size, workers=args.workers)
     check_views({video: scores.logits for video, scores in scored.items()}, expected_views(manifest, args.split))
-    results, predictions = report(scored, manifest, args, inputs)
+    results, predictions = summarize(scored, manifest, args, inputs)
     write_results(output, results, predictions, manifest)
     return results

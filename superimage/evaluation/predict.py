@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from superimage.evaluation.views import Views
+from superimage.evaluation.view_dataset import ViewDataset
 from superimage.training.evaluation_loader import counted_batches
 
 
@@ -26,7 +26,7 @@ class Scores:
 
 @torch.inference_mode()
 def predict(
-    views: Views, model: nn.Module, device: torch.device, *, batch_size: int, workers: int
+    views: ViewDataset, model: nn.Module, device: torch.device, *, batch_size: int, workers: int
 ) -> dict[str, Scores]:
     """All videos by their keys, in alphabetical order; ValueError for a view that comes twice, or never."""
     batches = counted_batches(views, name=views.name, batch_size=batch_size, workers=workers, image=views.input_size)

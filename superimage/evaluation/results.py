@@ -11,10 +11,10 @@ from shards.format import Manifest
 from shards.storage import write_whole
 from superimage.evaluation.averages import average_views, sigmoid, softmax
 from superimage.evaluation.checkpoint import Trained
+from superimage.evaluation.outputs import PREDICTIONS, draw, multi_label_outputs, picture_name, single_label_outputs
 from superimage.evaluation.predict import Scores
-from superimage.evaluation.report import PREDICTIONS, draw, picture_name, report_one_label, report_several_labels
 from superimage.evaluation.versions import code_versions
-from superimage.evaluation.views import expected_views
+from superimage.evaluation.view_dataset import expected_views
 from superimage.training.stored import first_line
 
 _log = logging.getLogger("eval_video")
@@ -31,13 +31,15 @@ def write_results(output: Path, results: dict, predictions: bytes, manifest: Man
     add_picture(output, results, manifest)
 
 
-def report(scored: dict[str, Scores], manifest: Manifest, args: argparse.Namespace, inputs: dict) -> tuple[dict, bytes]:
+def summarize(
+    scored: dict[str, Scores], manifest: Manifest, args: argparse.Namespace, inputs: dict
+) -> tuple[dict, bytes]:
     """(results, predictions.csv)."""
-    report_labels, squash = (report_several_labels, sigmoid) if manifest.multi_label else (report_one_label, softmax)
+    outputs, squash = (multi_label_outputs, sigmoid) if manifest.multi_label else (single_label_outputs, softmax)
     logits = [list(scores.logits.values()) for scores in scored.values()]
     probabilities = np.stack([average_views(views, args.average, probabilities=squash) for views in logits])
     labels = np.array([scores.label for scores in scored.values()])
-    numbers, predictions = report_labels(list(scored), labels, probabilities, manifest.class_names)
+    numbers, predictions = outputs(list(scored), labels, probabilities, manifest.class_names)
     results = {
         **numbers,
         "num_videos": len(scored),

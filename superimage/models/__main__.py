@@ -14,8 +14,8 @@ from pathlib import Path
 
 from shards.page.markdown import check_markers, write_tables
 from superimage.models.convert import convert
+from superimage.models.cost_tables import families_table, list_table, papers_table
 from superimage.models.families import FAMILIES, try_family
-from superimage.models.report import families_table, list_table, papers_table
 
 
 def main(argv: Sequence[str] | None = None) -> int:

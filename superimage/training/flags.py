@@ -218,7 +218,7 @@ GROUPS = {
             "--eval-metric",
             str,
             "top1",
-            "metric that decides which checkpoint is best; map is for data with several labels a sample",
+            "metric that decides which checkpoint is best; map (mean average precision) is for multi-label data",
             {"choices": ("top1", "top5", "map", "loss")},
         ),
         Flag("--log-tensorboard", bool, False, "also write TensorBoard events (needs the tensorboard package)"),

@@ -30,7 +30,7 @@ def find_super_images(args: argparse.Namespace, explicit: Collection[str]) -> Ma
         if args.aa:
             geometric_operations(args.aa)
         return None
-    # The classes are those of the sub-set that is trained on. timm's reader also knows splits that no manifest names.
+    # The classes are those of the subset that is trained on. timm's reader also knows splits that no manifest names.
     return manifest.for_split(args.train_split) if args.train_split in manifest.splits else manifest
 
 
@@ -111,7 +111,7 @@ def fit_cutmix(args: argparse.Namespace, manifest: Manifest) -> list[str]:
 
 def describe_epochs(args: argparse.Namespace, manifest: Manifest) -> list[str]:
     """A line that says what an epoch is, where the videos have several views."""
-    num_views = manifest.views.get(args.train_split, 1)
+    num_views = manifest.num_views.get(args.train_split, 1)
     if num_views == 1:
         return []
     whole = f"an epoch is {num_views} passes over the videos, one of each view"

@@ -51,9 +51,9 @@ def command_to_go_on(argv: Sequence[str], *, experiment: str, world_size: int) -
 
     ``--lr 1 --resume a.tar``, experiment e -> ``python train_image.py --lr 1 --experiment e --resume auto``.
     """
-    several = ["torchrun", "--nproc-per-node", str(world_size), "train_image.py"]
+    torchrun = ["torchrun", "--nproc-per-node", str(world_size), "train_image.py"]
     words = [*_without(argv, ("--resume", "--experiment")), "--experiment", experiment, "--resume", "auto"]
-    return shlex.join([*(shown_command("train") if world_size == 1 else several), *words])
+    return shlex.join([*(shown_command("train") if world_size == 1 else torchrun), *words])
 
 
 def _without(argv: Sequence[str], flags: Sequence[str]) -> list[str]:

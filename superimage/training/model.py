@@ -93,9 +93,9 @@ def build_loss(args: argparse.Namespace) -> nn.Module:
 
 def build_optimizer(args: argparse.Namespace, model: nn.Module, device_env: DeviceEnv) -> torch.optim.Optimizer:
     rate = learning_rate(args, device_env.world_size)
-    _log.info(
-        f"learning rate {rate:.3g}, {args.batch_size} samples on each of {device_env.world_size} {device_env.device.type}"
-    )
+    kind = "process" if device_env.world_size == 1 else "processes"
+    ranks = f"{device_env.world_size} {device_env.device.type.upper()} {kind}"
+    _log.info(f"learning rate {rate:.3g}, batch {args.batch_size} on {ranks}")
     return create_optimizer_v2(
         model, **optimizer_kwargs(cfg=argparse.Namespace(**{**vars(args), "lr": rate})), **args.opt_kwargs
     )

@@ -184,7 +184,7 @@ def _show_evaluation(experiment: Experiment) -> None:
     """The command that evaluates the best checkpoint per video, on standard error; super images alone have videos."""
     if experiment.manifest is None:
         return
-    split = next((name for name, count in experiment.manifest.views.items() if name != experiment.args.train_split), "")
+    split = next((name for name in experiment.manifest.num_views if name != experiment.args.train_split), "")
     words = ["--checkpoint", str(experiment.directory / BEST), "--data-dir", experiment.args.data_dir]
     words += ["--split", split or experiment.args.train_split, "--output", str(experiment.directory / "evaluation")]
     print(f"next: {shlex.join([*shown_command('eval'), *words])}", file=sys.stderr)

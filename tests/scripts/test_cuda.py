@@ -112,7 +112,7 @@ def test_our_own_models_in_every_precision(large, tmp_path, model, precision):
 
 
 @on_device
-def test_several_labels(tmp_path):
+def test_multi_label(tmp_path):
     data = write_multi_label_images(tmp_path / "data", train=24, validation=10)
     run = trained(data, tmp_path, *BRAIN, "--mixup", "0.2", "--eval-metric", "map")
     assert 0 < float(rows(run)[-1]["eval_map"]) <= 100

@@ -1,4 +1,4 @@
-"""Evaluations of several labels a video: mAP over the views of each, what is written, bad input."""
+"""Evaluation of multi-label data: mAP over the views of each video, the files written, bad input."""
 
 import csv
 import json

@@ -21,8 +21,8 @@ from super_images import write_super_images
 import eval_video
 import train_image
 from superimage.evaluation import results, run
+from superimage.evaluation.outputs import predictions_csv
 from superimage.evaluation.plots import average_precision_png, confusion_png
-from superimage.evaluation.report import predictions_csv
 from superimage.evaluation.versions import code_versions
 
 NAMES = [

@@ -181,7 +181,7 @@ def with_a_shard_twice(info):
         (with_a_shard_twice, "video validation_000: view 0 is there twice"),
         (lambda info: info["superimage"]["class_names"].reverse(), "was trained on other classes"),
         (lambda info: info["superimage"]["class_names"].append("third"), "was trained on other classes"),
-        (lambda info: info["superimage"]["views"].pop("validation"), "does not say how many views"),
+        (lambda info: info["superimage"]["views"].pop("validation"), "has no number of views"),
     ],
 )
 def test_data_that_does_not_add_up_is_refused(run, data, tmp_path, capsys, change, message):

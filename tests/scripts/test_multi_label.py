@@ -1,4 +1,4 @@
-"""Data sets with several labels a sample: their targets, and training on them."""
+"""Multi-label data: its targets, and training on it."""
 
 import hashlib
 import json
@@ -144,7 +144,7 @@ def test_two_ranks_see_every_sample_once(data, tmp_path):
 
 @pytest.mark.parametrize("flags", [[], ["--smoothing", "0.1"], ["--bce-sum"], ["--bce-pos-weight", "3"]])
 @pytest.mark.parametrize("mixing", [[], ["--mixup", "0.8"]])
-def test_the_loss_is_the_one_timm_makes_for_several_labels(data, flags, mixing):
+def test_the_loss_is_the_one_timm_makes_for_multi_label_targets(data, flags, mixing):
     args, _ = parsed(data, *flags, *mixing)
     options = {"bce_sum": args.bce_sum, "pos_weight": args.bce_pos_weight, "smoothing": args.smoothing}
     timms = create_classification_loss(multi_label=True, soft_targets=bool(mixing), **options)
@@ -179,10 +179,10 @@ def test_timms_reader_trains_on_the_same_labels(data, tmp_path):
     assert float(rows(tmp_path / "run")[-1]["eval_map"]) > 95
 
 
-def test_what_follows_from_several_labels_is_told(data, tmp_path, caplog):
+def test_the_log_names_what_multi_label_data_changes(data, tmp_path, caplog):
     assert train_image.main(command(data, tmp_path, "--epochs", "1")) == 0
-    told = [line for line in caplog.messages if line.startswith("several labels a sample:")]
-    assert [line.partition(": ")[2] for line in told] == [
+    notes = [line for line in caplog.messages if line.startswith("multi-label data:")]
+    assert [line.partition(": ")[2] for line in notes] == [
         "--bce-loss True",
         "--eval-metric map",
         "targets are multi-hot, and map is the mean average precision in percent",
@@ -197,7 +197,7 @@ def test_one_label_trains_as_if_there_were_no_list(one_label, tmp_path, caplog):
         assert train_image.main(command(directory, tmp_path, "--epochs", "2", experiment=name)) == 0
     assert rows(tmp_path / "with") == rows(tmp_path / "bare")
     assert {"eval_top1", "eval_top5"} <= rows(tmp_path / "with")[0].keys()
-    assert "several labels" not in caplog.text
+    assert "multi-label" not in caplog.text
 
 
 def without_list(*arguments):
@@ -207,23 +207,23 @@ def without_list(*arguments):
 
 
 @pytest.mark.parametrize(
-    ("several", "flags", "message"),
+    ("multi_label", "flags", "message"),
     [
-        (True, ["--eval-metric", "top1"], "several labels a sample, which is measured by map or loss"),
-        (False, ["--eval-metric", "map"], "one label a sample, which is measured by top1 or top5 or loss"),
-        (True, ["--val-split", "validation_few"], "--val-split validation_few has one"),
-        (True, ["--train-split", "validation_few"], "--val-split validation has several labels a sample"),
+        (True, ["--eval-metric", "top1"], "multi-label data is measured by map or loss"),
+        (False, ["--eval-metric", "map"], "single-label data is measured by top1 or top5 or loss"),
+        (True, ["--val-split", "validation_few"], "--val-split validation_few is single-label"),
+        (True, ["--train-split", "validation_few"], "--val-split validation is multi-label"),
     ],
 )
-def test_what_does_not_fit_is_refused(data, one_label, tmp_path, capsys, several, flags, message):
-    source = with_a_subset(data if several else one_label, tmp_path / "data")
+def test_what_does_not_fit_is_refused(data, one_label, tmp_path, capsys, multi_label, flags, message):
+    source = with_a_subset(data if multi_label else one_label, tmp_path / "data")
     assert train_image.main(command(source, tmp_path, "--batch-size", "2", *flags)) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train_image:")]
     assert message in line
 
 
 def with_a_subset(data, copy):
-    """A copy whose manifest has a sub-set ``few`` of its first validation shard."""
+    """A copy whose manifest has a subset ``few`` of its first validation shard."""
     shutil.copytree(data, copy)
     info = json.loads((copy / "_info.json").read_text())
     info["superimage"]["subsets"] = {"few": ["red", "green"]}

@@ -221,14 +221,9 @@ def validated_alone(data, weights):
     model.load_state_dict(weights)
     _, loader = build_loaders(args, device_env, model, read_manifest(data))
     experiment = Experiment.__new__(Experiment)
-    experiment.args, experiment.device_env, experiment.model, experiment.ema, experiment.validation_loader = (
-        args,
-        device_env,
-        model,
-        None,
-        loader,
-    )
-    return validate(run)
+    experiment.args, experiment.device_env = args, device_env
+    experiment.model, experiment.ema, experiment.validation_loader = model, None, loader
+    return validate(experiment)
 
 
 def test_all_kinds_of_flags_together(data, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from timm.models import list_models
 from timm_contract import load_timm_tests
 
-from superimage.models.report import OURS
+from superimage.models.cost_tables import OURS
 
 NAMES = list_models(module=OURS)
 TAGGED = list_models(module=OURS, include_tags=True)

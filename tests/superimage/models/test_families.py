@@ -7,8 +7,8 @@ import timm
 from places import ROOT
 from timm.models import list_models, list_modules
 
+from superimage.models.cost_tables import OURS, list_table, papers_table
 from superimage.models.families import ANY, CANNOT, FAMILIES, SHAPES, TOLD, try_family
-from superimage.models.report import OURS, list_table, papers_table
 from superimage.models.tables import ROWS
 
 DOCUMENT = (ROOT / "docs/models.md").read_text()

@@ -24,7 +24,7 @@ def picture_name(*, multi_label: bool) -> str:
     return AVERAGE_PRECISION if multi_label else CONFUSION
 
 
-def report_one_label(
+def single_label_outputs(
     videos: Sequence[str], labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
 ) -> tuple[dict, bytes]:
     """(numbers, predictions.csv) of N videos; labels int (N,), probabilities (N, C)."""
@@ -37,7 +37,7 @@ def report_one_label(
     return numbers, predictions_csv(videos, labels, probabilities, class_names)
 
 
-def report_several_labels(
+def multi_label_outputs(
     videos: Sequence[str], targets: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
 ) -> tuple[dict, bytes]:
     """(numbers, predictions.csv) of N videos; targets multi-hot and probabilities (N, C).
@@ -52,7 +52,7 @@ def report_several_labels(
             for name, count, value in zip(class_names, targets.sum(0), each)
         ],
     }
-    return numbers, several_predictions_csv(videos, targets, probabilities, class_names)
+    return numbers, multi_label_predictions_csv(videos, targets, probabilities, class_names)
 
 
 def draw(results: dict, predictions: bytes, class_names: Sequence[str]) -> bytes:
@@ -80,7 +80,7 @@ def predictions_csv(
     return _encoded(text)
 
 
-def several_predictions_csv(
+def multi_label_predictions_csv(
     videos: Sequence[str], targets: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
 ) -> bytes:
     """One row a video: key, true classes, the five of the highest probabilities; classes stand apart by ``; ``."""

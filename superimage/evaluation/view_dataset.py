@@ -19,16 +19,17 @@ from superimage.training.grid import shows_whole_grid
 
 def expected_views(manifest: Manifest, split: str) -> list[int]:
     """The views that each video of a split must have: ``validation -> [0, 1, 2]``, ``validation_v01 -> [1]``."""
-    for base, num_views in manifest.views.items():
+    for base, num_views in manifest.num_views.items():
         if split == base:
             return list(range(num_views))
         for view in range(num_views):
             if split == view_split(base, view):
                 return [view]
-    raise ValueError(f"--split {split}: the manifest does not say how many views it has, only {dict(manifest.views)}")
+    known = ", ".join(f"{base}: {count}" for base, count in manifest.num_views.items())
+    raise ValueError(f"--split {split}: the manifest has no number of views for it; it has {known}")
 
 
-class Views(IterableDataset):
+class ViewDataset(IterableDataset):
     """Every sample of a split once: (image float (3, H, W), label, video key, view). Workers share the samples.
 
     Pads that stand for the mean are zero in the image, whatever the model's mean, as in SIFAR's code. A label is an
