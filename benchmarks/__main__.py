@@ -21,7 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     load_before = os.getloadavg()[0]
     written = args.output / "results.json"
-    results = json.loads(written.read_text()) if written.exists() and set(args.parts) < set(PARTS) else {}
+    results = (
+        json.loads(written.read_text(encoding="utf-8")) if written.exists() and set(args.parts) < set(PARTS) else {}
+    )
     for part in args.parts:
         print(f"measuring: {part}", file=sys.stderr)
         results[part] = _measure(part, args.videos, args.repeats)
@@ -92,7 +94,7 @@ def _about(load_before: float) -> dict:
 
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
@@ -108,8 +110,8 @@ def _write(results: dict, directory: Path) -> None:
 
     page = markdown(results)
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    (directory / "README.md").write_text(page)
+    (directory / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (directory / "README.md").write_text(page, encoding="utf-8")
     save(results, directory / "results.png")
     print(page)
 

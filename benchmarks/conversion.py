@@ -91,7 +91,7 @@ def run_command(source: str, values: dict, workers: int) -> Cost:
     """``python -m preprocess`` from start to end, with every process that it starts."""
     output = tempfile.mkdtemp()
     config = Path(output) / "config.yaml"
-    config.write_text(json.dumps(values))  # JSON is YAML
+    config.write_text(json.dumps(values), encoding="utf-8")  # JSON is YAML
     options = ("--config", config, "--source", source, "--output", Path(output) / "shards", "--workers", str(workers))
     try:
         return run_family([sys.executable, "-m", "preprocess", *map(str, options)], _ROOT)

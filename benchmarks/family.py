@@ -24,7 +24,7 @@ def run_family(command: Sequence[str], directory: Path) -> Cost:
     _adopt_orphans()
     seen: dict[int, float] = {}
     began = time.monotonic()
-    with tempfile.TemporaryFile("w+") as words:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as words:
         process = subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL, stderr=words)
         while process.poll() is None:
             seen.update(_cpu_seconds_of_family(os.getpid()))
@@ -47,7 +47,7 @@ def _cpu_seconds_of_family(ancestor: int) -> dict[int, float]:
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             # The name, in parentheses, may hold anything; the fields are counted from behind it.
-            fields = path.read_text().rpartition(")")[2].split()
+            fields = path.read_text(encoding="utf-8").rpartition(")")[2].split()
         except OSError:
             continue  # it has ended since it was listed
         pid = int(path.parent.name)

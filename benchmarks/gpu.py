@@ -82,7 +82,7 @@ class Trainer:
 
     def _start(self) -> None:
         command = [sys.executable, "-m", "benchmarks.gpu_child", self.kind]
-        with open(self.log, "a") as log:
+        with open(self.log, "a", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=_HERE.parent
             )
@@ -154,7 +154,7 @@ class Bench:
         except subprocess.TimeoutExpired:
             self.results["torchrun"].append({**asdict(case), "error": f"more than {limit:.0f} s"})
             return
-        (self.args.output / "gpu_torchrun.log").write_text(done.stderr)
+        (self.args.output / "gpu_torchrun.log").write_text(done.stderr, encoding="utf-8")
         rates = [float(rate) for rate in re.findall(r"([\d.]+) img/s", done.stderr)]
         run = {**asdict(case), "status": done.returncode, "images_per_second": median(rates[1:])}
         self.results["torchrun"].append(run)
@@ -162,8 +162,8 @@ class Bench:
         print(json.dumps(run), flush=True)
 
     def write(self) -> None:
-        (self.args.output / "gpu.json").write_text(json.dumps(self.results, indent=1) + "\n")
-        (self.args.output / "GPU.md").write_text(markdown(self.results))
+        (self.args.output / "gpu.json").write_text(json.dumps(self.results, indent=1) + "\n", encoding="utf-8")
+        (self.args.output / "GPU.md").write_text(markdown(self.results), encoding="utf-8")
 
 
 def figures(answer: dict, batch: int) -> dict:

@@ -30,7 +30,7 @@ def enlarge(source: Path, target: Path, *, samples: int, multiple_of: int) -> Pa
     splits = {"train": of_train, "validation": of_validation}
     splits |= {f"{name}_v00": {**split, "name": f"{name}_v00"} for name, split in splits.items()}
     superimage = {**manifest["superimage"], "views": {"train": 1, "validation": 1}, "subsets": {}}
-    (target / "_info.json").write_text(json.dumps({"splits": splits, "superimage": superimage}))
+    (target / "_info.json").write_text(json.dumps({"splits": splits, "superimage": superimage}), encoding="utf-8")
     return target
 
 

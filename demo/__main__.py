@@ -130,7 +130,7 @@ def table(output: Path) -> str:
     """Top-1 by order of the tiles, here and in the paper."""
     rows = [f"{'order':8} {'demo top-1':>10}   SIFAR-B-12 on SSV2 (Table 9)"]
     for order, paper in SIFAR_TABLE_9.items():
-        results = json.loads((ROOT / output / "eval" / order / "results.json").read_text())
+        results = json.loads((ROOT / output / "eval" / order / "results.json").read_text(encoding="utf-8"))
         rows.append(f"{order:8} {results['top1']:10.1f}   {paper:.1f}")
     return "\n" + "\n".join(rows)
 

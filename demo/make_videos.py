@@ -123,10 +123,10 @@ def _claim(root: Path, *, videos_per_class: dict[str, int], seed: int) -> None:
     drawing = hashlib.sha256(Path(motions.__file__).read_bytes()).hexdigest()[:12]
     wanted = {"videos_per_class": videos_per_class, "seed": seed, "drawing": drawing}
     stamp = root / STAMP_NAME
-    if stamp.exists() and (found := json.loads(stamp.read_text())) != wanted:
+    if stamp.exists() and (found := json.loads(stamp.read_text(encoding="utf-8"))) != wanted:
         raise ValueError(f"{root} holds other videos ({found}) than asked for ({wanted}); delete it or choose another")
     root.mkdir(parents=True, exist_ok=True)
-    stamp.write_text(json.dumps(wanted))
+    stamp.write_text(json.dumps(wanted), encoding="utf-8")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

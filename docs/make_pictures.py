@@ -36,7 +36,7 @@ LAYOUTS = {
 
 
 def draw_clip() -> np.ndarray:
-    """uint8 (T, H, W, 3): a ball that flies from left to right, its colour changing, under the frame's number."""
+    """uint8 (T, H, W, 3): a ball that flies from left to right, its color changing, under the frame's number."""
     return np.stack([_draw_frame(number) for number in range(NUM_FRAMES)])
 
 

@@ -20,7 +20,7 @@ from preprocess.crops import Crop
 from preprocess.decode.frame import Picture, scaled_to, ycbcr_of
 from preprocess.decode.source import VideoSource
 from preprocess.views import Clip, View
-from shards.layouts import Layout, cell_slices, fill_pads, pad_colour
+from shards.layouts import Layout, cell_slices, fill_pads, pad_color
 
 # RGB, or Y, Cb and Cr.
 Planes = tuple[np.ndarray, ...]
@@ -92,7 +92,7 @@ class _Canvas:
             plane[cell_slices(self._layout, self._cells[position], part.shape[0])] = part
 
     def finish(self) -> Planes:
-        colour = pad_colour(self._layout.pad)
+        colour = pad_color(self._layout.pad)
         colours: tuple[int | tuple[int, ...], ...] = _ycbcr_colour(colour) if self.is_ycbcr else (colour,)
         for plane, of_plane in zip(self._planes, colours):
             last = plane[cell_slices(self._layout, self._cells[-1], plane.shape[0] // self._layout.rows)]

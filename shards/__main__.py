@@ -1,4 +1,4 @@
-"""``python -m shards check|preview DIR``: verify a shard directory, or look at it."""
+"""``python -m shards check|preview DIR``: verify a shard directory, or show some of its super images."""
 
 import argparse
 import io
@@ -15,7 +15,7 @@ _PROBLEMS_SHOWN = 50
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a sub-command; 0 when all is well, 1 when ``check`` found problems, 2 for a mistake of the user."""
+    """Run a command. Returns the exit status: 0, 1 if ``check`` found problems, or 2 after a user error."""
     args = _parser().parse_args(arguments)
     try:
         return args.run(args)
@@ -27,15 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m shards", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    check = commands.add_parser("check", help="re-read everything: SHA-256, counts, labels, image sizes")
+    check = commands.add_parser("check", help="read all shards and verify SHA-256, counts, labels and image sizes")
     check.add_argument("directory", help="the directory of one layout, with _info.json")
     check.set_defaults(run=_check)
-    preview = commands.add_parser("preview", help="write a contact sheet with labels")
+    preview = commands.add_parser("preview", help="write a contact sheet of super images with their labels")
     preview.add_argument("directory", help="the directory of one layout, with _info.json")
-    preview.add_argument("-o", "--output", default="sheet.png", help="the PNG to write (default: %(default)s)")
-    preview.add_argument("--split", default="train", help="default: %(default)s")
-    preview.add_argument("--count", type=int, default=12, help="super images to show (default: %(default)s)")
-    preview.add_argument("--thumbnail", type=int, default=240, help="pixels of each (default: %(default)s)")
+    preview.add_argument("-o", "--output", default="sheet.png", help="PNG file to write (default: %(default)s)")
+    preview.add_argument("--split", default="train", help="split to show (default: %(default)s)")
+    preview.add_argument("--count", type=int, default=12, help="number of super images (default: %(default)s)")
+    preview.add_argument("--thumbnail", type=int, default=240, help="width of each in pixels (default: %(default)s)")
     preview.set_defaults(run=_preview)
     return parser
 

@@ -1,4 +1,4 @@
-"""Re-read a whole shard directory and compare it with what its manifest and records promise."""
+"""Reads a whole shard directory and compares it with its manifest and records."""
 
 import hashlib
 from collections import Counter
@@ -18,7 +18,7 @@ _NAMES_SHOWN = 10
 
 @dataclass
 class CheckResult:
-    """What ``check`` saw. ``problems`` is empty for a sound directory; ``notes`` are no faults of its files."""
+    """The result of ``check``. ``problems`` are faults of the files; ``notes`` are not."""
 
     shards: int = 0
     samples: int = 0
@@ -31,7 +31,7 @@ class CheckResult:
 
 
 def check_directory(directory: str | Path) -> CheckResult:
-    """Verify every tar: SHA-256, counts, keys, labels, image sizes. Raises ValueError where there is no manifest."""
+    """Verify every tar: SHA-256, counts, keys, labels, image sizes. Raises ValueError if there is no manifest."""
     directory = local_path(directory)
     manifest = read_manifest(directory)
     if manifest is None:
@@ -48,7 +48,7 @@ def check_directory(directory: str | Path) -> CheckResult:
 
 
 def _classes_without_training(manifest: Manifest, result: CheckResult) -> Iterator[str]:
-    """A model cannot learn a class of which no split to train on holds a sample."""
+    """A note if classes have no training sample, since a model cannot learn them."""
     splits = manifest.superimage.get("configuration", {}).get("splits", {})
     training = [name for name, split in splits.items() if split.get("mode") == "train"]
     seen = set().union(*(result.classes.get(name, set()) for name in training))
@@ -61,14 +61,14 @@ def _classes_without_training(manifest: Manifest, result: CheckResult) -> Iterat
 
 def _no_manifest(directory: Path) -> str:
     if (directory / RECORDS_DIR).is_dir():
-        return f"{directory}: no {MANIFEST_NAME}, so the conversion is not complete; run the same command again"
+        return f"{directory}: no {MANIFEST_NAME}, so the conversion is incomplete; run the same conversion again"
     inside = sorted(path.parent.name for path in directory.glob(f"*/{MANIFEST_NAME}"))
     hint = f"; give one of its layouts: {', '.join(inside)}" if inside else ""
-    return f"{directory}: no {MANIFEST_NAME}, so this is no shard directory{hint}"
+    return f"{directory}: no {MANIFEST_NAME}, so this is not a shard directory{hint}"
 
 
 def _disagreements(directory: Path, manifest: Manifest, records: list[Record]) -> Iterator[str]:
-    """Where the manifest, the records and the names on the disk do not say the same."""
+    """A problem for each difference between the manifest, the records and the files on disk."""
     recorded = {tar.name: tar.samples for record in records for tar in record.tars}
     promised = {
         name: count
@@ -78,7 +78,7 @@ def _disagreements(directory: Path, manifest: Manifest, records: list[Record]) -
     }
     yield from _subset_disagreements(manifest, records)
     for name in sorted(promised.keys() - recorded.keys()):
-        yield f"{name}: in the manifest, but no record in {RECORDS_DIR} tells of it"
+        yield f"{name}: in the manifest, but in no record of {RECORDS_DIR}"
     for name in sorted(recorded.keys() - promised.keys()):
         if recorded[name]:
             yield f"{name}: in a record, but in no split of the manifest"
@@ -86,14 +86,14 @@ def _disagreements(directory: Path, manifest: Manifest, records: list[Record]) -
         if recorded[name] != promised[name]:
             yield f"{name}: {promised[name]} samples in the manifest, {recorded[name]} in its record"
     for name in sorted({path.name for path in directory.glob("*.tar")} - recorded.keys()):
-        yield f"{name}: on the disk, but in no record"
+        yield f"{name}: on disk, but in no record"
     for record in records:
         if record.digest != manifest.digest:
-            yield f"record {record.split}-{record.number:06d}: of another configuration ({record.digest[:12]})"
+            yield f"record {record.split}-{record.number:06d}: made with another configuration ({record.digest[:12]})"
 
 
 def _subset_disagreements(manifest: Manifest, records: list[Record]) -> Iterator[str]:
-    """Where a subset's lengths are not those of the records."""
+    """A problem for each subset whose number of samples in a tar differs from the record."""
     recorded = {
         (tar.name, subset_field(subset)): count
         for record in records
@@ -112,13 +112,13 @@ def _subset_disagreements(manifest: Manifest, records: list[Record]) -> Iterator
 def _check_tar(path: Path, tar: Tar, record: Record, view: int, manifest: Manifest, result: CheckResult) -> None:
     result.shards += 1
     if not path.exists():
-        result.problems.append(f"{path}: missing; run the same conversion again, which makes it anew")
+        result.problems.append(f"{path}: missing; run the same conversion again, which writes it again")
         return
     result.bytes += path.stat().st_size
     digest = _sha256(path)
     if digest != tar.sha256:
         result.problems.append(
-            f"{path}: SHA-256 is {digest[:12]}..., its record says {tar.sha256[:12]}...; make it again with --rebuild "
+            f"{path}: SHA-256 is {digest[:12]}..., its record says {tar.sha256[:12]}...; write it again with --rebuild "
             f"{record.split}-{record.number:06d}"
         )
     labels = result.labels.setdefault(record.split, Counter())
@@ -135,13 +135,13 @@ def _check_tar(path: Path, tar: Tar, record: Record, view: int, manifest: Manife
             result.problems.extend(f"{path}: {problem}" for problem in _sample_problems(sample, path, view, manifest))
     except ShardError as error:
         result.problems.append(str(error))
-    result.problems.extend(f"{path}: key {key!r} stands {n} times" for key, n in keys.items() if n > 1)
+    result.problems.extend(f"{path}: key {key!r} occurs {n} times" for key, n in keys.items() if n > 1)
     if members != Counter(tar.subsets):
-        result.problems.append(f"{path}: {dict(members)} samples in subsets, its record says {tar.subsets}")
+        result.problems.append(f"{path}: {dict(members)} samples in subsets, but its record says {tar.subsets}")
 
 
 def _labels_of(sample: Sample) -> set[int]:
-    """All labels of a sample, the first of which is that of its ``.cls``."""
+    """All labels of a sample: the label in ``.cls``, and for multi-label data those in ``KEY.json``."""
     labels = sample.metadata.get("labels")
     labels = labels if isinstance(labels, list) else []
     return {sample.label, *(label for label in labels if isinstance(label, int))}
@@ -153,7 +153,7 @@ def _sample_problems(sample: Sample, path: Path, view: int, manifest: Manifest) 
         yield f"{sample.key}: label {sample.label} is outside 0..{len(names) - 1}"
     elif (metadata.get("label"), metadata.get("label_name")) != (sample.label, names[sample.label]):
         yield (
-            f"{sample.key}: .cls says {sample.label}, .json says {metadata.get('label')} {metadata.get('label_name')!r}"
+            f"{sample.key}: .cls says {sample.label}, but .json says {metadata.get('label')} {metadata.get('label_name')!r}"
         )
     if manifest.multi_label:
         try:
@@ -168,7 +168,7 @@ def _sample_problems(sample: Sample, path: Path, view: int, manifest: Manifest) 
         yield str(error)
     else:
         if (height, width) != manifest.image_size:
-            yield f"{sample.key}: {height}x{width} pixels, the manifest says {manifest.image_size}"
+            yield f"{sample.key}: {height}x{width} pixels, but the manifest says {manifest.image_size}"
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The course of an evaluation: load the model and the data, predict every view, write the results."""
+"""Evaluates a checkpoint: loads the model and the data, predicts every view, writes the results."""
 
 import argparse
 import logging
@@ -32,8 +32,8 @@ _log = logging.getLogger("eval_video")
 def evaluate(args: argparse.Namespace) -> int:
     """Evaluate as the flags say, and print a table.
 
-    Returns exit status 0 when every video was evaluated, 2 for a mistake of the user, which is reported in one line,
-    and 130 after Ctrl-C.
+    Returns the exit status: 0 if every video was evaluated, 2 after a user error, which is printed in one line, and 130
+    after Ctrl-C.
     """
     try:
         with workers_ignore_interrupts():
@@ -51,7 +51,7 @@ def evaluate(args: argparse.Namespace) -> int:
         return 2
     except KeyboardInterrupt as error:
         release_frames(error)
-        print("\neval_video: interrupted; no results are kept, so give the same command again", file=sys.stderr)
+        print("\neval_video: interrupted; no results were written. Give the same command again", file=sys.stderr)
         return INTERRUPTED
     print(table(results))
     _show_next(args)
@@ -59,7 +59,7 @@ def evaluate(args: argparse.Namespace) -> int:
 
 
 def _show_next(args: argparse.Namespace) -> None:
-    """The command that shows how much the model relies on time, after an evaluation in the normal order."""
+    """Print the command that evaluates reversed frames, which shows how much the model relies on time."""
     if args.order == "normal":
         words = ["--checkpoint", args.checkpoint, "--data-dir", args.data_dir, "--split", args.split]
         words += ["--order", "reverse", "--output", f"{args.output.rstrip('/')}-reverse"]
@@ -67,10 +67,10 @@ def _show_next(args: argparse.Namespace) -> None:
 
 
 def build(args: argparse.Namespace) -> tuple[Manifest, Trained, torch.device]:
-    """The data, the model with its weights, and the device; ValueError where they do not belong together."""
+    """Return the manifest, the model with its weights, and the device. Raises ValueError if they do not match."""
     for name in ("checkpoint", "data_dir", "output"):
         if getattr(args, name) is None:
-            raise ValueError(f"--{name.replace('_', '-')} is missing")
+            raise ValueError(f"--{name.replace('_', '-')} is required")
     check_numbers(args)
     check_output(local_path(args.output))
     device = torch.device(pick_device(args.device))
@@ -94,16 +94,16 @@ def build(args: argparse.Namespace) -> tuple[Manifest, Trained, torch.device]:
 
 
 def check_output(output: Path) -> None:
-    """ValueError where no results could be written, before an hour of evaluation rather than after it."""
+    """Raise ValueError if no results can be written there. Called before the evaluation, which may take hours."""
     there = next(path for path in (output, *output.absolute().parents) if path.exists())
     if not there.is_dir():
-        raise ValueError(f"--output {output}: {there} is no directory")
+        raise ValueError(f"--output {output}: {there} is not a directory")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"--output {output}: no permission to write into {there}")
+        raise ValueError(f"--output {output}: no permission to write to {there}")
 
 
 def find_or_compute(args: argparse.Namespace, manifest: Manifest, trained: Trained, device: torch.device) -> dict:
-    """The results, computed and written unless the same ones are there."""
+    """Return the stored results if their inputs are the same; otherwise compute and write them."""
     output, inputs = local_path(args.output), describe_inputs(args, manifest, trained)
     done = find_results(output, inputs)
     if done is not None:

@@ -1,4 +1,4 @@
-"""The papers' models: what each prints of its size and cost, and the model here that it is."""
+"""The models in the papers' tables: printed parameters and GMACs, and the corresponding model here."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,9 +11,10 @@ KINETICS_CLASSES = 400
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One model of a paper: ``gmacs`` of one view and ``params`` in millions as printed, None where it prints none.
+    """One model of a paper: printed ``gmacs`` of one view and ``params`` in millions; None if not printed.
 
-    ``variant`` says which of several readings it is; ``differs`` why ours is not within what :meth:`agrees` allows.
+    ``variant`` names the interpretation, if the paper allows several. ``differs`` explains why our figures do not agree
+    with the paper's (:meth:`agrees`).
     """
 
     paper: str
@@ -30,7 +31,7 @@ class Row:
         return model_cost(self.model, self.image, num_classes=KINETICS_CLASSES, **self.kwargs)
 
     def agrees(self, cost: Cost) -> bool:
-        """GMACs within 1 % and parameters within 0.5 % of what is printed."""
+        """Whether GMACs are within 1 % and parameters within 0.5 % of the printed figures."""
         return _near(cost.gmacs, self.gmacs, 0.01) and _near(cost.params, self.params, 0.005)
 
 
@@ -47,7 +48,7 @@ def _flatten(label: str, model: str, side: int, gmacs: float, **more: Any) -> Ro
     return Row(paper="Flatten Table 1", label=label, model=model, image=(side, side), gmacs=gmacs, **more)
 
 
-_STEM = "the published XXS has a convolutional stem, which costs more; Flatten's figure is that of a patch stem"
+_STEM = "the published XXS has a convolutional stem, which costs more; Flatten's figure fits a patch stem"
 ROWS = (
     _swin("SIFAR-B-7", "base_w7_3x3_224", 672, 138, 87),
     _swin("SIFAR-B-12", "base_w12_3x3_192", 576, 106, 87),

@@ -20,7 +20,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from shards.format import Manifest
-from shards.pads import has_mean_pads, nearest_colour, pad_mask
+from shards.pads import has_mean_pads, nearest_color, pad_mask
 from shards.timm_reader import ShardReader
 from superimage.training.batches import Batches
 from superimage.training.collate import CheckedCollate, end_worker_on_lost_batch
@@ -208,15 +208,15 @@ def open_split(
 ) -> Dataset:
     """The training or validation data set, read by our reader for super images and by timm's otherwise.
 
-    ``mean``: the model's, 0 to 1; pads of RGB images get the colour nearest to it.
+    ``mean``: the model's, 0 to 1; pads of RGB images get the color nearest to it.
     """
     common = {"split": args.train_split if training else args.val_split, "is_training": training}
     common |= {"batch_size": batch_size_of(args, training=training), "seed": args.seed}
     if manifest is not None and not args.dataset:
         # Validation reads what the split holds, each sample once, as it is stored.
         drawn = {"views": args.views, "tile_order": args.tile_order} if training else {}
-        colour = nearest_colour(mean) if len(mean) == 3 else None
-        reader = ShardReader(args.data_dir, shuffle_size=args.shuffle_size, pad_colour=colour, **drawn, **common)
+        color = nearest_color(mean) if len(mean) == 3 else None
+        reader = ShardReader(args.data_dir, shuffle_size=args.shuffle_size, pad_color=color, **drawn, **common)
         check_split_labels(reader, manifest)
         return IterableImageDataset(args.data_dir, reader=reader)
     if args.dataset.startswith("wds/"):

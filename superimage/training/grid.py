@@ -138,7 +138,7 @@ def shows_whole_grid(manifest: Manifest, size: tuple[int, int], crop_pct: float)
 
 
 def grid_breakers(args: argparse.Namespace, explicit: Collection[str], manifest: Manifest) -> list[str]:
-    """What was asked for and would cut, mirror or warp the grid of tiles, each with its reason. Colour is safe."""
+    """What was asked for and would cut, mirror or warp the grid of tiles, each with its reason. Color is safe."""
     height, width = manifest.image_size
     size = given_size(args)
     warps = {} if args.no_aug else _grid_breaking_augmentation(args, width / height)

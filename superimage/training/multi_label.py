@@ -40,5 +40,5 @@ def check_split_labels(reader: ShardReader, manifest: Manifest) -> None:
         kinds = ("multi-label", "single-label, as all subsets are")
         validation, train = kinds if reader.multi_label else kinds[::-1]
         raise ValueError(
-            f"--val-split {reader.split.name} is {validation}, but --train-split is {train}; give two splits of one kind"
+            f"--val-split {reader.split.name} is {validation}, but --train-split is {train}; give splits of one kind"
         )

@@ -15,7 +15,7 @@ def read_rows(path: Path) -> list[list[str]]:
     """[header, row of an epoch, ...]; ``[]`` where there is no file. A row that a stop cut short is left out."""
     if not path.is_file():
         return []
-    text = path.read_text(errors="replace").replace("\0", "")  # zeros are what a power cut leaves
+    text = path.read_text(errors="replace", encoding="utf-8").replace("\0", "")  # zeros are what a power cut leaves
     whole = text[: text.rfind("\n") + 1]
     rows = list(csv.reader(io.StringIO(whole, newline="")))
     return [row for row in rows if len(row) == len(rows[0]) and (row is rows[0] or row[0].isdigit())]

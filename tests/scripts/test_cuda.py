@@ -59,7 +59,7 @@ def command(data, output, *flags, experiment="run"):
 
 
 def rows(run) -> list[dict]:
-    with open(run / "summary.csv", newline="") as file:
+    with open(run / "summary.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -123,7 +123,7 @@ def evaluated(run, data, output, *flags) -> list[dict]:
     """The rows of predictions.csv."""
     flags = ["--output", str(output), "--workers", "0", *flags]
     assert eval_video.main(["--checkpoint", str(run / "last.pth.tar"), "--data-dir", str(data), *flags]) == 0
-    with open(output / "predictions.csv", newline="") as file:
+    with open(output / "predictions.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

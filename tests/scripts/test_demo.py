@@ -211,7 +211,7 @@ def run_demo(output: Path, *more: str) -> str:
 
 def top1(output: Path) -> dict[str, float]:
     paths = {order: output / "eval" / order / "results.json" for order in ("normal", "reverse", "random")}
-    return {order: json.loads(path.read_text())["top1"] for order, path in paths.items()}
+    return {order: json.loads(path.read_text(encoding="utf-8"))["top1"] for order, path in paths.items()}
 
 
 def test_the_three_commands_from_videos_to_results(tmp_path):
@@ -220,7 +220,7 @@ def test_the_three_commands_from_videos_to_results(tmp_path):
     shown = [line for line in told.splitlines() if line.startswith("$ ")]
     for command in ("python -m preprocess --config", "python train_image.py --config", "python eval_video.py"):
         assert any(command in line for line in shown)
-    results = json.loads((tmp_path / "eval" / "normal" / "results.json").read_text())
+    results = json.loads((tmp_path / "eval" / "normal" / "results.json").read_text(encoding="utf-8"))
     assert (results["num_videos"], results["num_classes"], results["order"]) == (20, 10, "normal")
     for name in ("sheet.png", "eval/reverse/confusion.png", "eval/random/predictions.csv", "train/demo/args.yaml"):
         assert (tmp_path / name).stat().st_size > 0
@@ -238,7 +238,7 @@ def test_the_three_commands_from_videos_to_results(tmp_path):
 
 def test_a_step_that_fails_stops_the_demo(tmp_path):
     (tmp_path / "videos").mkdir()
-    (tmp_path / "videos" / maker.STAMP_NAME).write_text(json.dumps({"seed": "another"}))
+    (tmp_path / "videos" / maker.STAMP_NAME).write_text(json.dumps({"seed": "another"}), encoding="utf-8")
     command = [sys.executable, "-m", "demo", "--output", str(tmp_path), "--train", "1", "--validation", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2

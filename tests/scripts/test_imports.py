@@ -86,7 +86,7 @@ def room_of(module: str) -> str | None:
 def imported_modules(path: Path) -> set[str]:
     """Every module that a file imports, those inside functions included."""
     modules = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             modules.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -91,9 +91,9 @@ def test_without_the_manifests_word_a_label_is_an_int(one_label):
 @pytest.mark.parametrize("names", [["red", "green"], ["red"]])
 def test_a_label_outside_the_classes_names_the_shard(tmp_path, names):
     data = write_multi_label_images(tmp_path, train=8, validation=4)
-    info = json.loads((data / "_info.json").read_text())
+    info = json.loads((data / "_info.json").read_text(encoding="utf-8"))
     info["superimage"]["class_names"] = names
-    (data / "_info.json").write_text(json.dumps(info))
+    (data / "_info.json").write_text(json.dumps(info), encoding="utf-8")
     with pytest.raises(ShardError, match=rf"train-v00-000000\.tar: sample .* not a list of 0 to {len(names) - 1}"):
         list(ShardReader(data, split="train"))
 
@@ -225,17 +225,17 @@ def test_what_does_not_fit_is_refused(data, one_label, tmp_path, capsys, multi_l
 def with_a_subset(data, copy):
     """A copy whose manifest has a subset ``few`` of its first validation shard."""
     shutil.copytree(data, copy)
-    info = json.loads((copy / "_info.json").read_text())
+    info = json.loads((copy / "_info.json").read_text(encoding="utf-8"))
     info["superimage"]["subsets"] = {"few": ["red", "green"]}
     first = {"filenames": ["validation-v00-000000.tar"], "shard_lengths": [4], "num_samples": 4}
     for name in ("validation_few", *(f"validation_few_v{view:02d}" for view in range(VIEWS))):
         info["splits"][name] = {"name": name, "alt_label": "few_label", **first}
-    (copy / "_info.json").write_text(json.dumps(info))
+    (copy / "_info.json").write_text(json.dumps(info), encoding="utf-8")
     return copy
 
 
 def test_a_checkpoint_says_which_classes_and_labels_it_learnt(run):
-    kept = json.loads((run / "superimage.json").read_text())
+    kept = json.loads((run / "superimage.json").read_text(encoding="utf-8"))
     assert (kept["multi_label"], kept["class_names"]) == (True, list(COLOURS))
 
 
@@ -243,9 +243,9 @@ def test_check_reads_every_label(tmp_path):
     """A label outside the classes that is not the first."""
     data = write_multi_label_images(tmp_path, train=8, validation=4)
     (data / RECORDS_DIR).mkdir()
-    info = json.loads((data / "_info.json").read_text())
+    info = json.loads((data / "_info.json").read_text(encoding="utf-8"))
     info["superimage"]["class_names"] = ["red"]
-    (tmp_path / "_info.json").write_text(json.dumps(info))
+    (tmp_path / "_info.json").write_text(json.dumps(info), encoding="utf-8")
     path = data / "train-v00-000000.tar"
     digest = info["superimage"]["digest"]
     Record(split="train", number=0, digest=digest, tars=(tar(path),), failures=()).write(data)
@@ -265,8 +265,8 @@ def tar(path):
 def test_a_configuration_takes_what_the_one_of_its_data_set_makes(train, preprocess, classes):
     """On the meta device: a step of training at full size, of one sample."""
     path = ROOT / f"configs/train/{train}.yaml"
-    assert f"train_image.py --config configs/train/{path.name} " in path.read_text()
-    assert f"configs/preprocess/{preprocess}.yaml makes them" in path.read_text()
+    assert f"train_image.py --config configs/train/{path.name} " in path.read_text(encoding="utf-8")
+    assert f"configs/preprocess/{preprocess}.yaml makes them" in path.read_text(encoding="utf-8")
     (layout,) = load_config(ROOT / f"configs/preprocess/{preprocess}.yaml").layouts.values()
     args, _ = parse_flags(GROUPS, ["--config", str(path), "--data-dir", "DIR"], prog="test")
     check_values(args)

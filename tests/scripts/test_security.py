@@ -60,7 +60,7 @@ def test_the_attack_works_on_a_decoder_that_nobody_guards(kind, web, tmp_path):
     """Without this, the tests below would pass on a playlist that no decoder understands."""
     _, folder, _ = web
     path = folder / f"{kind}.m3u8"
-    path.write_text(PLAYLISTS[kind].format(target="secret"))
+    path.write_text(PLAYLISTS[kind].format(target="secret"), encoding="utf-8")
     with av.open(str(path), options={"allowed_extensions": "ALL", "extension_picky": "0"}) as container:
         assert next(container.decode(video=0)).width == {"hls": 64, "concat": 96}[kind]
 
@@ -73,7 +73,7 @@ def test_no_playlist_opens_another_file_or_an_address(decoder, kind, reach, suff
     address, folder, requests = web
     target = "secret" if reach == "neighbour" else f"{address}/secret"
     path = folder / f"{kind}-{reach}{suffix}"
-    path.write_text(PLAYLISTS[kind].format(target=target))
+    path.write_text(PLAYLISTS[kind].format(target=target), encoding="utf-8")
     with pytest.raises(DecodeError) as caught, open_video(str(path), decoder=decoder, timeout_seconds=60):
         pass
     assert caught.value.reason == "not a video"
@@ -184,7 +184,7 @@ def test_nothing_of_a_shard_is_unpickled():
     """Neither by what writes and checks shards nor by what reads them: pickle and its likes are not even imported."""
     unpicklers = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
     for path in (ROOT / "shards").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             modules = [alias.name for alias in getattr(node, "names", [])] + [getattr(node, "module", None) or ""]
             assert not {module.split(".")[0] for module in modules} & unpicklers, path
             assert not (isinstance(node, ast.keyword) and node.arg == "allow_pickle"), path
@@ -192,6 +192,6 @@ def test_nothing_of_a_shard_is_unpickled():
 
 def test_no_command_goes_through_a_shell():
     for path in [*(ROOT / "preprocess").rglob("*.py"), *(ROOT / "shards").rglob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             assert not (isinstance(node, ast.keyword) and node.arg == "shell"), path
             assert not (isinstance(node, ast.Call) and ast.unparse(node.func) in ("os.system", "os.popen")), path

@@ -44,7 +44,7 @@ def subprocess_options():
 
 
 def rows(directory):
-    with open(directory / "summary.csv", newline="") as file:
+    with open(directory / "summary.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -72,7 +72,7 @@ def test_it_learns_and_writes_what_timm_writes(data, tmp_path, capsys):
     summary = rows(run)
     assert [row["epoch"] for row in summary] == list("012345")
     assert float(summary[-1]["train_loss"]) < 0.5 * float(summary[0]["train_loss"])
-    assert yaml.safe_load((run / "args.yaml").read_text())["input_size"] == [3, 48, 48]
+    assert yaml.safe_load((run / "args.yaml").read_text(encoding="utf-8"))["input_size"] == [3, 48, 48]
     assert checkpoint(run / "last.pth.tar")["epoch"] == 5
     assert len(list(run.glob("checkpoint-*.pth.tar"))) == 6
 
@@ -155,7 +155,7 @@ def test_resume_from_another_experiment(data, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--model", "resnet10x"], "knows no such model; did you mean resnet10t"),
+        (["--model", "resnet10x"], "timm has no such model; did you mean resnet10t"),
         (["--opt", "adamww"], "adamww"),
         (["--sched", "plateau"], "could not be resumed"),
         (["--sched", "sideways"], "Unknown scheduler"),
@@ -166,7 +166,7 @@ def test_resume_from_another_experiment(data, tmp_path, capsys):
         (["--model-kwargs", "colour=red"], "--model-kwargs {'colour': 'red'}: the model has no option colour"),
         (["--initial-checkpoint", "nothing.pth.tar"], "--initial-checkpoint nothing.pth.tar: no such file"),
         (["--lr", "1e30", "--opt", "sgd"], "the loss is"),
-        (["--output", "s3://bucket/train"], "s3://bucket/train: only a local path"),
+        (["--output", "s3://bucket/train"], "s3://bucket/train: must be a local path"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_status_2(data, tmp_path, capsys, monkeypatch, flags, message):

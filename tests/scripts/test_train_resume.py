@@ -51,7 +51,7 @@ def command(data, output, *flags, experiment="run"):
 
 
 def epochs(run) -> list[str]:
-    with open(run / "summary.csv", newline="") as file:
+    with open(run / "summary.csv", newline="", encoding="utf-8") as file:
         return [row["epoch"] for row in csv.DictReader(file)]
 
 

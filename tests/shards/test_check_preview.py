@@ -55,18 +55,18 @@ def _rewrite(directory, change):
             good = sample(number, 0, 2)
             shard.add(type(good)(**{**vars(good), "metadata": change(good.metadata)}))
     record_path = directory / "_records" / "validation-000000.json"
-    record = json.loads(record_path.read_text())
+    record = json.loads(record_path.read_text(encoding="utf-8"))
     record["tars"][0] |= {"sha256": shard.sha256, "bytes": shard.num_bytes}
-    record_path.write_text(json.dumps(record))
+    record_path.write_text(json.dumps(record), encoding="utf-8")
 
 
 DAMAGES = {
     flip_a_byte: "SHA-256",
-    truncate: "samples where the manifest says|damaged after",
+    truncate: "samples but the manifest says|damaged after",
     relabel: r"\.cls says",
     misname: "is not view 0 of video 'another'",
     lambda directory: (directory / "train-v00-000001.tar").unlink(): "missing",
-    lambda directory: (directory / "stray.tar").write_bytes(b""): r"stray\.tar: on the disk, but in no record",
+    lambda directory: (directory / "stray.tar").write_bytes(b""): r"stray\.tar: on disk, but in no record",
     lambda directory: (directory / "_records" / "train-000000.json").unlink(): "no record",
 }
 
@@ -91,7 +91,7 @@ def test_records_come_back(directory):
     record = read_record(directory, "train", 1)
     assert [tar.samples for tar in record.tars] == [3, 3]
     assert read_record(directory, "train", 9) is None
-    (directory / "_records" / "train-000001.json").write_text("{}")
+    (directory / "_records" / "train-000001.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ValueError, match=r"train-000001\.json.*delete it"):
         read_record(directory, "train", 1)
 
@@ -124,9 +124,9 @@ def test_preview_refuses_nonsense(options, directory, capsys):
 def test_preview_reads_no_further_than_it_needs(tmp_path, monkeypatch):
     """A class without samples made it read the whole split."""
     write_directory(tmp_path, {"train": [30] * 4})
-    manifest = json.loads((tmp_path / "_info.json").read_text())
+    manifest = json.loads((tmp_path / "_info.json").read_text(encoding="utf-8"))
     manifest["superimage"]["class_names"].append("absent")
-    (tmp_path / "_info.json").write_text(json.dumps(manifest))
+    (tmp_path / "_info.json").write_text(json.dumps(manifest), encoding="utf-8")
     opened = []
 
     def counted(path, **options):
@@ -147,10 +147,10 @@ def test_preview_of_a_subset_shows_its_samples_alone(tmp_path):
             one = sample(number)
             inside = number % 3 - 1  # classes 1 and 2 of all are 0 and 1 of the subset
             shard.add(dataclasses.replace(one, metadata={**one.metadata, "mini_label": inside}))
-    manifest = json.loads((tmp_path / "_info.json").read_text())
+    manifest = json.loads((tmp_path / "_info.json").read_text(encoding="utf-8"))
     files = {"filenames": ["train-v00-000000.tar"], "shard_lengths": [4], "num_samples": 4, "alt_label": "mini_label"}
     manifest["splits"]["train_mini"] = {"name": "train_mini", **files}
     manifest["superimage"]["subsets"] = {"mini": list(CLASSES[1:])}
-    (tmp_path / "_info.json").write_text(json.dumps(manifest))
+    (tmp_path / "_info.json").write_text(json.dumps(manifest), encoding="utf-8")
     sheet = contact_sheet(tmp_path, split="train_mini", count=2, thumbnail=96)
     assert [sheet.getpixel((15 + 108 * column, 15))[0] for column in range(2)] == [1, 2]

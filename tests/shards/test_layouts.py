@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from shards.layouts import BLACK, MEAN_COLOUR, ORDERS, PADS, Layout, clip_order, grid_for, reorder, tile, untile
+from shards.layouts import BLACK, MEAN_COLOR, ORDERS, PADS, Layout, clip_order, grid_for, reorder, tile, untile
 
 PAPERS = (4, 8, 9, 12, 14, 16, 32, 64)
 FIXED = [order for order in ORDERS if order != "random"]
@@ -63,7 +63,7 @@ def test_a_super_image_is_what_pasting_by_hand_makes(spec, seed):
     order = clip_order(spec, np.random.default_rng(seed))
     frames = clip(spec.frames, spec.tile)
     sheet = Image.new(
-        "RGB", (spec.columns * spec.tile, spec.rows * spec.tile), BLACK if spec.pad == "black" else MEAN_COLOUR
+        "RGB", (spec.columns * spec.tile, spec.rows * spec.tile), BLACK if spec.pad == "black" else MEAN_COLOR
     )
     for cell in range(spec.cells):
         shown = frames[order[cell]] if cell < spec.frames else frames[-1]
@@ -173,13 +173,13 @@ def test_pads_stay_last_whatever_the_order():
     """5 frames in 2x3, down the columns: 0 2 4 / 1 3 and a pad."""
     spec = layout(5, 2, 3, order="column_major")
     assert clip_order(spec).tolist() == [0, 2, 4, 1, 3]
-    assert (tile(clip(5), spec)[2:, 4:] == MEAN_COLOUR).all()
+    assert (tile(clip(5), spec)[2:, 4:] == MEAN_COLOR).all()
 
 
 def test_the_default_pad_is_zero_after_normalisation():
     """SIFAR's code pads with 0 behind the normalisation; half a step of 1/255 is what 8 bits leave."""
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    assert (np.abs((np.array(MEAN_COLOUR) / 255 - mean) / std) < 0.5 / 255 / 0.224).all()
+    assert (np.abs((np.array(MEAN_COLOR) / 255 - mean) / std) < 0.5 / 255 / 0.224).all()
 
 
 @pytest.mark.parametrize("order", FIXED)
@@ -191,7 +191,7 @@ def test_fixed_orders_ask_no_generator(order):
 def test_random_orders_differ_and_need_a_generator():
     spec = layout(16, 4, 4, order="random")
     assert not np.array_equal(clip_order(spec, np.random.default_rng(1)), clip_order(spec, np.random.default_rng(2)))
-    with pytest.raises(ValueError, match="needs a generator"):
+    with pytest.raises(ValueError, match="needs a random generator"):
         clip_order(spec)
 
 
@@ -203,7 +203,7 @@ def test_random_orders_differ_and_need_a_generator():
         ((8, 2, 4), {"order": "zigzag"}, "must be one of row_major"),
         ((8, 2, 4), {"pad": "white"}, "must be one of mean"),
         ((8, 2, 4), {"groups": 2}, "is for order=nested"),
-        ((8, 2, 4), {"order": "nested"}, "8 is no square; give groups"),
+        ((8, 2, 4), {"order": "nested"}, "8 is not a square number; give groups"),
         ((8, 3, 3), {"order": "nested", "groups": 2}, "needs a full grid"),
         ((16, 4, 4), {"order": "nested", "groups": 3}, "groups that divide it"),
         ((6, 2, 3), {"order": "nested", "groups": 0}, "groups that divide it"),

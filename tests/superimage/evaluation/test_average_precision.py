@@ -105,7 +105,7 @@ def test_a_class_without_positives_is_left_out_and_named_where_it_is_alone():
     assert mean_average_precision(scores, np.array([[1, 0], [0, 0]])) == 100.0
     with pytest.raises(ValueError, match="none of 2 classes has a positive among 2 samples"):
         mean_average_precision(scores, np.zeros((2, 2)))
-    with pytest.raises(ValueError, match="a positive are needed"):
+    with pytest.raises(ValueError, match="at least one positive must be true"):
         average_precision(scores[:, 0], np.zeros(2))
 
 

@@ -41,7 +41,7 @@ def read(path):
     """(flags, rows, columns, tile px, frames, classes), the shape as the configuration's heading gives it."""
     args, _ = parse_flags(GROUPS, ["--config", str(path), "--data-dir", "DIR"], prog="train_image")
     rows, columns, tile, frames = map(
-        int, re.search(r"(\d+)x(\d+) tiles of (\d+) px, (\d+) frames", path.read_text()).groups()
+        int, re.search(r"(\d+)x(\d+) tiles of (\d+) px, (\d+) frames", path.read_text(encoding="utf-8")).groups()
     )
     args.input_size, args.num_classes = [3, rows * tile, columns * tile], CLASSES[path.stem.split("_")[1]]
     return args, rows, columns, tile, frames
@@ -58,7 +58,7 @@ def test_every_row_of_the_tables_has_its_configuration():
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_the_heading_names_row_command_and_shape(path):
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     assert re.match(r"# (SIFAR|Flatten) Tables? \d.*: top-1 \d\d\.\d", lines[0])
     command = lines[2]
     assert f"train_image.py --config configs/train/{path.name} " in command
@@ -169,9 +169,11 @@ def test_a_step_on_a_tiny_image_lowers_the_loss(path):
 def test_weights_come_from_models_that_are_there():
     """KINETICS of one configuration is the checkpoint of another that stands beside it and has its network."""
     for path in CONFIGS:
-        found = re.search(r"best checkpoint of (\w+\.yaml)", " ".join(path.read_text().replace("#", "").split()))
+        found = re.search(
+            r"best checkpoint of (\w+\.yaml)", " ".join(path.read_text(encoding="utf-8").replace("#", "").split())
+        )
         if found:
-            other = yaml.safe_load((path.parent / found[1]).read_text())
+            other = yaml.safe_load((path.parent / found[1]).read_text(encoding="utf-8"))
             assert is_model(other["model"])
-            own = yaml.safe_load(path.read_text())["model"]
+            own = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]
             assert own.removesuffix("_ape") == other["model"]

@@ -8,10 +8,10 @@ from places import ROOT
 from timm.models import list_models, list_modules
 
 from superimage.models.cost_tables import OURS, list_table, papers_table
-from superimage.models.families import ANY, CANNOT, FAMILIES, SHAPES, TOLD, try_family
+from superimage.models.families import ANY, CANNOT, FAMILIES, NEEDS_SIZE, SHAPES, try_family
 from superimage.models.tables import ROWS
 
-DOCUMENT = (ROOT / "docs/models.md").read_text()
+DOCUMENT = (ROOT / "docs/models.md").read_text(encoding="utf-8")
 _QUICK_NAMES = """
     byobnet convnext cpubone crossvit csatv2 cspnet cspnext deit dla dpn edgenext efficientformer efficientformer_v2
     efficientnet efficientvim efficientvit_mit efficientvit_msra eva fasternet fastvit ghostnet hardcorenas hgnet hrnet
@@ -40,7 +40,7 @@ def test_every_quick_name_is_a_family():
 def test_the_document_has_every_family():
     assert documented().keys() == FAMILIES.keys()
     assert {family: model for family, (model, _) in documented().items()} == FAMILIES
-    assert {verdict for _, verdicts in documented().values() for verdict in verdicts} == {ANY, TOLD, CANNOT}
+    assert {verdict for _, verdicts in documented().values() for verdict in verdicts} == {ANY, NEEDS_SIZE, CANNOT}
 
 
 @pytest.mark.parametrize(

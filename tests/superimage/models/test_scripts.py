@@ -18,7 +18,7 @@ from super_images import write_super_images
 import superimage.models  # noqa: F401  registers the models
 from shards.layouts import Layout
 
-LINES = re.findall(r"^(python -c .*runpy.*)$", (ROOT / "docs/models.md").read_text(), re.MULTILINE)
+LINES = re.findall(r"^(python -c .*runpy.*)$", (ROOT / "docs/models.md").read_text(encoding="utf-8"), re.MULTILINE)
 SCRIPTS = ("validate.py", "inference.py", "onnx_export.py")
 # What the scripts import that timm does not ask for.
 NEEDED = {"validate.py": (), "inference.py": ("pandas",), "onnx_export.py": ("onnx", "onnxscript")}

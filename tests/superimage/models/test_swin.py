@@ -101,7 +101,7 @@ def test_square_is_global_on_a_square_map():
 
 
 def test_square_windows_are_for_sifars_network():
-    with pytest.raises(ValueError, match="window square: for a timm Swin"):
+    with pytest.raises(ValueError, match="window square needs a timm Swin"):
         models.build_model("swinv2_tiny_window8_256", img_size=(128, 256), windows=(4, 4, 4, "square"))
     with pytest.raises(ValueError, match="window square of stage 4 does not divide its 6x9 tokens"):
         tiny_swin(img_size=(192, 288), grid=(2, 3), window_size=(6, 6, 6, "square"))
@@ -168,7 +168,7 @@ def test_a_network_without_windows_is_refused():
 def test_windows_that_timm_read_otherwise_are_found_out():
     model = timm.create_model("swin_tiny_patch4_window7_224", img_size=224, window_size=7)
     verify_windows(model, [(7, 7)] * 4)
-    with pytest.raises(ValueError, match=r"stage 1 .* asked for window \(14, 14\)"):
+    with pytest.raises(ValueError, match=r"stage 1 .* window \(14, 14\) was requested"):
         verify_windows(model, [(14, 14), (7, 7), (7, 7), (7, 7)])
 
 
@@ -195,10 +195,10 @@ def test_vectors_per_tile_are_added_to_the_patch_tokens():
 
 
 def test_a_grid_that_does_not_cut_the_tokens_is_refused():
-    with pytest.raises(ValueError, match=r"24x48 tokens cannot be cut into 3x5 tiles"):
+    with pytest.raises(ValueError, match=r"24x48 tokens cannot be divided into 3x5 tiles"):
         tiny_swin(grid=(3, 5), ape=True)
     model = tiny_swin(grid=(1, 2), ape=True, window_size=1)
-    with pytest.raises(AssertionError, match=r"64x96 px given to a model of 96x192 px"):
+    with pytest.raises(AssertionError, match=r"64x96 px, but the model takes 96x192 px"):
         model(torch.randn(1, 3, 64, 96))
 
 
@@ -255,7 +255,7 @@ def test_a_size_that_would_be_padded_is_refused_and_changes_nothing(kwargs, mess
 
 def test_a_size_that_leaves_no_whole_tiles_is_refused():
     model = tiny_swin(grid=(3, 3), ape=True, img_size=96, window_size=1)
-    with pytest.raises(ValueError, match=r"32x32 tokens cannot be cut into 3x3 tiles"):
+    with pytest.raises(ValueError, match=r"32x32 tokens cannot be divided into 3x3 tiles"):
         model.set_input_size(img_size=(128, 128))
 
 

@@ -61,9 +61,9 @@ def one_line_of(capsys, program) -> str:
 
 def changed(data, copy, **section):
     shutil.copytree(data, copy)
-    info = json.loads((copy / "_info.json").read_text())
+    info = json.loads((copy / "_info.json").read_text(encoding="utf-8"))
     info["superimage"] |= section
-    (copy / "_info.json").write_text(json.dumps(info))
+    (copy / "_info.json").write_text(json.dumps(info), encoding="utf-8")
     return copy
 
 
@@ -187,7 +187,7 @@ def test_a_resumed_or_tuned_model_keeps_the_mean_of_its_checkpoint(data, tmp_pat
 def test_the_evaluation_takes_the_mean_of_the_checkpoint_and_of_the_flag_before_it(alone, data, tmp_path):
     assert evaluate(alone, data, tmp_path / "a") == 0
     assert evaluate(alone, data, tmp_path / "b", "--mean", "0.5", "0.5", "0.5") == 0
-    results = [json.loads((tmp_path / name / "results.json").read_text()) for name in "ab"]
+    results = [json.loads((tmp_path / name / "results.json").read_text(encoding="utf-8")) for name in "ab"]
     assert [each["mean"] for each in results] == [IMAGENET, HALF]
-    predictions = [(tmp_path / name / "predictions.csv").read_text() for name in "ab"]
+    predictions = [(tmp_path / name / "predictions.csv").read_text(encoding="utf-8") for name in "ab"]
     assert predictions[0] != predictions[1]

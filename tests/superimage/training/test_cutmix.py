@@ -216,4 +216,4 @@ def test_a_run_with_cutmix(data, tmp_path, caplog):
             logging.root.removeHandler(handler)
         logging.root.setLevel(level)
     assert re.search(r"super images: --cutmix 1\.0 cuts the same box out of every tile of 16x16", caplog.text)
-    assert len((tmp_path / "run" / "summary.csv").read_text().splitlines()) == 3
+    assert len((tmp_path / "run" / "summary.csv").read_text(encoding="utf-8").splitlines()) == 3

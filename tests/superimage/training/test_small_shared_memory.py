@@ -62,7 +62,7 @@ def test_the_trainer_takes_fewer_workers_and_trains_on_everything(unshare, data,
     assert done.returncode == 0, done.stderr
     assert "/dev/shm has 67.1 MB" in done.stderr
     assert "--shm-size" in done.stderr
-    with open(tmp_path / "run" / "summary.csv", newline="") as file:
+    with open(tmp_path / "run" / "summary.csv", newline="", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
     # 24 videos of three views each: a share of 72 samples.
     assert float(row["eval_top1"]) * 72 / 100 == pytest.approx(round(float(row["eval_top1"]) * 72 / 100), abs=1e-3)
@@ -72,7 +72,7 @@ def test_the_trainer_takes_fewer_workers_and_trains_on_everything(unshare, data,
 def test_a_batch_without_room_ends_training_with_the_numbers(unshare, data, tmp_path, ranks):
     flags = [*TRAIN, "--data-dir", data, "--output", tmp_path, "--experiment", "run"]
     driver = tmp_path / "driver.py"
-    driver.write_text(UNCHECKED)
+    driver.write_text(UNCHECKED, encoding="utf-8")
     done = run(unshare, [*torchrun(ranks), driver, "train_image.py", *flags])
     assert done.returncode != 0
     told = [line for line in done.stderr.splitlines() if line.startswith("train_image: ")]
@@ -95,7 +95,7 @@ def test_the_evaluation_does_both_too(unshare, data, tmp_path):
     flags = ["--checkpoint", tmp_path / "run" / "last.pth.tar", "--data-dir", data, "--output", tmp_path / "out"]
     flags += ["--batch-size", "16", "--workers", "2", "--device", "cpu"]
     driver = tmp_path / "driver.py"
-    driver.write_text(UNCHECKED)
+    driver.write_text(UNCHECKED, encoding="utf-8")
     lost = run(unshare, [sys.executable, driver, "eval_video.py", *flags])
     assert lost.returncode == 2
     (told,) = [line for line in lost.stderr.splitlines() if line.startswith("eval_video: ")]

@@ -101,11 +101,11 @@ def loaders(data, *flags):
 def test_a_resumed_run_reads_the_view_whose_turn_it_is(data, tmp_path):
     words = [*SMALL, "--epochs", "3", "--data-dir", str(data), "--output", str(tmp_path)]
     assert train_image.main(words) == 0
-    rows = (tmp_path / "run" / "summary.csv").read_text()
+    rows = (tmp_path / "run" / "summary.csv").read_text(encoding="utf-8")
     for name in ("last", "checkpoint-2", "model_best"):
         (tmp_path / "run" / f"{name}.pth.tar").unlink()
     assert train_image.main([*words, "--resume", "auto"]) == 0
-    assert (tmp_path / "run" / "summary.csv").read_text() == rows
+    assert (tmp_path / "run" / "summary.csv").read_text(encoding="utf-8") == rows
 
 
 def orders(images):
@@ -229,7 +229,7 @@ def test_two_ranks_validate_each_image_of_a_folder_once(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*torchrun, "train_image.py", *flags], env=environment, **options)
     assert done.returncode == 0, done.stderr
-    with open(tmp_path / "run" / "summary.csv", newline="") as file:
+    with open(tmp_path / "run" / "summary.csv", newline="", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
     sevenths = float(row["eval_top1"]) * 7 / 100
     assert sevenths == pytest.approx(round(sevenths), abs=1e-3)
@@ -298,10 +298,10 @@ def test_a_run_by_hand_says_which_variables_make_it_wait(data, tmp_path):
         process = subprocess.Popen(words, cwd=ROOT, stderr=stream, env={**os.environ, **slurm})
     try:
         deadline = time.monotonic() + 200
-        while "waiting for other processes" not in log.read_text() and time.monotonic() < deadline:
-            assert process.poll() is None, log.read_text()
+        while "waiting for other processes" not in log.read_text(encoding="utf-8") and time.monotonic() < deadline:
+            assert process.poll() is None, log.read_text(encoding="utf-8")
             time.sleep(0.5)
-        line = next(line for line in log.read_text().splitlines() if "waiting for" in line)
+        line = next(line for line in log.read_text(encoding="utf-8").splitlines() if "waiting for" in line)
     finally:
         process.kill()
         process.wait()

@@ -18,7 +18,7 @@ from superimage.models.spec import ModelSpec
 from superimage.training.command_line import one_line, parse_flags
 from superimage.training.flags import FLAGS, GROUPS, check_values
 
-GOLDEN = json.loads((ROOT / "tests/support/golden/timm_train_flags.json").read_text())
+GOLDEN = json.loads((ROOT / "tests/support/golden/timm_train_flags.json").read_text(encoding="utf-8"))
 TIMM = {**GOLDEN["flags"], **GOLDEN["later"]}
 OURS = {"--shuffle-size", "--allow-grid-breaking", "--log-tensorboard"}
 OURS |= {"--window", "--extra-kernels", "--extra-depthwise"}
@@ -60,7 +60,7 @@ def test_the_script_that_made_the_golden_list():
 def names_read_from_args() -> set[str]:
     """Every ``args.NAME`` of the trainer's sources, and every name that ``ModelSpec`` and timm take from the flags."""
     sources = [ROOT / "train_image.py", *(ROOT / "superimage/training").glob("*.py")]
-    nodes = [node for path in sources for node in ast.walk(ast.parse(path.read_text()))]
+    nodes = [node for path in sources for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
     read = {node.attr for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("args")}
     nodes = ast.walk(ast.parse(textwrap.dedent(inspect.getsource(ModelSpec.from_flags))))
     read |= {
@@ -83,7 +83,7 @@ def test_no_flag_is_accepted_and_ignored():
 
 def parse_yaml(tmp_path, config, *argv):
     path = tmp_path / "config.yaml"
-    path.write_text(config if isinstance(config, str) else yaml.safe_dump(config))
+    path.write_text(config if isinstance(config, str) else yaml.safe_dump(config), encoding="utf-8")
     return parse_flags(GROUPS, ["--config", str(path), *argv], prog="test")
 
 
