@@ -2,8 +2,8 @@
 
     python train_image.py --config demo --data-dir DIR --output DIR --experiment NAME
 
-Flags have timm's names, types and defaults. The manifest of a directory of super images gives the input size, the
-classes, the mean and the std. Any other directory is read as timm reads it.
+Flags have timm's names, types and defaults. For super images, the input size, the classes, the mean and the std come
+from the manifest. Any other directory is read as timm reads it.
 """
 
 import sys

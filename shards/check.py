@@ -153,7 +153,8 @@ def _sample_problems(sample: Sample, path: Path, view: int, manifest: Manifest) 
         yield f"{sample.key}: label {sample.label} is outside 0..{len(names) - 1}"
     elif (metadata.get("label"), metadata.get("label_name")) != (sample.label, names[sample.label]):
         yield (
-            f"{sample.key}: .cls says {sample.label}, but .json says {metadata.get('label')} {metadata.get('label_name')!r}"
+            f"{sample.key}: .cls says {sample.label}, but .json says {metadata.get('label')} "
+            f"{metadata.get('label_name')!r}"
         )
     if manifest.multi_label:
         try:

@@ -69,7 +69,7 @@ def check_tiles(tokens: Size, grid: Size) -> None:
     """Raise ValueError unless ``grid`` (rows, columns) divides the tokens (height, width)."""
     if tokens[0] % grid[0] or tokens[1] % grid[1]:
         raise ValueError(
-            f"{tokens[0]}x{tokens[1]} tokens cannot be divided into {grid[0]}x{grid[1]} tiles; give the grid of the layout"
+            f"{tokens[0]}x{tokens[1]} tokens cannot be divided into {grid[0]}x{grid[1]} tiles; set grid to the layout"
         )
 
 

@@ -1,4 +1,4 @@
-"""One epoch of training, and one of validation."""
+"""One epoch of training, and one epoch of validation."""
 
 import argparse
 import contextlib
@@ -28,13 +28,13 @@ _log = logging.getLogger("train_image")
 
 @dataclass(kw_only=True)
 class Experiment:
-    """All that an experiment needs from its first epoch to its last."""
+    """Everything that training needs from the first epoch to the last."""
 
     args: argparse.Namespace
     device_env: DeviceEnv
     directory: Path
-    model: nn.Module  # the bare one: what is validated and saved
-    replica: nn.Module  # the one that is trained: `model`, or its DistributedDataParallel
+    model: nn.Module  # the plain model, which is validated and saved
+    replica: nn.Module  # what is trained: `model`, or DistributedDataParallel around it
     ema: ModelEmaV3 | None
     optimizer: torch.optim.Optimizer
     scaler: NativeScaler | None
@@ -46,7 +46,7 @@ class Experiment:
     tensorboard: object | None  # rank 0 only
     start_epoch: int
     num_epochs: int
-    manifest: Manifest | None = None  # of super images
+    manifest: Manifest | None = None  # None for ordinary images
     watch: LossWatch = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,7 +62,7 @@ class Experiment:
 
     @property
     def validated(self) -> nn.Module:
-        """The average of the weights where there is one on this device, as timm does."""
+        """The model to validate: the averaged weights if they are on this device, as in timm."""
         return self.model if self.ema is None or self.args.model_ema_force_cpu else self.ema.module
 
 
@@ -75,14 +75,14 @@ def train_epoch(experiment: Experiment, epoch: int) -> dict[str, float]:
     accumulate = args.grad_accum_steps
     pace = Pace(experiment.device_env.device, experiment.device_env.world_size)
     for index, (images, targets) in enumerate(pace.of(experiment.train_loader)):
-        due = (index + 1) % accumulate == 0 or index + 1 == num_batches
+        need_update = (index + 1) % accumulate == 0 or index + 1 == num_batches
         in_group = accumulate if index < num_batches - num_batches % accumulate else num_batches % accumulate
-        losses.add(train_step(experiment, images, targets, in_group, due=due))
-        if due:
+        losses.add(train_step(experiment, images, targets, in_group, need_update=need_update))
+        if need_update:
             finish_update(experiment, epoch * experiment.updates_per_epoch + index // accumulate + 1)
             if (index // accumulate + 1) % args.log_interval == 0:
-                told = f"epoch {epoch + 1}  batch {index + 1}/{num_batches}  loss {losses.last():.4f}"
-                _log.info(f"{told}  {pace.told()}")
+                progress = f"epoch {epoch + 1}  batch {index + 1}/{num_batches}  loss {losses.last():.4f}"
+                _log.info(f"{progress}  {pace.summary()}")
     mean = losses.mean()
     if experiment.device_env.distributed:
         mean = utils.reduce_tensor(mean, experiment.device_env.world_size)
@@ -90,16 +90,16 @@ def train_epoch(experiment: Experiment, epoch: int) -> dict[str, float]:
 
 
 def train_step(
-    experiment: Experiment, images: torch.Tensor, targets: torch.Tensor, in_group: int, *, due: bool
+    experiment: Experiment, images: torch.Tensor, targets: torch.Tensor, in_group: int, *, need_update: bool
 ) -> torch.Tensor:
-    """Forward, backward and, when ``due``, the update of the weights; returns the batch's loss."""
+    """Forward and backward pass, and the update if ``need_update``; returns the loss of the batch."""
     if experiment.args.channels_last:
         images = images.contiguous(memory_format=torch.channels_last)
-    waits = experiment.device_env.distributed and not due
+    waits = experiment.device_env.distributed and not need_update
     with experiment.replica.no_sync() if waits else contextlib.nullcontext():
         with autocast(experiment):
             loss = experiment.loss(experiment.replica(images), targets)
-        backward(experiment, loss / in_group, due=due)
+        backward(experiment, loss / in_group, need_update=need_update)
     return loss.detach()
 
 
@@ -108,7 +108,7 @@ def autocast(experiment: Experiment) -> torch.autocast:
     return torch.autocast(experiment.device_env.device.type, dtype=getattr(torch, args.amp_dtype), enabled=args.amp)
 
 
-def backward(experiment: Experiment, loss: torch.Tensor, *, due: bool) -> None:
+def backward(experiment: Experiment, loss: torch.Tensor, *, need_update: bool) -> None:
     args, optimizer = experiment.args, experiment.optimizer
     parameters = model_parameters(experiment.model, exclude_head=args.clip_mode == "agc")
     second_order = getattr(optimizer, "is_second_order", False)
@@ -120,11 +120,11 @@ def backward(experiment: Experiment, loss: torch.Tensor, *, due: bool) -> None:
             clip_mode=args.clip_mode,
             parameters=parameters,
             create_graph=second_order,
-            need_update=due,
+            need_update=need_update,
         )
         return
     loss.backward(create_graph=second_order)
-    if due:
+    if need_update:
         if args.clip_grad is not None:
             utils.dispatch_clip_grad(parameters, args.clip_grad, mode=args.clip_mode)
         optimizer.step()
@@ -140,9 +140,9 @@ def finish_update(experiment: Experiment, num_updates: int) -> None:
 
 @torch.no_grad()
 def validate(experiment: Experiment) -> dict[str, float]:
-    """Loss, and top-1 and top-5, or mAP of several labels a sample, in percent.
+    """The loss, with top-1 and top-5, or with mAP for multi-label data, in percent.
 
-    Ranks may hold different numbers of samples: they meet once, at the end.
+    Ranks may have different numbers of samples, since they only synchronize at the end.
     """
     seen = _mean_average_precision(experiment) if experiment.multi_label else _accuracy(experiment)
     if seen is None:
@@ -151,20 +151,20 @@ def validate(experiment: Experiment) -> dict[str, float]:
 
 
 def check_weights(experiment: Experiment, epoch: int, loss: float) -> None:
-    """ValueError where the validation's loss is no number since the weights are not: no checkpoint is made of them.
+    """Raise ValueError if the validation loss and the weights are not finite, so that no checkpoint is written.
 
-    The loss of a batch is that before its update, so the last update of an epoch is seen here alone.
+    A batch's loss is computed before its update, so only this check sees the last update of an epoch.
     """
     if math.isfinite(loss):
         return
-    told = f"after epoch {epoch + 1} the validation's loss is {loss}"
+    finding = f"after epoch {epoch + 1} the validation loss is {loss}"
     broken = [name for name, value in experiment.validated.state_dict().items() if not torch.isfinite(value).all()]
     if broken:
         raise ValueError(
-            f"{told}, and {len(broken)} weights such as {broken[0]} are not finite: lower --lr, or limit with "
-            "--clip-grad; checkpoints of earlier epochs are kept"
+            f"{finding}, and {len(broken)} weights such as {broken[0]} are not finite: lower --lr, or clip "
+            "gradients by --clip-grad; checkpoints of earlier epochs are kept"
         )
-    _log.warning(f"{told}, with weights that are finite")
+    _log.warning(f"{finding}, although all weights are finite")
 
 
 def _predictions(experiment: Experiment) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -193,7 +193,7 @@ def _accuracy(experiment: Experiment) -> dict[str, float] | None:
 
 
 def _mean_average_precision(experiment: Experiment) -> dict[str, float] | None:
-    """Over the classes that have positives; of each as Charades_v1_classify.m has it (Sigurdsson et al., ECCV 2016)."""
+    """Mean over the classes with positives, computed as in Charades_v1_classify.m (Sigurdsson et al., ECCV 2016)."""
     device_env = experiment.device_env
     evaluator = MultiLabelClassificationEvaluator(device_env.device)
     present = torch.zeros(experiment.args.num_classes, device=device_env.device)
@@ -203,6 +203,6 @@ def _mean_average_precision(experiment: Experiment) -> dict[str, float] | None:
     seen = evaluator.compute(distributed=device_env.distributed)
     if device_env.distributed:
         distributed.all_reduce(present, distributed.ReduceOp.MAX)
-    share = present.mean().item()
-    # timm counts a class without positives as 0 and divides by all.
-    return {"loss": seen["loss"], "map": seen["map"] / share} if share else None
+    fraction = present.mean().item()
+    # timm counts a class without positives as 0, and divides by the number of all classes.
+    return {"loss": seen["loss"], "map": seen["map"] / fraction} if fraction else None

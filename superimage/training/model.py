@@ -1,4 +1,4 @@
-"""The model, its loss, optimizer, schedule and average, each by timm's own factory."""
+"""Builds the model, loss, optimizer and schedule by timm's factories."""
 
 import argparse
 import dataclasses
@@ -29,13 +29,13 @@ _log = logging.getLogger("train_image")
 
 
 def build_model(args: argparse.Namespace, manifest: Manifest | None = None) -> nn.Module:
-    """A timm model, or one of ours. One that is made for a fixed input is told the size that the flags name.
+    """Build the model of the flags. Models with a fixed input size get the size of the flags.
 
-    ValueError for a model that has a vector for each tile of another grid than the data's.
+    Raises ValueError if the model cannot be built, does not take the images, or has tile vectors for another grid.
     """
     preset = get_pretrained_cfg(args.model, allow_unregistered=True)
     if args.pretrained and not args.pretrained_path and preset is not None and not preset.has_weights:
-        raise ValueError(f"--pretrained: timm serves no weights of {args.model}; give a file with --pretrained-path")
+        raise ValueError(f"--pretrained: timm has no weights for {args.model}; give a file by --pretrained-path")
     for flag, path in (("initial-checkpoint", args.initial_checkpoint), ("pretrained-path", args.pretrained_path)):
         if path and not Path(path).is_file():
             raise ValueError(f"--{flag} {path}: no such file")
@@ -69,7 +69,7 @@ def prepare_model(model: nn.Module, args: argparse.Namespace, device_env: Device
 
 
 def replicate(args: argparse.Namespace, model: nn.Module, device_env: DeviceEnv) -> nn.Module:
-    """The module that is trained. Made after the average of the weights, which is never compiled or replicated."""
+    """The module to train. Call it after making the EMA, whose model must not be compiled or replicated."""
     if args.torchcompile:
         model.compile(backend=args.torchcompile)
     if not device_env.distributed:
@@ -84,7 +84,7 @@ def build_loss(args: argparse.Namespace) -> nn.Module:
             target_threshold=args.bce_target_thresh,
             sum_classes=args.bce_sum,
             pos_weight=args.bce_pos_weight,
-            smooth_dense=True,  # of multi-hot targets; those that mixup makes are smooth already
+            smooth_dense=True,  # for multi-hot targets; the targets of mixup are smoothed already
         )
     if mixes(args):
         return SoftTargetCrossEntropy()
@@ -102,7 +102,7 @@ def build_optimizer(args: argparse.Namespace, model: nn.Module, device_env: Devi
 
 
 def learning_rate(args: argparse.Namespace, world_size: int) -> float:
-    """--lr, or --lr-base scaled to the samples of an update, by their root for Ada* and Lamb as timm does."""
+    """--lr, or else --lr-base scaled by the global batch size (by its square root for Ada* and Lamb, as in timm)."""
     if args.lr:
         return args.lr
     factor = args.batch_size * world_size * args.grad_accum_steps / args.lr_base_size
@@ -114,9 +114,9 @@ def learning_rate(args: argparse.Namespace, world_size: int) -> float:
 def build_schedule(
     args: argparse.Namespace, optimizer: torch.optim.Optimizer, start_epoch: int, updates_per_epoch: int
 ) -> tuple[Scheduler | None, int]:
-    """(schedule, number of epochs with cycles and cool-down), the rate set for the first epoch."""
+    """(schedule, number of epochs with cycles and cool-down). Sets the learning rate of the first epoch."""
     if args.sched == "plateau":
-        raise ValueError("--sched plateau remembers what no checkpoint holds, so it could not be resumed; use cosine")
+        raise ValueError("--sched plateau could not be resumed, since checkpoints do not store its state; use cosine")
     scheduler, num_epochs = create_scheduler_v2(
         optimizer,
         **scheduler_kwargs(args, decreasing_metric=args.eval_metric == "loss"),

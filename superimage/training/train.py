@@ -1,4 +1,4 @@
-"""The course of a training: adapt the flags to the data, build everything, train epoch by epoch."""
+"""Trains a model: adapts the flags to the data, builds everything, and trains epoch by epoch."""
 
 import argparse
 import logging
@@ -43,10 +43,10 @@ _log = logging.getLogger("train_image")
 
 
 def train(args: argparse.Namespace, explicit: set[str], argv: Sequence[str]) -> int:
-    """Train as the flags say. ``explicit`` names the flags that were given, ``argv`` holds the words of the command.
+    """Train as the flags say. ``explicit``: names of the flags that were given; ``argv``: the words of the command.
 
-    Returns exit status 0 when the last epoch is trained, 2 for a mistake of the user, which is reported in one line,
-    and 130 after Ctrl-C.
+    Returns the exit status: 0 after the last epoch, 2 after a user error, which is printed in one line, and 130 after
+    Ctrl-C.
     """
     directory = None
     try:
@@ -74,19 +74,19 @@ def train(args: argparse.Namespace, explicit: set[str], argv: Sequence[str]) -> 
 
 
 def report_interruption(argv: Sequence[str], directory: Path | None) -> None:
-    """One line, and the command that goes on where there is something to go on with; from rank 0 alone."""
+    """Print one line, and the command that resumes if there is a checkpoint. Only rank 0 prints."""
     _, rank, world_size = utils.world_info_from_env()
     if rank != 0:
         return
     if directory is None or not checkpoint_files(directory):
-        print("\ntrain_image: interrupted before an epoch was saved; give the same command again", file=sys.stderr)
+        print("\ntrain_image: interrupted before an epoch was saved. Give the same command again", file=sys.stderr)
         return
     again = command_to_go_on(argv, experiment=directory.name, world_size=world_size)
-    print(f"\ntrain_image: interrupted; finished epochs are kept. To go on:\n  {again}", file=sys.stderr)
+    print(f"\ntrain_image: interrupted; finished epochs are kept. To resume:\n  {again}", file=sys.stderr)
 
 
 def start_logging() -> None:
-    """Log progress to standard error, from rank 0 alone."""
+    """Log progress to standard error. Only rank 0 logs it."""
     _, rank, _ = utils.world_info_from_env()
     utils.setup_default_logging(logging.INFO if rank == 0 else logging.WARNING)
     logging.getLogger("timm").setLevel(logging.WARNING)
@@ -95,8 +95,8 @@ def start_logging() -> None:
 def adapt(
     args: argparse.Namespace, explicit: set[str], manifest: Manifest | None, checkpoint: Path | None = None
 ) -> argparse.Namespace:
-    """The flags for super images and for several labels a sample; says what differs from timm's defaults."""
-    # Weights that are loaded know their mean and std, once the model is there.
+    """Adapt the flags to super images and to their labels; logs what differs from timm's defaults."""
+    # The mean and std of loaded weights are set later, when the model is built.
     decided = explicit | {"mean", "std"} if loads_weights(args, checkpoint) else explicit
     args, notes = (args, []) if manifest is None else fit_to_grid(args, decided, manifest)
     args, notes_on_labels = fit_to_labels(args, explicit, manifest)
@@ -107,7 +107,7 @@ def adapt(
 
 
 def build(args: argparse.Namespace, explicit: set[str], manifest: Manifest | None, directory: Path) -> Experiment:
-    """Everything ready to train, at the first epoch or where the checkpoint left off."""
+    """Build everything for training, at the first epoch or at the one after the checkpoint."""
     checkpoint = resume_path(args, directory, manifest)
     args = adapt(args, explicit, manifest, checkpoint)
     start = check_start(args, manifest, checkpoint)
@@ -164,7 +164,7 @@ def build(args: argparse.Namespace, explicit: set[str], manifest: Manifest | Non
 
 
 def train_epochs(experiment: Experiment) -> None:
-    """All epochs that are left, then the best one's metric and path on stdout."""
+    """Train the remaining epochs, then print the metric and the path of the best checkpoint."""
     saver, args = experiment.saver, experiment.args
     if experiment.start_epoch >= experiment.num_epochs:
         _log.info(f"already trained: {experiment.num_epochs} of {experiment.num_epochs} epochs are done")
@@ -181,7 +181,7 @@ def train_epochs(experiment: Experiment) -> None:
 
 
 def _show_evaluation(experiment: Experiment) -> None:
-    """The command that evaluates the best checkpoint per video, on standard error; super images alone have videos."""
+    """Print the command that evaluates the best checkpoint per video, if the data is super images."""
     if experiment.manifest is None:
         return
     split = next((name for name in experiment.manifest.num_views if name != experiment.args.train_split), "")
@@ -192,7 +192,7 @@ def _show_evaluation(experiment: Experiment) -> None:
 
 def train_and_validate(experiment: Experiment, epoch: int) -> None:
     args, device_env = experiment.args, experiment.device_env
-    # Every epoch draws from its own seed, so that a resumed run goes on as an uninterrupted one.
+    # Each epoch has its own seed, so that a resumed run gives the same result as an uninterrupted one.
     utils.random_seed(args.seed + epoch * device_env.world_size, device_env.rank)
     set_epoch(experiment, epoch)
     began = time.perf_counter()
@@ -208,10 +208,10 @@ def train_and_validate(experiment: Experiment, epoch: int) -> None:
     if experiment.scheduler is not None:
         experiment.scheduler.step(epoch + 1, metric)
     if experiment.saver is not None:
-        told = [f"val loss {seen['loss']:.4f}"] if seen else []
-        told += [f"{name} {value:.2f}" for name, value in seen.items() if name != "loss"]
-        told += [f"lr {rate:.2e}", f"{time.perf_counter() - began:.1f} s"]
-        _log.info("  ".join([f"epoch {epoch + 1}/{experiment.num_epochs}", f"loss {trained['loss']:.4f}", *told]))
+        parts = [f"val loss {seen['loss']:.4f}"] if seen else []
+        parts += [f"{name} {value:.2f}" for name, value in seen.items() if name != "loss"]
+        parts += [f"lr {rate:.2e}", f"{time.perf_counter() - began:.1f} s"]
+        _log.info("  ".join([f"epoch {epoch + 1}/{experiment.num_epochs}", f"loss {trained['loss']:.4f}", *parts]))
         record_epoch(experiment, epoch, trained, seen, metric, rate)
 
 
@@ -223,7 +223,7 @@ def set_epoch(experiment: Experiment, epoch: int) -> None:
 
 
 def record_epoch(experiment: Experiment, epoch: int, trained: dict, seen: dict, metric: float, rate: float) -> None:
-    """The checkpoint first: it holds the summary's row, which is added on resuming where the run ended in between."""
+    """Save the checkpoint, then the row of summary.csv. If the run stops in between, resuming adds the row."""
     row = {"epoch": epoch, "train_metrics": trained, "eval_metrics": seen, "lr": rate}
     experiment.saver.save_epoch(epoch, metric, row)
     write_row(experiment.directory / SUMMARY, row)

@@ -133,7 +133,7 @@ def one_line_of(capsys) -> str:
 def test_two_experiments_do_not_share_a_directory(data, tmp_path, capsys):
     assert train_image.main(command(data, tmp_path, "--epochs", "1")) == 0
     assert train_image.main(command(data, tmp_path, "--epochs", "1")) == 2
-    assert "go on from it with --resume auto, or give another --experiment" in one_line_of(capsys)
+    assert "resume from it by --resume auto, or give another --experiment" in one_line_of(capsys)
     other = write_super_images(tmp_path / "other", train=16)
     assert train_image.main(command(other, tmp_path, "--epochs", "2", "--resume", "auto")) == 2
     assert "was trained on super images of digest test-small-3x3-36" in one_line_of(capsys)
@@ -149,7 +149,7 @@ def test_resume_from_another_experiment(data, tmp_path, capsys):
     assert "has no epochs left of 1; raise --epochs" in one_line_of(capsys)
     flags = ["--model", "test_vit", "--resume", last]
     assert train_image.main(command(data, tmp_path, *flags, experiment="wrong")) == 2
-    assert "no checkpoint of this model" in one_line_of(capsys)
+    assert "not a checkpoint of this model" in one_line_of(capsys)
 
 
 @pytest.mark.parametrize(

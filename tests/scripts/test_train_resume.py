@@ -21,7 +21,7 @@ import train_image
 from superimage.training.interruption import command_to_go_on
 from superimage.training.saver import Saver
 from superimage.training.stored import BEST, LAST, checkpoint_files, damage, newest_whole, read_checkpoint
-from superimage.training.summary import mend_summary, read_rows
+from superimage.training.summary import read_rows, repair_summary
 
 SMALL = ["--model", "test_resnet", "--batch-size", "8", "--workers", "0", "--warmup-epochs", "0"]
 SMALL += ["--opt", "adamw", "--lr", "0.003", "--device", "cpu"]
@@ -87,7 +87,7 @@ def test_a_lost_last_checkpoint_costs_at_most_the_epochs_after_the_newest_whole_
         spoil(run / name)
     kept = (run / "checkpoint-0.pth.tar").read_bytes()
     assert train_image.main(command(data, tmp_path, "--epochs", "4", "--resume", "auto")) == 0
-    assert f"goes on from {run / 'checkpoint-1.pth.tar'}" in caplog.text
+    assert f"resumes from {run / 'checkpoint-1.pth.tar'}" in caplog.text
     assert epochs(run) == ["0", "1", "2", "3"]
     assert load_checkpoint_metadata(str(run / LAST))["epoch"] == 3
     assert (run / "checkpoint-0.pth.tar").read_bytes() == kept
@@ -111,7 +111,9 @@ def test_epochs_without_a_whole_checkpoint_are_never_begun_again(run, data, tmp_
         spoil(path)
     before = {path: path.read_bytes() for path in run.iterdir()}
     assert train_image.main(command(data, tmp_path, "--epochs", "4", *flags)) == 2
-    told = "3 epochs in summary.csv, but no whole checkpoint" if flags else "exists: go on from it with --resume auto"
+    told = (
+        "3 epochs in summary.csv, but no undamaged checkpoint" if flags else "exists: resume from it by --resume auto"
+    )
     assert told in one_line_of(capsys)
     assert {path: path.read_bytes() for path in run.iterdir()} == before
 
@@ -122,7 +124,7 @@ def test_an_experiment_is_not_overwritten_from_the_checkpoint_of_another(run, da
     before = {path: path.read_bytes() for path in run.iterdir()}
     flags[-1] = str(tmp_path / "more" / "checkpoint-3.pth.tar")
     assert train_image.main(command(data, tmp_path, *flags)) == 2
-    assert "exists: go on from it with --resume auto" in one_line_of(capsys)
+    assert "exists: resume from it by --resume auto" in one_line_of(capsys)
     assert {path: path.read_bytes() for path in run.iterdir()} == before
 
 
@@ -204,7 +206,7 @@ def test_a_row_that_was_not_written_comes_from_the_checkpoint(run, data, tmp_pat
         assert train_image.main(command(data, tmp_path, "--epochs", "3", "--resume", "auto")) == 0
         assert (run / "summary.csv").read_bytes().splitlines()[-1] == whole.splitlines()[-1]
     (run / "summary.csv").write_bytes(whole)
-    mend_summary(run / "summary.csv", 2, None)
+    repair_summary(run / "summary.csv", 2, None)
     assert [row[0] for row in read_rows(run / "summary.csv")] == ["epoch", "0", "1"]
 
 
@@ -256,7 +258,7 @@ def test_ctrl_c_is_one_line_and_the_command_that_goes_on(data, tmp_path, workers
     os.killpg(begun.pid, signal.SIGINT)  # a terminal sends it to the loader's workers too
     told = [line for line in begun.stderr.read().splitlines() if line and not line.startswith("epoch ")]
     assert begun.wait() == 130, told
-    assert told[0] == "train_image: interrupted; finished epochs are kept. To go on:"
+    assert told[0] == "train_image: interrupted; finished epochs are kept. To resume:"
     assert told[1].split()[:2] == ["python", "train_image.py"]
     assert len(told) == 2, told
     again = [*told[1].split()[1:], "--epochs", "4", "--workers", "0"]

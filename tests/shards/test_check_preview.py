@@ -62,7 +62,7 @@ def _rewrite(directory, change):
 
 DAMAGES = {
     flip_a_byte: "SHA-256",
-    truncate: "samples but the manifest says|damaged after",
+    truncate: "samples, but the manifest says|damaged after",
     relabel: r"\.cls says",
     misname: "is not view 0 of video 'another'",
     lambda directory: (directory / "train-v00-000001.tar").unlink(): "missing",
@@ -83,7 +83,7 @@ def test_each_damage_is_found(damage, directory, capsys):
 def test_a_directory_without_manifest_is_a_mistake_of_the_user(directory, capsys):
     (directory / "_info.json").unlink()
     assert main(["check", str(directory)]) == 2
-    assert "not complete; run the same command again" in capsys.readouterr().err
+    assert "is incomplete; run the same conversion again" in capsys.readouterr().err
     assert main(["check", str(directory.parent)]) == 2
 
 

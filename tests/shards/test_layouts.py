@@ -202,7 +202,7 @@ def test_random_orders_differ_and_need_a_generator():
         ((9, 2, 4), {}, "9 frames do not fit in 2x4 = 8 cells"),
         ((8, 2, 4), {"order": "zigzag"}, "must be one of row_major"),
         ((8, 2, 4), {"pad": "white"}, "must be one of mean"),
-        ((8, 2, 4), {"groups": 2}, "is for order=nested"),
+        ((8, 2, 4), {"groups": 2}, "is only for order=nested"),
         ((8, 2, 4), {"order": "nested"}, "8 is not a square number; give groups"),
         ((8, 3, 3), {"order": "nested", "groups": 2}, "needs a full grid"),
         ((16, 4, 4), {"order": "nested", "groups": 3}, "groups that divide it"),
@@ -217,9 +217,9 @@ def test_layouts_that_cannot_be(arguments, options, message):
 
 def test_arrays_of_another_shape_are_refused():
     spec = layout(4, 2, 2)
-    with pytest.raises(ValueError, match="takes"):
+    with pytest.raises(ValueError, match="needs"):
         tile(clip(5), spec)
-    with pytest.raises(ValueError, match="makes"):
+    with pytest.raises(ValueError, match="has"):
         untile(np.zeros((4, 6, 3), np.uint8), spec)
-    with pytest.raises(ValueError, match="no permutation"):
+    with pytest.raises(ValueError, match="not a permutation"):
         tile(clip(4), spec, np.array([0, 1, 1, 2]))

@@ -61,7 +61,7 @@ def test_a_shard_cut_between_samples_is_missed_by_count(shard, tmp_path):
         border = tar.getmembers()[6].offset
     shard.write_bytes(shard.read_bytes()[:border])
     assert len(list(webdataset.WebDataset(str(shard), shardshuffle=False))) == 2
-    with pytest.raises(ShardError, match="2 samples but the manifest says 5"):
+    with pytest.raises(ShardError, match="2 samples, but the manifest says 5"):
         list(iter_samples(shard, num_samples=5))
 
 

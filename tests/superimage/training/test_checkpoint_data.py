@@ -135,7 +135,7 @@ def test_weights_that_say_nothing_are_told(alone, data, tmp_path, caplog):
     bare = tmp_path / "bare.pth"
     torch.save(torch.load(alone, weights_only=False)["state_dict"], bare)
     assert evaluate(bare, data, tmp_path / "out", "--model", "test_resnet") == 0
-    assert "its class names and layout are not compared" in caplog.text
+    assert "so class names and layout are not compared" in caplog.text
     assert train(data, tmp_path, "--initial-checkpoint", str(bare)) == 0
     assert "classes and layout are not compared" in caplog.text
 
@@ -143,7 +143,7 @@ def test_weights_that_say_nothing_are_told(alone, data, tmp_path, caplog):
 def test_comparison_by_name_and_value():
     assert class_difference(["a", "b"], ("a", "b")) == ""
     assert class_difference(["a"], ["a", "b"]) == (
-        "the checkpoint tells 1 classes apart, the data has 2 ('b' is in the data alone)"
+        "the checkpoint has 1 classes, the data has 2 ('b' is only in the data)"
     )
     section = {"layout": layout().to_dict(), "class_names": ["a"], "mean": (0.5,), "std": [1.0]}
     older = {name: value for name, value in section["layout"].items() if name not in ("groups", "pad")}
@@ -170,7 +170,7 @@ def test_mean_and_std_are_the_flag_then_the_weights_then_the_manifest(data, tmp_
         saved = load_checkpoint_metadata(str(tmp_path / name / "last.pth.tar"))
         assert list(saved["input"]["mean"]) == saved["args"].mean == expected
         assert list(saved["input"]["std"]) == saved["args"].std == ([0.229, 0.224, 0.225] if not flags else HALF)
-    assert f"super images: --mean {HALF} of the model's pretrained configuration" in caplog.text
+    assert f"super images: --mean {HALF} from the model's pretrained configuration" in caplog.text
 
 
 def test_a_resumed_or_tuned_model_keeps_the_mean_of_its_checkpoint(data, tmp_path):

@@ -66,7 +66,7 @@ def test_a_square_sheet_that_the_model_does_not_take(name, told, square, tmp_pat
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("convit_tiny", "no size of this shape that was tried fits; choose another model"),
+        ("convit_tiny", "no size with this aspect ratio was found that fits"),
         ("mvitv2_tiny", "AssertionError: assert feat_size[0] == feat_size[1], at 128x256 px"),
         ("bat_resnext26ts", "what fits: --input-size 3 256 512"),
         ("vit_small_patch14_dinov2", "what fits: --input-size 3 140 280 or --input-size 3 112 224"),
@@ -79,7 +79,7 @@ def test_an_oblong_sheet_that_the_model_does_not_take(name, told, oblong, tmp_pa
 @pytest.mark.parametrize(
     ("argv", "told"),
     [
-        (("--model", "vgg11", "--grad-checkpointing"), "--grad-checkpointing: vgg11 has no gradient checkpointing"),
+        (("--model", "vgg11", "--grad-checkpointing"), "--grad-checkpointing: vgg11 does not support it"),
         (("--model", "vgg11", "--drop-path", "0.1"), "--drop-path: vgg11 has no such option; leave it out"),
         (("--model", "test_resnet", "--model-kwargs", "nonsense=1"), "the model has no option nonsense"),
     ],

@@ -18,7 +18,7 @@ def told_of(device, loader, step) -> tuple[float, int]:
     pace = Pace(torch.device(device), world_size=3)
     for _ in pace.of(loader()):
         step()
-    match = re.match(r"([\d.]+) img/s, (\d+) % waiting for data", pace.told())
+    match = re.match(r"([\d.]+) img/s, (\d+) % waiting for data", pace.summary())
     return float(match[1]), int(match[2])
 
 

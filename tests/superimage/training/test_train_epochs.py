@@ -201,7 +201,7 @@ def test_the_colour_goes_into_the_pads_alone():
 
 @pytest.mark.parametrize("lengths", [[4, 4], [4, 4, 4, 4]])
 def test_samples_that_are_missing_or_too_many_end_the_epoch_with_the_numbers(lengths):
-    batches = counted([range(length) for length in lengths], due=12, count=len, name="--train-split train", rank=1)
+    batches = counted([range(length) for length in lengths], expected=12, count=len, name="--train-split train", rank=1)
     with pytest.raises(
         ValueError, match=rf"rank 1 received {sum(lengths)} of the 12 samples .*/dev/shm has .*--shm-size"
     ):

@@ -59,9 +59,9 @@ def test_the_manifest_sets_what_is_not_given(square, strip):
         (["--img-size", "32", "--aa", "original"], r"--aa original moves pixels across tiles \(Rotate, ShearX"),
         (["--aa", "rand-m9-mstd0.5"], "Rotate, ShearX, ShearY, TranslateXRel"),
         (["--aa", "augmix-m5-w4-d2"], "Rotate"),
-        (["--input-size", "3", "48", "96"], "is not shaped as 48x48"),
+        (["--input-size", "3", "48", "96"], "has another aspect ratio"),
         (["--num-classes", "3"], "the data has 2 classes"),
-        (["--class-map", "map.txt"], "fixed when they are converted"),
+        (["--class-map", "map.txt"], "classes of super images are fixed"),
     ],
 )
 def test_what_breaks_the_grid_is_refused(square, argv, message):
@@ -89,14 +89,14 @@ def test_what_leaves_it_whole_is_not(square, argv):
 
 def test_an_unknown_policy_is_refused():
     assert geometric_operations("3a") == []
-    with pytest.raises(ValueError, match="timm knows no such policy"):
+    with pytest.raises(ValueError, match="timm has no such policy"):
         geometric_operations("v9")
 
 
 @pytest.mark.parametrize("argv", [["--shuffle-size", "9"], ["--allow-grid-breaking"]])
 def test_flags_for_grids_are_refused_elsewhere(tmp_path, argv):
     args, explicit = parse_flags(GROUPS, ["--data-dir", str(tmp_path), *argv], prog="test")
-    with pytest.raises(ValueError, match="does nothing here"):
+    with pytest.raises(ValueError, match="has no effect here"):
         find_super_images(args, explicit)
 
 
@@ -110,7 +110,7 @@ def test_a_wrong_directory_is_told_the_right_one(square, tmp_path):
     with pytest.raises(ValueError, match=r"give one of .*small-3x3"):
         find(tmp_path)
     (tmp_path / "half" / "_records").mkdir(parents=True)
-    with pytest.raises(ValueError, match="conversion is not finished"):
+    with pytest.raises(ValueError, match="conversion is incomplete"):
         find(tmp_path / "half")
 
 
