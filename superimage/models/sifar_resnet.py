@@ -29,7 +29,7 @@ def kernel_block(
     ``dtype`` are those of the parameters.
     """
     if kernel < 1 or kernel % 2 == 0:
-        raise ValueError(f"extra kernel {kernel}: must be odd, so that the feature map keeps its size")
+        raise ValueError(f"extra kernel {kernel}: must be a positive odd number, so that the map keeps its size")
     factory = {"device": device, "dtype": dtype}
     block = Bottleneck(channels, channels // Bottleneck.expansion, **factory)
     width = block.conv2.in_channels

@@ -161,7 +161,7 @@ def test_windows_that_timm_would_clamp_or_pad_are_refused():
 
 
 def test_a_network_without_windows_is_refused():
-    with pytest.raises(ValueError, match="ResNet has no windows"):
+    with pytest.raises(ValueError, match="ResNet has no attention windows"):
         models.build_model("resnet18", windows=(7,))
 
 
