@@ -1,10 +1,10 @@
-"""Training on one GPU: images a second and memory of ``train_image.py``, and of timm's own ``train.py`` beside it.
+"""Measures training on one GPU: images per second and memory of ``train_image.py`` and of timm's ``train.py``.
 
     python -m benchmarks.gpu --data DIR --timm-scripts DIR --seconds 300
 
-``--data`` is a layout of super images that ``python -m preprocess`` made; its tiles give the size of the images. Both
-scripts train on the same shards with the same flags, each in a process of its own, in turn. ``gpu.json`` is written
-anew after every measurement, and ``GPU.md`` with it; rounds are repeated until the seconds are over.
+``--data`` is a layout made by ``python -m preprocess``, whose tiles determine the image size. Both scripts train on the
+same shards with the same flags, in turn, each in its own process. ``gpu.json`` and ``GPU.md`` are written after every
+measurement. Rounds are repeated until the time is over.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from benchmarks.gpu_page import markdown
 _HERE = Path(__file__).resolve().parent
 _LOG_INTERVAL = 4
 _BEST = ("--amp", "--amp-dtype", "bfloat16", "--channels-last")
-# In the order of measuring. What is compiled comes last, since compiling takes longer than all the rest.
+# In the order of measurement. The compiled variant is the last, since compiling takes the longest.
 VARIANTS = {
     "float32": (),
     "float16": ("--amp",),
@@ -46,7 +46,7 @@ VARIANTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A model, the samples of a step, and the steps of an epoch that is measured."""
+    """A model, its batch size, and the number of measured steps."""
 
     model: str
     batch: int
@@ -62,20 +62,24 @@ SMALL_CASES = (Case(model="test_resnet", batch=4, steps=12), Case(model="uniform
 
 
 class Trainer:
-    """The process of one script; started again after a failure, so that the next measurement finds a whole GPU."""
+    """The process of one script. After a failure it is restarted, so that all GPU memory is free again."""
 
     def __init__(self, kind: str, log: Path):
         self.kind, self.log, self.process = kind, log, None
 
     def ask(self, request: dict, timeout_seconds: float) -> dict:
-        """What the process answers; ``{"error": ...}`` where it fails, ends, or takes too long."""
+        """The answer of the process, or ``{"error": ...}`` if it fails, exits, or takes too long."""
         if self.process is None:
             self._start()
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         ready, _, _ = select.select([self.process.stdout], [], [], timeout_seconds)
         line = self.process.stdout.readline() if ready else ""
-        answer = json.loads(line) if line else {"error": "it ended" if ready else f"more than {timeout_seconds:.0f} s"}
+        answer = (
+            json.loads(line)
+            if line
+            else {"error": "the process exited" if ready else f"more than {timeout_seconds:.0f} s"}
+        )
         if "error" in answer:
             self.close()
         return answer
@@ -95,7 +99,7 @@ class Trainer:
 
 
 class Bench:
-    """The measurements, their order, and the file that holds them."""
+    """Runs the measurements and writes their results."""
 
     def __init__(self, args: argparse.Namespace, work: Path):
         self.args, self.work = args, work
@@ -124,7 +128,7 @@ class Bench:
         common += ["--output", str(self.work / "runs"), "--experiment", f"{kind}-{time.monotonic_ns()}"]
         if kind == "timm":
             common += ["--dataset", "wds/super", "--input-size", "3", *map(str, self.size)]
-            common += ["--device-modules", "models", "--train-split", "train", "--val-split", "validation"]
+            common += ["--device-modules", "superimage.models", "--train-split", "train", "--val-split", "validation"]
         return [*common, *flags]
 
     def measure(self, case: Case, variant: str, kind: str, *, longest: float) -> None:
@@ -145,7 +149,7 @@ class Bench:
         print(json.dumps(run), flush=True)
 
     def torchrun(self, case: Case) -> None:
-        """DistributedDataParallel of one process, over NCCL on a GPU: whether it runs, and how fast by its own log."""
+        """Measure DistributedDataParallel with one process (NCCL on a GPU), by the speed in its log."""
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"]
         command += ["train_image.py", *self.argv(case, _BEST, "ours")]
         limit = max(min(90.0, self.left()), 5)
@@ -167,7 +171,7 @@ class Bench:
 
 
 def figures(answer: dict, batch: int) -> dict:
-    """What the moments of the log lines say; the lines before the second are warm-up."""
+    """Compute the results from the times of the log lines. The first log interval is warm-up."""
     if "error" in answer:
         return {"error": answer["error"], "wall_seconds": answer.get("wall_seconds")}
     result = {
@@ -184,7 +188,7 @@ def figures(answer: dict, batch: int) -> dict:
 
 
 def rate(marks: list, batch: int) -> float:
-    """Images a second from the second log line to the last."""
+    """Images per second from the second log line to the last."""
     (began, first, _), (ended, last, _) = marks[1], marks[-1]
     return (last - first) * batch / (ended - began)
 
@@ -216,9 +220,9 @@ def about(args: argparse.Namespace) -> dict:
 def plan(
     cases: Sequence[Case], patterns: Sequence[str], rounds: int, kinds: Sequence[str]
 ) -> Iterator[tuple[Case, str, str]]:
-    """(case, variant, script) in the order of measuring: what each pattern names, both scripts in turn.
+    """Yield (case, variant, script) in the order of measurement: the matches of each pattern, both scripts in turn.
 
-    ``pinned/*/ours``: that variant of all models, by our script alone.
+    ``pinned/*/ours``: the variant ``pinned`` of all models, with our script only.
     """
     for _ in range(rounds):
         for pattern in patterns:
@@ -227,7 +231,7 @@ def plan(
 
 
 def earlier_runs(path: Path | None, now: dict) -> dict:
-    """The results of an earlier measurement, to be added to; ValueError where it was made on another card."""
+    """The earlier results to add to, if any. Raises ValueError if they were measured on another GPU."""
     if path is None:
         return {"about": now, "runs": [], "torchrun": []}
     results = json.loads(path.read_bytes())
@@ -242,7 +246,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     cases = SMALL_CASES if args.small else CASES
     kinds = ("ours",) if args.timm_scripts is None else ("ours", "timm")
-    os.environ |= {"WDS_SHUFFLE_SIZE": "256", "WDS_INITIAL_SIZE": "256"}  # timm's reader, as small as ours
+    os.environ |= {
+        "WDS_SHUFFLE_SIZE": "256",
+        "WDS_INITIAL_SIZE": "256",
+    }  # timm's reader gets the same shuffle buffer as ours
     with tempfile.TemporaryDirectory(dir=args.work) as work:
         bench = Bench(args, Path(work))
         try:
@@ -250,7 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 bench.torchrun(cases[0])
             for case, variant, kind in plan(cases, args.runs, args.rounds, kinds):
                 if bench.left() < 10:
-                    print("the seconds are over", flush=True)
+                    print("the time is over", flush=True)
                     break
                 bench.measure(case, variant, kind, longest=args.longest)
         finally:
@@ -262,34 +269,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="a layout made by preprocess")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="directory of a layout")
     scripts = os.environ.get("TIMM_SCRIPTS")
     parser.add_argument(
         "--timm-scripts",
         type=Path,
         default=Path(scripts).resolve() if scripts else None,
         metavar="DIR",
-        help="directory of timm's train.py, out of timm's repository (default: $TIMM_SCRIPTS; none: ours alone)",
+        help="directory of train.py in timm's repository (default: $TIMM_SCRIPTS; if unset, only our script runs)",
     )
-    parser.add_argument("--output", type=Path, default=_HERE, metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--output", type=Path, default=_HERE, metavar="DIR", help="directory for the results")
+    parser.add_argument("--work", type=Path, default=None, metavar="DIR", help="directory for temporary files")
     parser.add_argument(
-        "--work", type=Path, default=None, metavar="DIR", help="where shards and runs are kept meanwhile"
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=300.0, help="no measurement begins after (default: %(default)s)"
+        "--seconds", type=float, default=300.0, help="start no measurement after this time (default: %(default)s)"
     )
     parser.add_argument(
-        "--longest", type=float, default=120.0, help="limit of a measurement in s (default: %(default)s)"
+        "--longest", type=float, default=120.0, help="time limit of a measurement in seconds (default: %(default)s)"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="repeats of the whole plan (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="number of repetitions (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=12, help="loader workers (default: %(default)s)")
-    parser.add_argument("--device", default="cuda", help="default: %(default)s")
-    parser.add_argument("--commit", default="", help="name of the code, where there is no git")
-    parser.add_argument("--small", action="store_true", help="tiny models, to try the benchmark itself on a CPU")
-    names = f"VARIANT/MODEL/SCRIPT, with * for all; variants: {', '.join(VARIANTS)}; scripts: ours, timm (default: all)"
+    parser.add_argument("--device", default="cuda", help="device to train on (default: %(default)s)")
+    parser.add_argument("--commit", default="", help="commit to record if there is no git repository")
+    parser.add_argument("--small", action="store_true", help="use tiny models, to test this benchmark on a CPU")
+    names = f"VARIANT/MODEL/SCRIPT, * matches all; variants: {', '.join(VARIANTS)}; scripts: ours, timm (default: all)"
     parser.add_argument("--runs", nargs="+", default=("*",), metavar="PATTERN", help=names)
-    parser.add_argument("--add-to", type=Path, metavar="FILE", help="gpu.json of earlier runs on the same card")
-    parser.add_argument("--no-torchrun", action="store_true", help="leave DistributedDataParallel out")
+    parser.add_argument("--add-to", type=Path, metavar="FILE", help="add to this gpu.json, measured on the same GPU")
+    parser.add_argument("--no-torchrun", action="store_true", help="do not measure DistributedDataParallel")
     return parser
 
 
