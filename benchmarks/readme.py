@@ -96,8 +96,8 @@ def _conversion(result: Mapping) -> str:
         "",
         "`python -m preprocess` uses one worker; its start-up is subtracted. The other columns run the same code in "
         "one process, without Ray and without the decoder's sandbox, and write a tar for each sample. The first layout "
-        "is 3x3 x 224 px, the second 2x4 x 224 px, the third 1x8 x 112 px. `decoding alone` skips what our decoder skips. "
-        "On d it is half of decoding in order, so the other work is a larger part.",
+        "is 3x3 x 224 px, the second 2x4 x 224 px, the third 1x8 x 112 px. `decoding alone` skips what our decoder "
+        "skips. On d it is half of decoding in order, so the other work is a larger part.",
         "",
     ]
     for kind, limit in (("a", 1.25), ("c", 1.25), ("b", 2.0), ("d", 2.0)):

@@ -175,7 +175,7 @@ def test_ctrl_c_ends_in_one_line_and_leaves_whole_files(tmp_path):
     os.killpg(demo.pid, signal.SIGINT)
     _, told = demo.communicate(timeout=60)
     assert demo.returncode == 130
-    assert "run the same command again to go on" in told
+    assert "run the same command again to continue" in told
     assert "Traceback" not in told
     left = maker.make_videos(tmp_path / "videos", videos_per_class=counts, seed=0)
     assert 0 < left < 120

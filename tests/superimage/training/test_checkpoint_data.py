@@ -149,7 +149,7 @@ def test_comparison_by_name_and_value():
     older = {name: value for name, value in section["layout"].items() if name not in ("groups", "pad")}
     assert grid_differences(section, {**section, "layout": older}) == []
     assert other_differences(section, {**section, "mean": [0.5]}) == []
-    assert all_differences(section, section) == "the videos, or how they were converted"
+    assert all_differences(section, section) == "other videos, or another conversion"
     strip = {**section, "layout": layout(rows=1, columns=8).to_dict()}
     assert "layout.rows is 3 in the checkpoint and 1 in the data" in all_differences(section, strip)
 

@@ -56,7 +56,7 @@ def test_main_memory_that_runs_out_is_known_too():
     [
         ({"amp": True}, "Lower --batch-size 64, or give --grad-checkpointing; --grad-accum"),
         ({"amp": True, "grad_checkpointing": True}, "Lower --batch-size 64; --grad-accum"),
-        ({"batch_size": 1}, "Give --amp or --grad-checkpointing: --batch-size is 1 already"),
+        ({"batch_size": 1}, "Give --amp or --grad-checkpointing: --batch-size is already 1"),
     ],
 )
 def test_flags_that_are_given_are_not_advised(given, told):

@@ -111,8 +111,8 @@ def test_what_was_run_can_be_run_again(tmp_path):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"learning_rate": 1}, "learning_rate is no flag"),
-        ({"epoch": 1}, "epoch is no flag; did you mean epochs"),
+        ({"learning_rate": 1}, "learning_rate is not a flag"),
+        ({"epoch": 1}, "epoch is not a flag; did you mean epochs"),
         ({"lr": [1, 2]}, r"lr: \[1, 2\] is not a valid value for --lr"),
         ({"lr": "fast"}, "invalid float value"),
         ({"epochs": 1.5}, "invalid int value"),
