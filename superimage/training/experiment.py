@@ -1,4 +1,4 @@
-"""The directory of an experiment: what is written there, and how a run goes on from it."""
+"""The directory of an experiment: finds the checkpoint to resume from, restores it, and writes flags and manifest."""
 
 import argparse
 import json

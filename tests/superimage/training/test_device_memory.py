@@ -30,8 +30,8 @@ def test_each_way_to_run_out_of_memory_is_known_and_one_line(error):
     assert "\n" not in line
     assert "out of memory" in line or "ALLOC_FAILED" in line
     assert line.endswith(
-        ". Lower --batch-size 64, or give --amp or --grad-checkpointing; --grad-accum-steps keeps the samples of an "
-        "update"
+        ". Lower --batch-size 64, or give --amp or --grad-checkpointing; --grad-accum-steps keeps the number of "
+        "samples per update"
     )
 
 
