@@ -13,7 +13,6 @@ import json
 import os
 import re
 import select
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,13 +20,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
-from itertools import pairwise
 from pathlib import Path
 
 import timm
 import torch
 
 from benchmarks.gpu_data import enlarge
+from benchmarks.gpu_figures import figures, median
 from benchmarks.gpu_page import markdown
 
 _HERE = Path(__file__).resolve().parent
@@ -168,37 +167,6 @@ class Bench:
     def write(self) -> None:
         (self.args.output / "gpu.json").write_text(json.dumps(self.results, indent=1) + "\n", encoding="utf-8")
         (self.args.output / "GPU.md").write_text(markdown(self.results), encoding="utf-8")
-
-
-def figures(answer: dict, batch: int) -> dict:
-    """Compute the results from the times of the log lines. The first log interval is warm-up."""
-    if "error" in answer:
-        return {"error": answer["error"], "wall_seconds": answer.get("wall_seconds")}
-    result = {
-        "images_per_second": rate(answer["marks"], batch),
-        "intervals": intervals(answer["marks"], batch),
-        "loss": answer["marks"][-1][2],
-        "allocated_gb": answer["allocated"] / 1e9,
-        "reserved_gb": answer["reserved"] / 1e9,
-        "wall_seconds": answer["wall_seconds"],
-    }
-    if "held" in answer:
-        result["held_images_per_second"] = rate(answer["held"], batch)
-    return result
-
-
-def rate(marks: list, batch: int) -> float:
-    """Images per second from the second log line to the last."""
-    (began, first, _), (ended, last, _) = marks[1], marks[-1]
-    return (last - first) * batch / (ended - began)
-
-
-def intervals(marks: list, batch: int) -> list[float]:
-    return [(b[1] - a[1]) * batch / (b[0] - a[0]) for a, b in pairwise(marks[1:])]
-
-
-def median(values: Sequence[float]) -> float | None:
-    return statistics.median(values) if values else None
 
 
 def about(args: argparse.Namespace) -> dict:

@@ -111,7 +111,7 @@ def _create(
         pin_memory=args.pin_mem,
         device=device_env.device,
         worker_seeding=args.worker_seeding,
-        # Workers start anew in each epoch with a seed for it, so that a resumed run draws the same random numbers.
+        # New workers start in each epoch with its seed, so that a resumed run draws the same random numbers.
         persistent_workers=False,
         collate_fn=collate,
         **(_training_transforms(args, data) if training else _validation_transforms(data)),

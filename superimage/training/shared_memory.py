@@ -51,7 +51,7 @@ def fit_plan(workers: int, *, batch_bytes: int, free_bytes: int, pinned: bool) -
 def plan_workers(
     workers: int, *, batch_bytes: int, pinned: bool, ranks_here: int, flags: str
 ) -> tuple[LoaderPlan, str]:
-    """(the plan for a loader of this rank, a warning if it has less workers or prefetching, else an empty string).
+    """(the plan for a loader of this rank, a warning if it has fewer workers or prefetched batches, else "").
 
     ``ranks_here`` ranks share /dev/shm. ``flags`` are the flags that set the batch size, for the message. Without
     /dev/shm, as on macOS, the plan has all ``workers``.

@@ -1,12 +1,6 @@
 """What an epoch reads: which views, in which order of tiles, with zero pads; and as many samples as are due."""
 
-import csv
 import math
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections import Counter
 
 import numpy as np
@@ -18,7 +12,6 @@ from super_images import encoded, layout, write_super_images
 from torch.utils.data import DataLoader, IterableDataset
 
 import train_image
-from preprocess.report.training_advice import epochs_of_timm, pads_for_timm, what_an_epoch_is
 from shards.epochs import epoch_splits
 from shards.format import read_manifest
 from shards.layouts import reorder, tile, untile
@@ -27,7 +20,7 @@ from shards.timm_reader import ShardReader, random_order
 from superimage.training.batches import counted
 from superimage.training.command_line import parse_flags
 from superimage.training.data import build_loaders
-from superimage.training.device_env import DeviceEnv, explain_ranks, lost_ranks
+from superimage.training.device_env import DeviceEnv
 from superimage.training.flags import GROUPS
 from superimage.training.grid import find_super_images, fit_to_grid
 from superimage.training.losses import LossWatch
@@ -208,33 +201,6 @@ def test_samples_that_are_missing_or_too_many_end_the_epoch_with_the_numbers(len
         list(batches)
 
 
-def write_folders(root):
-    """Twelve images to train on and seven to validate on, of two classes by their brightness."""
-    for split, count in (("train", 12), ("validation", 7)):
-        for index in range(count):
-            path = root / split / f"class{index % 2}" / f"{index}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pixels = np.random.default_rng(index).integers(0, 255, (32, 32, 3), np.uint8)
-            Image.fromarray(pixels).save(path)
-    return root
-
-
-def test_two_ranks_validate_each_image_of_a_folder_once(tmp_path):
-    """Seven images on two ranks: the sampler repeats one, which counts once."""
-    root = write_folders(tmp_path / "images")
-    flags = [*SMALL, "--data-dir", str(root), "--num-classes", "2", "--img-size", "32", "--batch-size", "2"]
-    flags += ["--output", str(tmp_path), "--no-aug"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    options = {"cwd": ROOT, "capture_output": True, "text": True, "timeout": 240}
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*torchrun, "train_image.py", *flags], env=environment, **options)
-    assert done.returncode == 0, done.stderr
-    with open(tmp_path / "run" / "summary.csv", newline="", encoding="utf-8") as file:
-        (row,) = csv.DictReader(file)
-    sevenths = float(row["eval_top1"]) * 7 / 100
-    assert sevenths == pytest.approx(round(sevenths), abs=1e-3)
-
-
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
@@ -274,67 +240,8 @@ def test_a_scaler_gets_as_many_steps_as_it_has_halvings_in_however_short_epochs(
         watch.see(math.inf, steps[-1])
 
 
-def test_a_rank_whose_others_have_ended_says_so_in_one_line():
-    told = lost_ranks(RuntimeError("[/third_party/gloo/gloo/transport/tcp/pair.cc:545] Read error: reset by peer. X"))
-    assert told.startswith("rank 0 ends because another rank has ended (Read error: reset by peer")
-    assert lost_ranks(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
-
-
 def test_an_empty_validation_split_is_found_before_anything_is_written(tmp_path, capsys):
     empty = write_super_images(tmp_path / "data", validation=0)
     assert train_image.main([*SMALL, "--data-dir", str(empty), "--output", str(tmp_path / "out")]) == 2
     assert "--val-split validation: no samples" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-
-
-def test_a_run_by_hand_says_which_variables_make_it_wait(data, tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    slurm = {"SLURM_NTASKS": "2", "SLURM_PROCID": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    words = [sys.executable, "train_image.py", *SMALL, "--data-dir", str(data), "--output", str(tmp_path)]
-    log = tmp_path / "log"
-    with open(log, "wb") as stream:
-        process = subprocess.Popen(words, cwd=ROOT, stderr=stream, env={**os.environ, **slurm})
-    try:
-        deadline = time.monotonic() + 200
-        while "waiting for other processes" not in log.read_text(encoding="utf-8") and time.monotonic() < deadline:
-            assert process.poll() is None, log.read_text(encoding="utf-8")
-            time.sleep(0.5)
-        line = next(line for line in log.read_text(encoding="utf-8").splitlines() if "waiting for" in line)
-    finally:
-        process.kill()
-        process.wait()
-    assert f"SLURM_NTASKS=2 SLURM_PROCID=0 MASTER_ADDR=127.0.0.1 MASTER_PORT={port}" in line
-    assert "env -u SLURM_NTASKS python train_image.py" in line
-
-
-def test_without_a_place_to_meet_the_run_ends_with_the_variables(data, tmp_path):
-    words = [sys.executable, "train_image.py", *SMALL, "--data-dir", str(data), "--output", str(tmp_path)]
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("MASTER_", "SLURM_"))}
-    own |= {"SLURM_NTASKS": "2", "SLURM_PROCID": "1"}
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=200, env=own)
-    assert done.returncode == 2, done.stderr
-    assert "SLURM_NTASKS=2 SLURM_PROCID=1 say that 2 processes train together" in done.stderr.splitlines()[-1]
-
-
-def test_the_variables_are_those_that_are_read():
-    told = explain_ranks({"WORLD_SIZE": "4", "SLURM_NTASKS": "2", "MASTER_ADDR": "node1", "MASTER_PORT": "29500"})
-    assert "4 processes" in told
-    assert "has no rank, since RANK is not set" in told
-    assert "env -u WORLD_SIZE -u SLURM_NTASKS" in told
-
-
-@pytest.mark.parametrize(("views", "epochs"), [(1, (30, 5)), (2, (15, 3)), (4, (8, 2)), (10, (3, 1))])
-def test_timms_epochs_are_as_many_passes_as_the_recipes(views, epochs):
-    assert epochs_of_timm(views) == epochs
-    assert epochs[0] * views >= 30
-
-
-def test_the_advice_tells_both_ways_and_what_becomes_of_pads():
-    told = what_an_epoch_is("train", 2, 3)
-    assert "on train is 2 passes, so --epochs 15 are 30 passes" in told
-    assert "--train-split train_v00 --epochs 30 --warmup-epochs 5 --workers 3" in told
-    assert what_an_epoch_is("train", 1, 3) is None
-    assert "train_image.py makes all of them zero" in pads_for_timm(layout())
-    assert pads_for_timm(layout(pad="black")) is None
