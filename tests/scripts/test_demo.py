@@ -1,4 +1,4 @@
-"""The demo: what its videos show, how they are written, and the three commands run over a few of them."""
+"""The demo: the content of its videos, the files, and the three commands on a few videos."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ def scene_of(class_name: str, number: int) -> motions.Scene:
 
 
 def masks_of(class_name: str, number: int) -> np.ndarray:
-    """Where the shape is, seen in the frames alone: bool (T, H, W)."""
+    """Mask of the shape, found in the frames: bool (T, H, W)."""
     scene = scene_of(class_name, number)
     difference = motions.render(scene).astype(int) - scene.background
     return np.abs(difference).max(axis=-1) > 40
@@ -52,7 +52,7 @@ def test_a_class_is_its_mirror_played_backwards(pair):
 def test_moves_along_one_axis_alone(name, axis, sign):
     for number in SOME:
         masks = masks_of(name, number)
-        # The first and the last frame may show a part of the shape only.
+        # The first and the last frame may show only a part of the shape.
         way = centre_of(masks[-2]) - centre_of(masks[1])
         assert sign * way[axis] > 8
         assert abs(way[1 - axis]) < abs(way[axis]) / 2
@@ -81,10 +81,10 @@ def test_turns_clockwise_on_the_screen():
 
 
 def turn_degrees(before: np.ndarray, after: np.ndarray, *, about: tuple[float, float]) -> int:
-    """The clockwise turn in -80 .. 80 that makes the first mask most like the second, by Pillow's rotation."""
+    """The clockwise rotation in -80 .. 80 degrees that maps the first mask best to the second, by Pillow."""
     image = Image.fromarray(before)
 
-    def overlap(degrees: int) -> int:  # Pillow's positive angles are anticlockwise
+    def overlap(degrees: int) -> int:  # Pillow's positive angles are counterclockwise
         return int((np.asarray(image.rotate(-degrees, center=about)) == after).sum())
 
     return max(range(-80, 81, 5), key=overlap)

@@ -1,4 +1,4 @@
-"""Results survive a failing picture, names of any characters and results of other code; mistakes end in one line."""
+"""Results with a failing picture, unusual class names, and results of other code; user errors are one line."""
 
 import csv
 import io
@@ -108,7 +108,7 @@ def test_mathematics_is_drawn_as_the_letters_that_it_is():
     def picture(name):
         return confusion_png(np.eye(2, dtype=int), [name, "other"], "title")
 
-    assert picture("$x$") != picture("x")  # as mathematics, both would have been an x
+    assert picture("$x$") != picture("x")  # as mathematics, both would be drawn as an x
     assert picture("\t") == picture("#0")
 
 
@@ -248,7 +248,7 @@ def test_a_file_that_is_no_checkpoint_is_one_line(data, tmp_path, capsys, conten
 
 def test_ctrl_c_is_one_line(checkpoint, data, tmp_path):
     many = [*words(checkpoint, data, tmp_path / "out"), "--workers", "2", "--batch-size", "1"]
-    # It waits in the loop of batches, where a large data set would be.
+    # The evaluation waits in the loop over batches, as with a large dataset.
     code = "import sys, time, eval_video; from superimage.evaluation import predict; "
     code += "predict._add = lambda *_: (print('in the loop', file=sys.stderr, flush=True), time.sleep(60)); "
     code += "sys.exit(eval_video.main(sys.argv[1:]))"

@@ -1,4 +1,4 @@
-"""Whole evaluations of a small trained model: what is written, each video once, orders, bad input."""
+"""Whole evaluations of a small trained model: files, each video once, orders, bad input."""
 
 import csv
 import json
@@ -29,7 +29,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
-    """A directory with the checkpoint of a model that tells brightening from darkening."""
+    """A directory with the checkpoint of a model that distinguishes brightening and darkening."""
     output = tmp_path_factory.mktemp("runs")
     flags = ["--model", "test_resnet", "--epochs", "6", "--warmup-epochs", "0", "--batch-size", "8", "--workers", "0"]
     flags += ["--opt", "adamw", "--lr", "0.003", "--device", "cpu", "--output", str(output), "--experiment", "run"]
@@ -72,7 +72,7 @@ def test_every_video_once_and_all_files(run, data, tmp_path, capsys):
 
 
 def test_the_scores_are_those_of_timms_reader(run, data, tmp_path):
-    """Probabilities against timm's model, weights, reader and loader, averaged by hand; the pads are zero."""
+    """The probabilities equal those of timm's model, reader and loader, averaged by hand, with zero pads."""
     assert evaluate(run, data, tmp_path) == 0
     model = create_model("test_resnet", num_classes=2, checkpoint_path=str(run / "last.pth.tar")).eval()
     logits, pads = [], torch.from_numpy(pad_mask(read_manifest(data).layout, 48, 48))
@@ -146,7 +146,7 @@ def test_bare_weights_need_their_model_named(run, data, tmp_path, capsys):
 
 
 def refused(capsys, run, data, output, *flags) -> str:
-    """The one line of an evaluation that is refused; nothing is written."""
+    """The error message, in one line, of an evaluation that is refused and writes nothing."""
     capsys.readouterr()
     assert evaluate(run, data, output, *flags) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("eval_video:")]

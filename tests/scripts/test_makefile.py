@@ -1,4 +1,4 @@
-"""What stands around the code: make's errors on machines that lack something, and that versions are pinned."""
+"""The Makefile's errors if something is missing, and the pinned versions."""
 
 import configparser
 import re
@@ -17,7 +17,7 @@ def make(*words: str) -> subprocess.CompletedProcess:
 
 
 def fake_python(path: Path, *, fails_on: str) -> Path:
-    """A Python that answers --version, and fails where its code holds a certain word."""
+    """A fake Python that answers --version, and fails if its code contains a certain word."""
     path.write_text(
         f'#!/bin/sh\ncase "$*" in --version) echo "Python 3.8.1";; *{fails_on}*) exit 1;; esac\n', encoding="utf-8"
     )

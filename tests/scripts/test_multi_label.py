@@ -52,7 +52,7 @@ def unsure_run(data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def one_label(tmp_path_factory):
-    """The same tars; the manifest says that the first label of each is all that counts."""
+    """The same tars with a single-label manifest, so that only the first label counts."""
     return write_multi_label_images(tmp_path_factory.mktemp("one"), multi_label=False)
 
 
@@ -62,14 +62,14 @@ def parsed(data, *flags):
     return adapt(args, explicit, manifest), manifest
 
 
-# timm's reader deals whole shards to its workers and pads; alone in its process it reads each sample once.
+# With workers, timm's reader distributes whole shards and repeats samples. Without, it reads each sample once.
 @pytest.mark.parametrize(("dataset", "workers"), [("", 0), ("", 2), ("wds/any", 0)])
 def test_targets_are_those_of_timms_reader(data, dataset, workers):
     args, manifest = parsed(data, "--dataset", dataset, "--batch-size", "4")
     split = open_split(args, manifest, training=False)
     loader = create_loader(split, (3, 48, 48), 4, num_workers=workers, crop_pct=1.0, device=torch.device("cpu"))
     ours, theirs = samples_of(loader), samples_of(timms_loader(data, "validation"))
-    if workers:  # each has its own part of the samples, and their batches take turns
+    if workers:  # each worker has its own samples, and their batches alternate
         ours, theirs = sorted(ours), sorted(theirs)
     assert ours == theirs
     labels = [np.frombuffer(target, np.float32).tolist() for _, target in samples_of(loader)]
@@ -121,7 +121,7 @@ def test_a_run_that_was_cut_goes_on_to_the_same_end(data, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert train_image.main(command(data, tmp_path, experiment="whole")) == 0
     shutil.copytree(whole, cut)
-    # As if it had ended after its fourth epoch: the fifth and sixth are done again.
+    # As if the run had stopped after its fourth epoch: the fifth and sixth are trained again.
     (cut / "last.pth.tar").write_bytes((cut / "checkpoint-3.pth.tar").read_bytes())
     assert train_image.main(command(data, tmp_path, "--resume", "auto", experiment="cut")) == 0
     ends = [load_checkpoint_metadata(str(path / "last.pth.tar")) for path in (cut, whole)]
@@ -131,7 +131,7 @@ def test_a_run_that_was_cut_goes_on_to_the_same_end(data, tmp_path):
 
 
 def test_two_ranks_see_every_sample_once(data, tmp_path):
-    """42 views, batches of 4: the ranks hold 22 and 20, or as near; the metric is of all together."""
+    """42 views, batches of 4: the ranks have about 22 and 20 views. The metric covers all of them."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     words = [*torchrun, "train_image.py", *command(data, tmp_path, "--epochs", "1", "--lr", "0.0003")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -154,7 +154,7 @@ def test_the_loss_is_the_one_timm_makes_for_multi_label_targets(data, flags, mix
 
 @pytest.mark.parametrize("flags", [["--mixup", "0.8"], ["--cutmix", "1"], ["--mixup", "0.2", "--mixup-mode", "elem"]])
 def test_mixed_targets_are_those_of_both_samples(data, flags):
-    """A part ``lam`` of one sample's labels and ``1 - lam`` of the other's, and no class that neither has."""
+    """A target is ``lam`` times one sample's labels plus ``1 - lam`` times the other's."""
     args, manifest = parsed(data, *flags)
     images = np.zeros((2, 3, 48, 48), np.uint8)
     pair = np.array([[1, 1, 0, 0], [0, 1, 1, 0]], np.float32)
@@ -263,7 +263,7 @@ def tar(path):
     [("charades_b14_16f", "charades_stam", 157), ("multi_moments_b12_16f", "multi_moments", 313)],
 )
 def test_a_configuration_takes_what_the_one_of_its_data_set_makes(train, preprocess, classes):
-    """On the meta device: a step of training at full size, of one sample."""
+    """A training step with one sample at full size, on the meta device."""
     path = ROOT / f"configs/train/{train}.yaml"
     assert f"train_image.py --config configs/train/{path.name} " in path.read_text(encoding="utf-8")
     assert f"configs/preprocess/{preprocess}.yaml makes them" in path.read_text(encoding="utf-8")
@@ -271,7 +271,7 @@ def test_a_configuration_takes_what_the_one_of_its_data_set_makes(train, preproc
     args, _ = parse_flags(GROUPS, ["--config", str(path), "--data-dir", "DIR"], prog="test")
     check_values(args)
     args.pretrained, args.input_size, args.num_classes = False, [3, *layout.image_size], classes
-    args.bce_loss = True  # which the manifest sets
+    args.bce_loss = True  # set by the manifest
     with torch.device("meta"):
         model = build_model(args).train()
         assert model.default_cfg["input_size"] == tuple(args.input_size)

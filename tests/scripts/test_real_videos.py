@@ -1,4 +1,4 @@
-"""The whole way on real UCF101 clips with their official lists: the README's commands, in processes of their own."""
+"""The README's commands on real UCF101 clips with their official lists, each in its own process."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Whole runs of the trainer, small ones: what is written, resuming, several processes, bad input."""
+"""Small runs of the trainer: files, resuming, more than one process, bad input."""
 
 import csv
 import os
@@ -53,7 +53,7 @@ def checkpoint(path):
 
 
 def same(left, right) -> bool:
-    """Nested containers of tensors and numbers, equal to the last bit."""
+    """Whether nested containers of tensors and numbers are bit-identical."""
     if isinstance(left, torch.Tensor):
         return torch.equal(left, right)
     if isinstance(left, dict):
@@ -91,7 +91,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(data, tmp_path):
     for line in begun.stderr:
         if line.startswith("epoch 2/4"):
             break
-    # The checkpoint follows that line; whether the kill comes before or after it, the way must lead to the same end.
+    # The checkpoint is written after that line. The result must be the same if the kill comes before or after it.
     begun.send_signal(signal.SIGKILL)
     begun.stderr.close()
     begun.wait()
@@ -123,7 +123,7 @@ def test_a_finished_run_is_recognised_and_left_alone(data, tmp_path, capsys, cap
 
 
 def one_line_of(capsys) -> str:
-    """What the last of a test's runs said to its user."""
+    """The error message of the last run, in one line."""
     error = capsys.readouterr().err
     lines = [line for line in error.splitlines() if line.startswith("train_image:")]
     assert len(lines) == 1, error
@@ -196,7 +196,7 @@ def test_a_cut_shard_ends_the_run_by_its_name(data, tmp_path, capsys, workers, s
 
 
 def test_on_two_processes(data, tmp_path):
-    """Seven samples of validation on two ranks: neither waits for the other, and none is counted twice."""
+    """Seven validation samples on two ranks: no rank waits for the other, and no sample is counted twice."""
     flags = ["--epochs", "2", "--batch-size", "4", "--val-split", "validation_v00", "--model-ema"]
     flags = command(data, tmp_path, *flags)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -275,7 +275,7 @@ def test_the_schedule_is_timms_cosine():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     _, num_epochs = build_schedule(args, optimizer, 5, 7)
     assert num_epochs == 13
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5)  # half way down a cosine
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5)  # half-way through a cosine schedule
 
 
 def test_tensorboard_is_asked_for_by_name_when_it_is_missing(data, tmp_path, capsys, monkeypatch):

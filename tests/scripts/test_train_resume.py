@@ -1,4 +1,4 @@
-"""Going on after anything that can stop a run: kills, damaged files, a full disk, Ctrl-C; and what is never lost."""
+"""Resuming after kills, damaged files, a full disk and Ctrl-C, without losing finished epochs."""
 
 import csv
 import json
@@ -42,7 +42,7 @@ def three_epochs(data, tmp_path_factory):
 
 @pytest.fixture
 def run(three_epochs, tmp_path):
-    """A copy to damage, whose files share no bytes, unlike those that the trainer writes."""
+    """A copy to damage, without the hard links that the trainer makes."""
     return Path(shutil.copytree(three_epochs, tmp_path / "run"))
 
 
@@ -74,7 +74,7 @@ def cut(path):
 
 
 def zeroed(path):
-    """As after a power cut: the length is right, and a page of the weights was never written."""
+    """As after a power failure: the file has the right length, but a page of the weights is zero."""
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
     content[middle : middle + 4096] = bytes(4096)
@@ -95,7 +95,7 @@ def test_a_lost_last_checkpoint_costs_at_most_the_epochs_after_the_newest_whole_
 
 
 def test_the_file_that_timms_saver_had_not_renamed_yet_counts(run, data, tmp_path):
-    """timm removes the last checkpoint and then renames this one: a kill in between."""
+    """timm removes the last checkpoint before it renames the new one. The kill comes in between."""
     shutil.move(run / LAST, run / "tmp.pth.tar")
     (run / "checkpoint-2.pth.tar").unlink()
     (run / BEST).unlink()
@@ -165,7 +165,7 @@ def test_resuming_neither_needs_nor_reads_the_weights_that_the_run_began_from(da
 
 
 def test_a_saver_that_is_killed_anywhere_leaves_a_last_checkpoint(three_epochs, data, tmp_path):
-    """A process that dies at its n-th call to the disk, for every n until one gets through."""
+    """Kill a process at its n-th disk operation, for every n until it finishes."""
     script = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -224,7 +224,7 @@ def test_a_disk_without_hard_links_gets_copies(monkeypatch, data, tmp_path):
 
 @needs_mount
 def test_a_full_disk_is_one_line_and_destroys_nothing(data, tmp_path):
-    """Two checkpoints of 4.6 MB fit; then the disk grows, and the same command goes on."""
+    """Two checkpoints of 4.6 MB fit. Then the disk is enlarged, and the same command resumes."""
     (tmp_path / "out").mkdir()
     words = [sys.executable, "train_image.py", *command(data, tmp_path / "out", "--epochs", "4", "--resume", "auto")]
     script = [sys.executable, str(ROOT / "tests/faults/small_disk.py"), str(tmp_path / "out"), "12000", *words]

@@ -48,7 +48,7 @@ def misname(directory):
 
 
 def _rewrite(directory, change):
-    """A well-formed tar whose record agrees with it, but whose samples contradict themselves."""
+    """A well-formed tar with a matching record, but with inconsistent samples."""
     path = directory / "validation-v00-000000.tar"
     with open_shard(path) as shard:
         for number in range(6, 9):
@@ -101,7 +101,7 @@ def test_preview_shows_every_class(directory, tmp_path, capsys):
     assert main(["preview", str(directory), "-o", str(sheet), "--count", str(len(CLASSES)), "--thumbnail", "96"]) == 0
     with Image.open(sheet) as image:
         assert image.width > 2 * 96
-        # The videos 0, 1, 2 have greys of 0, 1, 2 in their first tile: each class is there.
+        # The first tile of videos 0, 1, 2 has gray values 0, 1, 2, so each class is shown.
         columns = [12 + 108 * column + 3 for column in range(2)]
         assert [image.getpixel((column, 15))[0] for column in columns] == [0, 1]
 
@@ -122,7 +122,7 @@ def test_preview_refuses_nonsense(options, directory, capsys):
 
 
 def test_preview_reads_no_further_than_it_needs(tmp_path, monkeypatch):
-    """A class without samples made it read the whole split."""
+    """A class without samples must not make it read the whole split."""
     write_directory(tmp_path, {"train": [30] * 4})
     manifest = json.loads((tmp_path / "_info.json").read_text(encoding="utf-8"))
     manifest["superimage"]["class_names"].append("absent")
@@ -139,13 +139,13 @@ def test_preview_reads_no_further_than_it_needs(tmp_path, monkeypatch):
 
 
 def test_preview_of_a_subset_shows_its_samples_alone(tmp_path):
-    """Labels are those within the subset; samples outside it are passed over."""
+    """Labels are the subset's, and samples outside the subset are skipped."""
     write_directory(tmp_path, {"train": [6]})
     (tmp_path / "train-v00-000000.tar").unlink()
     with open_shard(tmp_path / "train-v00-000000.tar") as shard:
         for number in range(6):
             one = sample(number)
-            inside = number % 3 - 1  # classes 1 and 2 of all are 0 and 1 of the subset
+            inside = number % 3 - 1  # classes 1 and 2 of the dataset are classes 0 and 1 of the subset
             shard.add(dataclasses.replace(one, metadata={**one.metadata, "mini_label": inside}))
     manifest = json.loads((tmp_path / "_info.json").read_text(encoding="utf-8"))
     files = {"filenames": ["train-v00-000000.tar"], "shard_lengths": [4], "num_samples": 4, "alt_label": "mini_label"}

@@ -1,4 +1,4 @@
-"""Configurations that are installed with the package are found by name, and each says what it is for."""
+"""Configurations that are installed with the package are found by name, and each states its purpose."""
 
 import pytest
 from places import ROOT

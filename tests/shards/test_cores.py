@@ -1,4 +1,4 @@
-"""Cores are counted by affinity and cgroup quota, as a container or a batch system grants them."""
+"""The number of cores follows affinity and cgroup quota, which containers and batch systems set."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Layouts: inverses and permutations for every grid, and the papers' orders worked out from their equations."""
+"""Layouts: inverses and permutations for every grid, and the papers' orders from their equations."""
 
 import math
 
@@ -19,7 +19,7 @@ def layout(frames, rows, columns, **options):
 
 
 def clip(frames, side=2):
-    """Every pixel another value."""
+    """A clip in which every pixel has a different value."""
     return np.random.default_rng(frames).integers(0, 256, (frames, side, side, 3), np.uint8)
 
 
@@ -146,7 +146,7 @@ def test_nested_of_16_worked_out_by_hand():
 
 @pytest.mark.parametrize(("frames", "blocks"), [(4, (1, 2)), (9, (1, 3)), (16, (2, 2)), (36, (2, 3)), (64, (2, 4))])
 def test_sqrt_groups_fill_blocks_row_by_row(frames, blocks):
-    """Where sqrt(T) is no square, the blocks are wide, and the squarest that tile the grid."""
+    """If sqrt(T) is not a square number, the blocks are wide, and as square as the grid allows."""
     m = math.isqrt(frames)
     order = clip_order(layout(frames, m, m, order="nested")).reshape(m, m)
     rows, columns = blocks
@@ -170,14 +170,14 @@ def test_orders_worked_out_by_hand(order, rows):
 
 
 def test_pads_stay_last_whatever_the_order():
-    """5 frames in 2x3, down the columns: 0 2 4 / 1 3 and a pad."""
+    """5 frames in 2x3, column by column: 0 2 4 / 1 3 and a pad."""
     spec = layout(5, 2, 3, order="column_major")
     assert clip_order(spec).tolist() == [0, 2, 4, 1, 3]
     assert (tile(clip(5), spec)[2:, 4:] == MEAN_COLOR).all()
 
 
 def test_the_default_pad_is_zero_after_normalisation():
-    """SIFAR's code pads with 0 behind the normalisation; half a step of 1/255 is what 8 bits leave."""
+    """SIFAR's code pads with 0 after normalization. 8 bits allow an error of half of 1/255."""
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     assert (np.abs((np.array(MEAN_COLOR) / 255 - mean) / std) < 0.5 / 255 / 0.224).all()
 

@@ -1,4 +1,4 @@
-"""Tars: the same bytes each time, read by webdataset as by us, and never half of one."""
+"""Tars have the same bytes each time, webdataset reads them, and no tar is ever incomplete."""
 
 import json
 import subprocess
@@ -56,7 +56,7 @@ def test_a_truncated_shard_is_an_error_that_names_it(shard, share):
 
 
 def test_a_shard_cut_between_samples_is_missed_by_count(shard, tmp_path):
-    """tarfile, and so webdataset, takes this for the end of a shorter tar."""
+    """tarfile, and therefore webdataset, takes this for the end of a shorter tar."""
     with tarfile.open(shard) as tar:
         border = tar.getmembers()[6].offset
     shard.write_bytes(shard.read_bytes()[:border])
@@ -108,7 +108,7 @@ def test_a_killed_writer_leaves_only_what_is_swept(tmp_path):
     with whole_file(tmp_path / "a.tar") as file:
         file.write(b"half")
         file.flush()
-        left = next(tmp_path.iterdir()).read_bytes()  # what kill -9 here would leave
+        left = next(tmp_path.iterdir()).read_bytes()  # as after kill -9 here
     (tmp_path / ".b.tar.0123.partial").write_bytes(left)
     assert remove_partial_files(tmp_path) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]

@@ -1,4 +1,4 @@
-"""The command that lists models, and the tables that it writes into a document."""
+"""The command that lists models and writes their tables into a document."""
 
 import pytest
 

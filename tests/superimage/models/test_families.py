@@ -1,4 +1,4 @@
-"""timm's families on a super image, against the table of docs/models.md; the rest of them with ``-m slow``."""
+"""timm's model families on super images, compared with docs/models.md; the slow ones run with ``-m slow``."""
 
 import re
 
@@ -27,13 +27,13 @@ def table(name: str) -> str:
 
 
 def documented() -> dict[str, tuple[str, tuple[str, str]]]:
-    """{family: (model, verdicts of both shapes)} of the document."""
+    """{family: (model, verdicts for both shapes)} in the document."""
     rows = [row.strip("| ").split(" | ") for row in table("families").splitlines()[2:]]
     return {row[0]: (row[1].strip("`"), (row[3], row[4])) for row in rows}
 
 
 def test_every_quick_name_is_a_family():
-    """A misspelt one would run nothing."""
+    """A misspelt name would select no test."""
     assert set(QUICK) <= FAMILIES.keys()
 
 
@@ -47,7 +47,7 @@ def test_the_document_has_every_family():
     "family", [pytest.param(family, marks=[] if family in QUICK else pytest.mark.slow) for family in FAMILIES]
 )
 def test_the_family_does_what_the_document_says(family):
-    """Forward and backward on 192x192 and 128x256 px; every tile has a part in the logits unless the family cannot."""
+    """Forward and backward on 192x192 and 128x256 px; every tile influences the logits unless the family fails."""
     if family not in list_modules():
         pytest.skip(f"timm {timm.__version__} has no family {family}")
     trial = try_family(family)

@@ -1,4 +1,4 @@
-"""SIFAR's extra residual blocks: shapes and sizes from Table 7's text, and the plain ResNet where there are none."""
+"""SIFAR's extra residual blocks: shapes and sizes from the text of Table 7; without them, the plain ResNet."""
 
 import pytest
 import timm

@@ -1,4 +1,4 @@
-"""What a checkpoint says of its data, compared by both scripts, and the mean and std that a model is trained with."""
+"""Both scripts compare a checkpoint's training data with the data; mean and std come from the right source."""
 
 import dataclasses
 import json
@@ -43,7 +43,7 @@ def run(data, tmp_path_factory):
 
 @pytest.fixture
 def alone(run, tmp_path):
-    """The checkpoint as it is copied out of its directory."""
+    """The checkpoint, copied out of its directory."""
     (tmp_path / "elsewhere").mkdir()
     return Path(shutil.copy(run / "last.pth.tar", tmp_path / "elsewhere" / "model.pth.tar"))
 
@@ -72,7 +72,7 @@ def test_a_checkpoint_carries_the_whole_section_and_the_input(run, data, alone):
     assert content["superimage"] == read_manifest(data).for_split("train").superimage
     assert content["input"]["mean"] == tuple(IMAGENET)
     assert content["input"]["input_size"] == (3, 48, 48)
-    assert load_checkpoint_metadata(str(alone)).keys() == content.keys()  # as timm's tools read it: no code
+    assert load_checkpoint_metadata(str(alone)).keys() == content.keys()  # without code, as timm's tools read it
 
 
 def test_all_that_an_evaluation_needs_is_in_the_checkpoint(alone, data):

@@ -1,4 +1,4 @@
-"""What is said where memory runs out, and where there are more processes than devices."""
+"""Messages if memory runs out, and if there are more processes than devices."""
 
 import argparse
 

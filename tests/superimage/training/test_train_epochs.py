@@ -1,4 +1,4 @@
-"""What an epoch reads: which views, in which order of tiles, with zero pads; and as many samples as are due."""
+"""An epoch reads the right views, orders of tiles, pads and number of samples."""
 
 import math
 from collections import Counter
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("as_if_alone")
 
 
 def numbered(video, view, num_views, index, grid, rng):
-    """Frame t of a video is one grey: ``10 * t`` and the number of the view; red is the number of the video."""
+    """Frame t of a video has one color: red is the video number, green ``10 * t``, blue the view number."""
     frames = np.zeros((grid.frames, grid.tile, grid.tile, 3), np.uint8)
     frames[..., 0] = index
     frames[..., 1] = (10 * np.arange(grid.frames))[:, None, None]
@@ -175,13 +175,13 @@ def test_pads_are_exactly_zero_whatever_the_mean_and_frames_are_not(data, mean, 
 
 def test_black_pads_stay_black(tmp_path):
     black = write_super_images(tmp_path, grid=layout(pad="black"))
-    # Colour jitter would brighten the black pads too, as it does the frames.
+    # Color jitter would brighten black pads too.
     values = ["--mean", "0.5", "0.5", "0.5", "--std", "0.5", "0.5", "0.5", "--no-aug"]
     images, _ = next(iter(loaders(black, *values)[0]))
     assert images[..., 32:, 32:].max() == -1
 
 
-def test_the_colour_goes_into_the_pads_alone():
+def test_only_the_pads_get_the_color():
     grid = layout()
     frames = np.full((8, 16, 16, 3), 200, np.uint8)
     image = Image.fromarray(tile(frames, grid, np.arange(8)))
@@ -214,7 +214,7 @@ def test_what_cannot_train_is_found_at_the_start_or_at_the_step(data, tmp_path, 
     assert told in capsys.readouterr().err.strip().splitlines()[-1]
 
 
-def test_weights_that_the_last_update_spoilt_make_no_checkpoint(data, tmp_path, capsys):
+def test_no_checkpoint_is_written_if_the_last_update_makes_weights_infinite(data, tmp_path, capsys):
     flags = [
         "--batch-size",
         "16",
@@ -224,7 +224,7 @@ def test_weights_that_the_last_update_spoilt_make_no_checkpoint(data, tmp_path, 
         "1e6",
         "--opt",
         "sgd",
-    ]  # one batch, whose loss is that before its update
+    ]  # one batch, whose loss is computed before its update
     assert train_image.main([*SMALL, *flags, "--data-dir", str(data), "--output", str(tmp_path)]) == 2
     assert "weights such as" in capsys.readouterr().err.strip().splitlines()[-1]
     assert not list(tmp_path.glob("run/*.tar"))

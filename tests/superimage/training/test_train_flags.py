@@ -1,4 +1,4 @@
-"""The flags: timm's, all of them at work, from the command line and from YAML."""
+"""The flags: the same as timm's, all in use, on the command line and in YAML."""
 
 import ast
 import inspect
@@ -37,7 +37,7 @@ def test_name_type_and_default_are_timms(flag):
     assert flag.type.__name__ == facts["type"]
     assert (flag.extra or {}).get("nargs") == facts["nargs"]
     if long_name(flag) == "--device":
-        assert flag.default is None  # timm's "cuda" fails where there is none
+        assert flag.default is None  # timm's default "cuda" fails without a CUDA device
     elif long_name(flag) == "--workers":
         assert flag.default == min(facts["default"], available_cores())  # torch warns of more workers than cores
     else:
@@ -105,7 +105,7 @@ def test_what_was_run_can_be_run_again(tmp_path):
     argv = ["--opt-betas", "0.9", "0.99", "--model-kwargs", "window_size=(7, 7)", "--dr", "0.2", "--torchcompile"]
     args, _ = parse_flags(GROUPS, argv, prog="test")
     again, _ = parse_yaml(tmp_path, yaml.safe_dump(vars(args)))
-    assert vars(again) == {**vars(args), "model_kwargs": {"window_size": [7, 7]}}  # YAML knows no tuples
+    assert vars(again) == {**vars(args), "model_kwargs": {"window_size": [7, 7]}}  # YAML has no tuples
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a grid of tiles is spared, and that the loaders give what timm's give."""
+"""No flag breaks the grid of tiles, and the loaders give the same samples as timm's."""
 
 import argparse
 
@@ -115,13 +115,13 @@ def test_a_wrong_directory_is_told_the_right_one(square, tmp_path):
 
 
 def read_by_timm(root, split, **options):
-    """(images float (N, 3, H, W), labels (N,)) as timm reads and loads them, each once, in order."""
+    """(images float (N, 3, H, W), labels (N,)) from timm's reader and loader, each once, in order."""
     height, width = read_manifest(root).image_size
     dataset = create_dataset("wds/any", root=str(root), split=split, is_training=False, batch_size=4)
     options = {"input_size": (3, height, width), "batch_size": 4, "crop_pct": 1.0, **options}
     loader = create_loader(dataset, num_workers=0, device=torch.device("cpu"), persistent_workers=False, **options)
     images, labels = map(torch.cat, zip(*loader))
-    # timm knows no pads; ours are the normalised zero.
+    # timm does not treat pads specially; ours are zero after normalization.
     return images.masked_fill(torch.from_numpy(pad_mask(read_manifest(root).layout, height, width)), 0), labels
 
 
@@ -139,11 +139,11 @@ def test_loaders_give_timms_pixels_and_labels(name, workers, request):
     train, validation = build_loaders(args, CPU, build_model(args), read_manifest(root))
     expected_images, expected_labels = read_by_timm(root, "validation")
     images, labels = (torch.cat(parts) for parts in zip(*validation))
-    if workers == 0:  # two workers take turns, so they give the same samples in another order
+    if workers == 0:  # two workers alternate, so they give the same samples in another order
         assert torch.equal(images, expected_images)
         assert torch.equal(labels, expected_labels)
     assert torch.equal(sorted_rows(images, labels), sorted_rows(expected_images, expected_labels))
-    # Training, with all that it augments by default but colour, gives the stored pixels too, in another order.
+    # Training with the default augmentation, except color jitter, gives the stored pixels too, in another order.
     images, labels = zip(*train)
     expected = sorted_rows(*read_by_timm(root, "train"))
     assert torch.equal(sorted_rows(torch.cat(images), torch.cat(labels)), expected)
