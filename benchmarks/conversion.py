@@ -65,9 +65,9 @@ def convert_once(path: str, values: dict) -> Cost:
     with tempfile.TemporaryDirectory() as output:
         begin, began = cpu_seconds(), time.monotonic()
         converted = convert_video(job, "train", video)
-        for number, item in enumerate(converted.samples):
+        for number, sample in enumerate(converted.samples.values()):
             with open_shard(Path(output) / f"{number}.tar") as shard:
-                shard.add(item.sample)
+                shard.add(sample)
         return Cost(cpu_seconds=cpu_seconds() - begin, wall_seconds=time.monotonic() - began, result=None)
 
 

@@ -26,13 +26,12 @@ def measure(folder: Path) -> dict:
 def convert_shards(source: str) -> dict[str, float]:
     """Peak resident memory in MB of this process and of its largest child."""
     from preprocess.config.schema import config_from
-    from preprocess.run.output import begin
     from preprocess.run.pipeline import prepare
     from preprocess.worker.shard import convert_shard
 
     with tempfile.TemporaryDirectory() as output:
         prepared = prepare(config_from(configuration(), "benchmark"), source=Path(source), output=Path(output))
-        begin(Path(output), prepared.job.config, prepared.identity)
+        prepared.output.begin()
         for shard in prepared.shards:
             *_, last = convert_shard(prepared.job, shard)
             if last.failures:

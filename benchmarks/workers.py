@@ -61,11 +61,10 @@ def run_pool(source: str, values: dict, workers: int) -> Cost:
 
 def _convert_in_pool(source: str, values: dict, workers: int, output: str) -> None:
     from preprocess.config.schema import config_from
-    from preprocess.run.output import begin
     from preprocess.run.pipeline import prepare
 
     prepared = prepare(config_from(values, "benchmark"), source=Path(source), output=Path(output))
-    begin(Path(output), prepared.job.config, prepared.identity)
+    prepared.output.begin()
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         for _ in pool.imap_unordered(partial(_convert_shard, prepared.job), prepared.shards):
             pass

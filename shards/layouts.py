@@ -171,31 +171,52 @@ _FIXED_ORDERS = {
 }
 
 
+class Sheet:
+    """One plane of a super image that is filled tile by tile, in any order. SIFAR 3.2.
+
+    ``order[cell]`` is the position in time of the frame in ``cell``. Tiles are uint8 (side, side[, channels]), where
+    ``side`` is smaller than ``layout.tile`` for a plane of subsampled chroma.
+    """
+
+    def __init__(self, layout: Layout, order: np.ndarray, *, side: int, channels: tuple[int, ...] = ()):
+        self._layout = layout
+        self._cells = np.argsort(_checked_order(order, layout))  # the cell of each position
+        self._side = side
+        # Writing cell by cell is six times as fast as joining all tiles by a transpose.
+        self._plane = np.empty((layout.rows * side, layout.columns * side, *channels), np.uint8)
+
+    def put(self, position: int, tile: np.ndarray) -> None:
+        """Place the tile of the frame at ``position`` in time."""
+        self._plane[cell_slices(self._layout, self._cells[position], self._side)] = tile
+
+    def finish(self, pad: int | tuple[int, ...]) -> np.ndarray:
+        """The plane, uint8 (rows*side, columns*side[, channels]). ``pad`` is the color of the cells without a frame.
+
+        With ``pad: last``, these cells repeat the last tile instead.
+        """
+        content = (
+            self._plane[cell_slices(self._layout, self._cells[-1], self._side)] if self._layout.pad == "last" else pad
+        )
+        for cell in range(self._layout.frames, self._layout.cells):
+            self._plane[cell_slices(self._layout, cell, self._side)] = content
+        return self._plane
+
+
+def cell_slices(layout: Layout, cell: int, side: int) -> tuple[slice, slice]:
+    """(rows, columns) of a cell in a plane whose tiles have ``side`` pixels."""
+    row, column = divmod(cell, layout.columns)
+    return slice(row * side, (row + 1) * side), slice(column * side, (column + 1) * side)
+
+
 def tile(frames: np.ndarray, layout: Layout, order: np.ndarray | None = None) -> np.ndarray:
     """Make a super image: uint8 (T, tile, tile, 3) in time order -> uint8 (rows*tile, columns*tile, 3). SIFAR 3.2."""
     expected = (layout.frames, layout.tile, layout.tile, 3)
     if frames.shape != expected:
         raise ValueError(f"frames of shape {frames.shape}: layout {layout.name} needs {expected}")
-    order = clip_order(layout) if order is None else _checked_order(order, layout)
-    image = np.empty((*layout.image_size, 3), np.uint8)
-    # A loop over the cells is six times as fast as transposing.
-    for cell, position in enumerate(order):
-        image[cell_slices(layout, cell, layout.tile)] = frames[position]
-    fill_pads(image, layout, frames[-1] if layout.pad == "last" else pad_color(layout.pad))
-    return image
-
-
-def cell_slices(layout: Layout, cell: int, side: int) -> tuple[slice, slice]:
-    """(rows, columns) of a cell in a plane with tiles of ``side`` pixels, which is smaller for chroma than for luma."""
-    row, column = divmod(cell, layout.columns)
-    return slice(row * side, (row + 1) * side), slice(column * side, (column + 1) * side)
-
-
-def fill_pads(plane: np.ndarray, layout: Layout, pad: np.ndarray | int | tuple[int, ...]) -> None:
-    """Write a tile or a color into the cells without a frame, in place; plane (rows*side, columns*side[, C])."""
-    side = plane.shape[0] // layout.rows
-    for cell in range(layout.frames, layout.cells):
-        plane[cell_slices(layout, cell, side)] = pad
+    sheet = Sheet(layout, clip_order(layout) if order is None else order, side=layout.tile, channels=(3,))
+    for position, frame in enumerate(frames):
+        sheet.put(position, frame)
+    return sheet.finish(pad_color(layout.pad))
 
 
 def untile(image: np.ndarray, layout: Layout, order: np.ndarray | None = None) -> np.ndarray:

@@ -125,9 +125,9 @@ def _cpu_seconds(measured: Mapping[str, Sequence[Converted]], sizes: Mapping[str
 def _tar_bytes(converted: Converted, layout: str) -> int:
     """What a video adds to the tars of a layout."""
     writer = ShardWriter(io.BytesIO())
-    for item in converted.samples:
-        if item.layout == layout:
-            writer.add(item.sample)
+    for (name, _), sample in converted.samples.items():
+        if name == layout:
+            writer.add(sample)
     return writer.num_bytes
 
 

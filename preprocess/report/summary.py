@@ -6,11 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from preprocess.plan import PlannedShard
-from preprocess.run.output import finished_records
 from preprocess.run.pipeline import Prepared, Records
 from preprocess.run.progress import read_history
 from preprocess.worker.facts import ShardFacts, VideoFacts, read_facts
-from shards.format import MANIFEST_NAME
 from shards.records import Failure
 
 REPORT_NAME = "report.json"
@@ -23,7 +21,7 @@ _POINTS = 300
 def collect(prepared: Prepared) -> dict:
     """The report as plain data. Reads what is on the disk, so it can be made while the conversion runs."""
     job = prepared.job
-    records = [(shard, finished_records(job, shard)) for shard in prepared.shards]
+    records = [(shard, prepared.output.finished(shard)) for shard in prepared.shards]
     done = [(shard, found) for shard, found in records if found is not None]
     failures = [failure for _, found in done for failure in next(iter(found.values())).failures]
     facts = [read_facts(Path(job.output), shard.split, shard.number) for shard, _ in done]
@@ -31,7 +29,7 @@ def collect(prepared: Prepared) -> dict:
     videos = [video for shard in known for video in shard.videos]
     num_done = sum(len(shard.videos) for shard, _ in done)
     return {
-        "complete": all((Path(job.output) / layout / MANIFEST_NAME).exists() for layout in job.config.layouts),
+        "complete": prepared.output.is_complete(),
         "digest": job.digest,
         "videos": {
             "planned": prepared.num_videos,

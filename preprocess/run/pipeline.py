@@ -16,10 +16,10 @@ from preprocess.annotations.remote import RemoteFolders
 from preprocess.annotations.subsets import build_dataset
 from preprocess.config.schema import Config
 from preprocess.plan import PlannedShard, plan_split
-from preprocess.run.identity import Identity, identity_of
+from preprocess.run.identity import identity_of
 from preprocess.run.interruption import TO_GO_ON
 from preprocess.run.lock import locked
-from preprocess.run.output import begin, complete, finished_records, forget
+from preprocess.run.output import Output
 from preprocess.run.progress import Progress, sinks_for, tell
 from preprocess.run.ray_pool import Observer, Workers, convert_on_ray
 from preprocess.run.what_is_there import MISSING_NAME, what_is_there
@@ -54,8 +54,11 @@ class Prepared:
 
     dataset: Dataset
     shards: list[PlannedShard]
-    identity: Identity
-    job: Job
+    output: Output
+
+    @property
+    def job(self) -> Job:
+        return self.output.job
 
     @property
     def num_videos(self) -> int:
@@ -103,7 +106,7 @@ def prepare(
         subsets=dataset.subsets,
         multi_label=any(len(video.labels) > 1 for shard in shards for video in shard.videos),
     )
-    return Prepared(dataset=dataset, shards=shards, identity=identity, job=job)
+    return Prepared(dataset=dataset, shards=shards, output=Output(job=job, identity=identity))
 
 
 def run(
@@ -120,15 +123,14 @@ def run(
     goes on, which is printed when the cluster is lost; the process ends then. Raises ValueError for an output that is
     not ours or that another run is writing to, OSError for a disk that is full or fails.
     """
-    job = prepared.job
-    output = Path(job.output)
-    with locked(output):
-        begin(output, job.config, prepared.identity)
-        table = missing_table(prepared.dataset, job.config.splits)
-        write_whole(output / MISSING_NAME, table.encode("utf-8", "surrogateescape"))
+    output = prepared.output
+    with locked(output.path):
+        output.begin()
+        table = missing_table(prepared.dataset, prepared.job.config.splits)
+        write_whole(output.path / MISSING_NAME, table.encode("utf-8", "surrogateescape"))
         if retry_failed:
-            forget(job, [shard for shard in prepared.shards if num_broken(_failures_of(finished_records(job, shard)))])
-        counter = Progress(total=prepared.num_videos, sinks=sinks_for(progress, output))
+            output.forget([shard for shard in prepared.shards if num_broken(_failures_of(output.finished(shard)))])
+        counter = Progress(total=prepared.num_videos, sinks=sinks_for(progress, output.path))
         observer = Observer(
             works=counter.works, waits=counter.waits, lost=partial(_tell_loss, counter, progress, again)
         )
@@ -136,9 +138,10 @@ def run(
             records, failures = _convert_pending(prepared, workers, counter, observer)
         finally:
             counter.finish()
-        is_complete = None not in records and num_broken(failures) <= prepared.allowed_failures
+        finished = [found for found in records if found is not None]
+        is_complete = len(finished) == len(records) and num_broken(failures) <= prepared.allowed_failures
         if is_complete:
-            complete(job, {layout: [by_layout[layout] for by_layout in records] for layout in job.config.layouts})
+            output.complete(finished)
     return Summary(
         num_videos=prepared.num_videos,
         failures=tuple(failures),
@@ -164,7 +167,7 @@ def _convert_pending(
     What the workers say counts, not what this machine sees on a shared disk, which may be some seconds behind.
     """
     shards = {(shard.split, shard.number): shard for shard in prepared.shards}
-    records = {name: finished_records(prepared.job, shard) for name, shard in shards.items()}
+    records = {name: prepared.output.finished(shard) for name, shard in shards.items()}
     failures = {name: _failures_of(found) for name, found in records.items()}
     for name, found in records.items():
         if found is not None:

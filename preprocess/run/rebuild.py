@@ -9,7 +9,6 @@ from pathlib import Path
 
 from preprocess.plan import PlannedShard
 from preprocess.run.lock import locked
-from preprocess.run.output import begin
 from preprocess.run.pipeline import Prepared
 from preprocess.run.ray_pool import Workers, convert_on_ray
 from preprocess.worker.facts import FACTS_DIR
@@ -26,9 +25,9 @@ def rebuild(prepared: Prepared, names: Sequence[str], *, workers: Workers) -> It
 
     Raises ValueError for a name that is not planned, or that was never converted.
     """
-    output = Path(prepared.job.output)
+    output = prepared.output.path
     with locked(output):
-        begin(output, prepared.job.config, prepared.identity)
+        prepared.output.begin()
         shards = [_planned(prepared, name) for name in names]
         recorded = {(shard.split, shard.number): _recorded(prepared, shard) for shard in shards}
         scratch = output / _SCRATCH
@@ -62,8 +61,8 @@ def _planned(prepared: Prepared, name: str) -> PlannedShard:
 
 def _recorded(prepared: Prepared, shard: PlannedShard) -> dict[str, Record]:
     records = {
-        layout: read_record(Path(prepared.job.output) / layout, shard.split, shard.number)
-        for layout in prepared.job.config.layouts
+        layout: read_record(directory, shard.split, shard.number)
+        for layout, directory in prepared.output.layouts.items()
     }
     if None in records.values():
         name = f"{shard.split}-{shard.number:06d}"

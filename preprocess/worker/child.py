@@ -54,8 +54,8 @@ def _convert(job: Job, split: str, video: Video) -> Converted:
 
 def _send(replies: Connection, converted: Converted) -> None:
     # By hand: dataclasses.asdict() would copy the metadata through and through.
-    samples = [{**vars(item), "sample": {**vars(item.sample)}} for item in converted.samples]
-    images = [item["sample"].pop("image") for item in samples]
+    samples = [(layout, view, {**vars(sample)}) for (layout, view), sample in converted.samples.items()]
+    images = [fields.pop("image") for _, _, fields in samples]
     failure = converted.failure and vars(converted.failure)
     message = {"samples": samples, "failure": failure, "facts": vars(converted.facts)}
     replies.send_bytes(json.dumps(message).encode("ascii"))

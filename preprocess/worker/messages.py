@@ -57,16 +57,6 @@ def num_broken(failures: Iterable[Failure]) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RenderedSample:
-    """A sample, the layout and view whose tar it belongs to, and the sub-sets that it is in."""
-
-    layout: str
-    view: int
-    sample: Sample
-    subsets: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class Facts:
     """What a conversion learnt of one video, for the report alone; no shard depends on it.
 
@@ -90,8 +80,8 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Converted:
-    """What became of a video: its samples, or why there are none."""
+    """What became of a video: one sample for each (layout, view), or the reason why there is none."""
 
-    samples: tuple[RenderedSample, ...] = ()
+    samples: Mapping[tuple[str, int], Sample] = field(default_factory=dict)
     failure: Failure | None = None
     facts: Facts = field(default_factory=Facts)

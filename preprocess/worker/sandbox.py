@@ -18,7 +18,7 @@ from pathlib import Path
 
 from preprocess import reasons
 from preprocess.annotations.dataset import Video
-from preprocess.worker.messages import Converted, Facts, Job, RenderedSample, UnfitMachineError
+from preprocess.worker.messages import Converted, Facts, Job, UnfitMachineError
 from preprocess.worker.versions import differences
 from shards.allocator import KEEP_FREED_MEMORY
 from shards.records import Failure
@@ -168,12 +168,12 @@ class _Child:
         if not self._replies.poll(self._patience_seconds):
             raise TimeoutError
         header = json.loads(self._replies.recv_bytes())
-        samples = []
-        for item in header["samples"]:
-            sample = Sample(**item.pop("sample"), image=self._replies.recv_bytes())
-            samples.append(RenderedSample(**{**item, "subsets": tuple(item["subsets"])}, sample=sample))
+        samples = {
+            (layout, view): Sample(**fields, image=self._replies.recv_bytes())
+            for layout, view, fields in header["samples"]
+        }
         failure = Failure(**header["failure"]) if header["failure"] else None
-        return Converted(samples=tuple(samples), failure=failure, facts=Facts(**header["facts"]))
+        return Converted(samples=samples, failure=failure, facts=Facts(**header["facts"]))
 
     def peak_memory_bytes(self) -> int:
         status = Path(f"/proc/{self._process.pid}/status")

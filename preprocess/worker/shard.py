@@ -11,12 +11,13 @@ from pathlib import Path
 
 from preprocess import reasons
 from preprocess.annotations.dataset import Video
+from preprocess.annotations.subsets import OUTSIDE
 from preprocess.plan import PlannedShard
 from preprocess.worker.facts import ShardFacts, VideoFacts, facts_of
 from preprocess.worker.machine import refuse_unfit_directories, refuse_unseen_videos
-from preprocess.worker.messages import Converted, Job, RenderedSample
+from preprocess.worker.messages import Converted, Job
 from preprocess.worker.sandbox import Sandbox
-from shards.format import shard_name
+from shards.format import shard_name, subset_field
 from shards.records import Failure, Record, Tar
 from shards.storage import remove_partial_files
 from shards.write import Member, ShardWriter, members_of, open_shard
@@ -89,7 +90,8 @@ class _OpenShard:
 
     def add(self, video: Video, converted: Converted) -> None:
         """Write a video's samples. A sample that no tar can hold fails its video, and not the job."""
-        members, failure = [], converted.failure
+        members: dict[tuple[str, int], tuple[Member, ...]] = {}
+        failure = converted.failure
         if failure is None:
             try:
                 members = self._members(converted)
@@ -99,16 +101,17 @@ class _OpenShard:
         self._videos.append(facts_of(video, dataclasses.replace(converted, failure=failure)))
         if failure:
             self.failures.append(failure)
-        for item, sample_members in members:
-            self._writers[item.layout, item.view].add_members(sample_members)
-            self._subsets[item.layout, item.view].update(item.subsets)
+        for tar, sample_members in members.items():
+            self._writers[tar].add_members(sample_members)
+            metadata = converted.samples[tar].metadata
+            self._subsets[tar].update(name for name in self._job.subsets if metadata[subset_field(name)] != OUTSIDE)
 
-    def _members(self, converted: Converted) -> list[tuple[RenderedSample, tuple[Member, ...]]]:
+    def _members(self, converted: Converted) -> dict[tuple[str, int], tuple[Member, ...]]:
         """The members of all samples, before any is written, so that all tars hold the same videos."""
-        given = Counter((item.layout, item.view) for item in converted.samples)
-        if given != Counter(dict.fromkeys(self._writers, 1)):
-            raise ValueError(f"{given.total()} samples instead of {len(self._writers)}, one for each layout and view")
-        return [(item, members_of(item.sample)) for item in converted.samples]
+        samples = converted.samples
+        if samples.keys() != self._writers.keys():
+            raise ValueError(f"{len(samples)} samples instead of {len(self._writers)}, one for each layout and view")
+        return {tar: members_of(sample) for tar, sample in samples.items()}
 
     def facts(self, wall_seconds: float) -> ShardFacts:
         return ShardFacts(

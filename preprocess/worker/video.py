@@ -4,20 +4,19 @@ import dataclasses
 import os
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
 from preprocess import reasons
 from preprocess.annotations.dataset import Video
-from preprocess.annotations.subsets import OUTSIDE
 from preprocess.config.schema import Config, SplitConfig
 from preprocess.decode.open import decoders_to_try, open_video
 from preprocess.decode.source import DecodeError, VideoInfo, VideoSource
 from preprocess.render import Frames, SuperImage, encode, render, stores_ycbcr
 from preprocess.views import crop_of_view, plan_views
 from preprocess.worker.fetch import local_file
-from preprocess.worker.messages import Converted, Facts, Job, RenderedSample, unexpected_detail
+from preprocess.worker.messages import Converted, Facts, Job, unexpected_detail
 from shards.format import sample_key, subset_field
 from shards.records import Failure
 from shards.write import Sample
@@ -45,7 +44,7 @@ def convert_video(job: Job, split: str, video: Video) -> Converted:
 
 
 def _by_first_decoder(job: Job, split: str, video: Video, path: str, deadline: float) -> Converted:
-    def use(source: VideoSource) -> tuple[tuple[RenderedSample, ...], Facts]:
+    def use(source: VideoSource) -> tuple[Mapping[tuple[str, int], Sample], Facts]:
         return _convert_source(source, job, job.config.splits[split], video)
 
     result, errors = use_first_decoder(job.config, video, path, deadline=deadline, use=use)
@@ -99,7 +98,7 @@ def _failed(video: Video, errors: Sequence[DecodeError], path: str) -> Converted
 
 def _convert_source(
     source: VideoSource, job: Job, split: SplitConfig, video: Video
-) -> tuple[tuple[RenderedSample, ...], Facts]:
+) -> tuple[Mapping[tuple[str, int], Sample], Facts]:
     if source.info.num_frames < job.config.min_frames:
         detail = f"{source.info.num_frames} frames, fewer than min_frames={job.config.min_frames}"
         raise DecodeError(reasons.TOO_FEW_FRAMES, detail)
@@ -108,7 +107,10 @@ def _convert_source(
     frames = Frames(source, views)
     crops = {view.number: crop_of_view(video, view.number, frames.size, job.config, split) for view in views}
     images = render(frames, views, crops, is_ycbcr=partial(stores_ycbcr, job.config.encoding))
-    samples = tuple(_rendered_sample(image, job, video, info, split.num_views) for image in images)
+    samples = {
+        (image.clip.layout.name, image.view.number): _sample_of(image, job, video, info, split.num_views)
+        for image in images
+    }
     facts = Facts(
         decoder=info.decoder,
         codec=info.codec,
@@ -142,17 +144,14 @@ def _cpu_seconds() -> float:
     return sum(use.ru_utime + use.ru_stime for use in uses)
 
 
-def _rendered_sample(image: SuperImage, job: Job, video: Video, info: VideoInfo, num_views: int) -> RenderedSample:
-    target = video.target(flipped=image.crop.flip)
-    sample = Sample(
+def _sample_of(image: SuperImage, job: Job, video: Video, info: VideoInfo, num_views: int) -> Sample:
+    return Sample(
         key=sample_key(video.key, image.view.number),
         image=encode(image.planes, job.config.encoding),
         extension=job.config.encoding.extension,
-        label=target.labels[0],
+        label=video.target(flipped=image.crop.flip).labels[0],
         metadata=_metadata(image, video, info, num_views, job.class_names),
     )
-    inside = tuple(name for name, index in target.subsets if index != OUTSIDE)
-    return RenderedSample(layout=image.clip.layout.name, view=image.view.number, sample=sample, subsets=inside)
 
 
 def _metadata(image: SuperImage, video: Video, info: VideoInfo, num_views: int, class_names: Sequence[str]) -> dict:

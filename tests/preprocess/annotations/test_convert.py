@@ -289,7 +289,7 @@ def test_segments_are_samples_and_show_no_frame_outside(tmp_path):
     job = Job(config=settings, source=str(tmp_path), output="", class_names=dataset.class_names, digest="")
     for split, per_segment in (("train", 2), ("validation", 1)):
         converted = [convert_video(job, split, video) for video in dataset.splits[split]]
-        samples = [item.sample for video in converted for item in video.samples]
+        samples = [sample for video in converted for sample in video.samples.values()]
         assert len(samples) == 3 * per_segment
         for sample in samples:
             begin, end = cuts[sample.label]

@@ -115,8 +115,8 @@ def outcome_of(name, path) -> Outcome:
     outcome = Outcome(decoder=facts.decoder, num_frames=facts.num_frames, concealed=facts.concealed or "")
     if facts.num_frames != len(frames):
         outcome.wrong.append(f"{facts.num_frames} frames of {len(frames)}")
-    for rendered in converted.samples:
-        _compare(rendered.sample, frames, times, OTHER_SECONDS.get(name, LARGEST_SECONDS), outcome)
+    for sample in converted.samples.values():
+        _compare(sample, frames, times, OTHER_SECONDS.get(name, LARGEST_SECONDS), outcome)
     return outcome
 
 

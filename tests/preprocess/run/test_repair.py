@@ -63,7 +63,6 @@ def test_failed_videos_that_were_mended_are_tried_again_and_only_their_shards_ar
 def test_while_failures_are_tried_again_the_conversion_is_not_complete(sound, tmp_path):
     """Also when that is interrupted: a manifest promises shards, so it goes before the first of them."""
     from preprocess.config.schema import load_config
-    from preprocess.run.output import forget
     from preprocess.run.pipeline import prepare, run
     from preprocess.run.ray_pool import Workers
 
@@ -71,7 +70,7 @@ def test_while_failures_are_tried_again_the_conversion_is_not_complete(sound, tm
     arguments = command(tmp_path, source, tmp_path / "out")
     prepared = prepare(load_config(arguments[1]), source=source, output=tmp_path / "out")
     assert run(prepared, workers=Workers(count=2)).complete
-    forget(prepared.job, prepared.shards[:1])
+    prepared.output.forget(prepared.shards[:1])
     assert not list((tmp_path / "out").glob("*/_info.json"))
     assert main(arguments) == 0
     assert hashes(tmp_path / "out") == hashes(sound[1])
