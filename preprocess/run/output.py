@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocess.plan import PlannedShard
+from preprocess.plan import VideoBatch
 from preprocess.run.identity import Identity, differences, packed, unpacked
 from preprocess.run.manifest import manifest_of
-from preprocess.worker.facts import FACTS_DIR
 from preprocess.worker.messages import Job
+from preprocess.worker.statistics import STATISTICS_DIR
 from preprocess.worker.versions import differences as version_differences
 from preprocess.worker.versions import shaping_versions
 from shards.format import MANIFEST_NAME, RECORDS_DIR
@@ -61,7 +61,7 @@ class Output:
         """
         self.is_begun()
         versions = shaping_versions()
-        (self.path / FACTS_DIR).mkdir(parents=True, exist_ok=True)
+        (self.path / STATISTICS_DIR).mkdir(parents=True, exist_ok=True)
         for directory in self.layouts.values():
             path = directory / RECORDS_DIR / CONFIG_NAME
             first = json.loads(path.read_bytes()).get("versions", versions) if path.exists() else versions
@@ -73,37 +73,37 @@ class Output:
             remove_partial_files(directory)
             remove_partial_files(directory / RECORDS_DIR)
 
-    def finished(self, shard: PlannedShard) -> dict[str, Record] | None:
-        """The shard's record in every layout, by layout. None if a record or one of its tars is absent."""
+    def finished(self, batch: VideoBatch) -> dict[str, Record] | None:
+        """The batch's record in every layout, by layout. None if a record or one of its tars is absent."""
         records = {}
         for layout, directory in self.layouts.items():
-            record = read_record(directory, shard.split, shard.number)
+            record = read_record(directory, batch.split, batch.number)
             if record is None or record.digest != self.job.digest or not _tars_are_there(directory, record):
                 return None
             records[layout] = record
         return records
 
-    def forget(self, shards: Sequence[PlannedShard]) -> None:
-        """Make shards pending again.
+    def forget(self, batches: Sequence[VideoBatch]) -> None:
+        """Make batches pending again.
 
-        The manifests are removed before the records, since a manifest promises that every shard is finished.
+        The manifests are removed before the records, since a manifest promises that every batch is finished.
         """
-        for directory in self.layouts.values() if shards else ():
+        for directory in self.layouts.values() if batches else ():
             (directory / MANIFEST_NAME).unlink(missing_ok=True)
         for directory in self.layouts.values():
-            for shard in shards:
-                record_path(directory, shard.split, shard.number).unlink(missing_ok=True)
+            for batch in batches:
+                record_path(directory, batch.split, batch.number).unlink(missing_ok=True)
 
     def is_complete(self) -> bool:
         """Whether every layout has its manifest."""
         return all((directory / MANIFEST_NAME).exists() for directory in self.layouts.values())
 
     def complete(self, records: Iterable[Mapping[str, Record]]) -> None:
-        """Write the manifest of each layout. ``records``: the records of every planned shard, by layout.
+        """Write the manifest of each layout. ``records``: the records of every planned batch, by layout.
 
         Raises OSError if a tar has disappeared.
         """
-        by_layout = {layout: [of_shard[layout] for of_shard in records] for layout in self.layouts}
+        by_layout = {layout: [of_batch[layout] for of_batch in records] for layout in self.layouts}
         for layout, directory in self.layouts.items():
             remove_partial_files(directory)
             _refuse_lost_tars(directory, by_layout[layout])
