@@ -20,7 +20,7 @@ from preprocess.crops import Crop
 from preprocess.decode.frame import Picture, scaled_to, ycbcr_of
 from preprocess.decode.source import VideoSource
 from preprocess.views import Clip, View
-from shards.layouts import Layout, Sheet, pad_colour
+from shards.layouts import Layout, Sheet, pad_color
 
 # RGB, or Y, Cb and Cr.
 Planes = tuple[np.ndarray, ...]
@@ -81,7 +81,7 @@ class _Canvas:
     def __init__(self, clip: Clip, is_ycbcr: bool):
         side = clip.layout.tile
         self.is_ycbcr = is_ycbcr
-        colour = pad_colour(clip.layout.pad)
+        colour = pad_color(clip.layout.pad)
         if is_ycbcr:
             sides = (side, side // 2, side // 2)
             self._sheets = tuple(Sheet(clip.layout, clip.order, side=of_plane) for of_plane in sides)

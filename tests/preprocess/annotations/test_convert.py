@@ -103,7 +103,7 @@ def test_a_subset_is_a_split_of_the_same_tars(gestures, split):
     assert manifest.class_names_of(split) == ["Swiping Left", "Stop Sign"]
     assert manifest.class_names_of("train") == list(GESTURES)
     assert manifest.for_split(split).class_names == ["Swiping Left", "Stop Sign"]
-    assert manifest.views["train_mini"] == manifest.views["train"] == 4
+    assert manifest.num_views["train_mini"] == manifest.num_views["train"] == 4
     full = list(samples_of(gestures, split.replace("_mini", "")))
     expected = sorted(
         ["Swiping Left", "Stop Sign"].index(name) for name in map(name_of, full) if name != "Swiping Right"

@@ -174,8 +174,8 @@ MISTAKES = {
     "--ray-address host": "must be auto or the HOST:PORT",
     "--ray-address auto --runtime-env none.yaml": "none.yaml",
     "--dry-run --train-ranks 0": "must be at least 1",
-    "--output s3://bucket/shards": "s3://bucket/shards: only a local path",
-    "--source https://host/videos": "https://host/videos: only a local path",
+    "--output s3://bucket/shards": "s3://bucket/shards: must be a local path",
+    "--source https://host/videos": "https://host/videos: must be a local path",
 }
 
 

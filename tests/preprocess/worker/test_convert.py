@@ -75,7 +75,7 @@ def test_timm_reads_the_directory_as_it_is(converted):
 def test_the_manifest_tells_class_names_and_configuration(converted):
     manifest = read_manifest(converted / "strip")
     assert manifest.class_names == ["left", "right"]
-    assert manifest.views == {"train": 2, "validation": 3}
+    assert manifest.num_views == {"train": 2, "validation": 3}
     assert manifest.image_size == (32, 128)
     assert manifest.superimage["configuration"]["seed"] == 3
     assert "libavcodec" in manifest.superimage["versions"]["pyav"]
