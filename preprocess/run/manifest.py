@@ -63,7 +63,7 @@ def _with_views(name: str, by_view: list[list[tuple[str, int]]], alt_label: str 
 
 
 def _files(records: Sequence[Record], split: str, view: int, subset: str | None = None) -> list[tuple[str, int]]:
-    """(name, samples, or those in a sub-set) of one view's tars; one that holds none is not listed."""
+    """(name, samples, or those in a subset) of one view's tars; one that holds none is not listed."""
     files = []
     for record in records:
         tar = record.tars[view]
