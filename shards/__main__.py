@@ -1,4 +1,4 @@
-"""``python -m shards check|preview DIR``: verify a shard directory, or show some of its super images."""
+"""The command ``python -m shards``: verify a shard directory, or show some of its super images."""
 
 import argparse
 import io
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m shards", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m shards", description="Verify a shard directory, or show some of its super images.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="read all shards and verify SHA-256, counts, labels and image sizes")
     check.add_argument("directory", help="the directory of one layout, with _info.json")
