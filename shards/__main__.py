@@ -25,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m shards", description="Verify a shard directory, or show some of its super images.")
+    parser = argparse.ArgumentParser(
+        prog="python -m shards", description="Verify a shard directory, or show some of its super images."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="read all shards and verify SHA-256, counts, labels and image sizes")
     check.add_argument("directory", help="the directory of one layout, with _info.json")
