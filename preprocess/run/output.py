@@ -50,7 +50,7 @@ class Output:
                 _refuse_another(records, self.identity)
                 begun = True
             elif directory.exists() and any(directory.iterdir()):
-                raise ValueError(f"{directory}: is not empty, and no conversion of ours; choose another --output")
+                raise ValueError(f"{directory}: is not empty, and holds no conversion; choose another --output")
         return begun
 
     def begin(self) -> None:
@@ -66,7 +66,7 @@ class Output:
             path = directory / RECORDS_DIR / CONFIG_NAME
             first = json.loads(path.read_bytes()).get("versions", versions) if path.exists() else versions
             if changed := version_differences(versions, first):
-                print(f"note: {directory} was begun with other libraries, here and there: {changed}", file=sys.stderr)
+                print(f"note: {directory} was begun with other versions of libraries: {changed}", file=sys.stderr)
             content = json.dumps({**self.identity.to_dict(), "versions": first}, indent=1, sort_keys=True) + "\n"
             write_whole(path.parent / VIDEOS_NAME, packed(self.identity.fingerprints))
             write_whole(path, content.encode("ascii"))

@@ -1,4 +1,4 @@
-"""Make batches again, and put them in place only where their bytes are those that were recorded."""
+"""Convert batches again, and put their shards in place only if the bytes equal the recorded ones."""
 
 import dataclasses
 import os
@@ -16,12 +16,12 @@ from shards.format import RECORDS_DIR
 from shards.records import Record, read_record
 
 _SCRATCH = ".rebuild"
-# train-000012, or the name of its record or of one of its tars
+# train-000012, or the file name of its record or of one of its tars
 _NAME = re.compile(r"(?P<split>[A-Za-z0-9_-]+?)(-v\d+)?-(?P<number>\d{6,})(\.tar|\.json)?")
 
 
 def rebuild(prepared: Prepared, names: Sequence[str], *, workers: Workers) -> Iterator[tuple[str, list[str]]]:
-    """(batch, differences from its record) of each batch that was named; one without differences is put in place.
+    """Yield (batch, differences from its record) for each named batch. One without differences is put in place.
 
     Raises ValueError for a name that is not planned, or that was never converted.
     """
@@ -71,7 +71,7 @@ def _recorded(prepared: Prepared, batch: VideoBatch) -> dict[str, Record]:
 
 
 def _make_room(scratch: Path, prepared: Prepared) -> None:
-    shutil.rmtree(scratch, ignore_errors=True)  # of a rebuild that was killed
+    shutil.rmtree(scratch, ignore_errors=True)  # left by a rebuild that was killed
     (scratch / STATISTICS_DIR).mkdir(parents=True)
     for layout in prepared.job.config.layouts:
         (scratch / layout / RECORDS_DIR).mkdir(parents=True)
@@ -86,7 +86,7 @@ def _differences(layout: str, before: Record, now: Record) -> Iterator[str]:
             )
     left_out = {failure.path for failure in before.failures} ^ {failure.path for failure in now.failures}
     for path in sorted(left_out):
-        yield f"{layout}: {path} is left out in one of them"
+        yield f"{layout}: {path} is skipped in only one of the two conversions"
 
 
 def _put_in_place(scratch: Path, output: Path, records: dict[str, Record]) -> None:

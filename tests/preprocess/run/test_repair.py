@@ -160,7 +160,7 @@ def test_libraries_that_have_changed_are_reported_of(copied, capsys):
     path.write_text(json.dumps(begun))
     for _ in range(2):  # it stays said
         assert main(arguments) == 0
-        assert "begun with other libraries, here and there: av " in capsys.readouterr().err
+        assert "begun with other versions of libraries: av " in capsys.readouterr().err
 
 
 MISTAKES = {

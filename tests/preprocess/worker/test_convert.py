@@ -130,7 +130,7 @@ def test_a_directory_that_is_not_ours_is_left_alone(video_folder, tmp_path, caps
     (tmp_path / "out" / "grid").mkdir(parents=True)
     (tmp_path / "out" / "grid" / "thesis.txt").write_text("precious")
     assert main(command(tmp_path, video_folder, tmp_path / "out")) == 2
-    assert "no conversion of ours" in capsys.readouterr().err
+    assert "holds no conversion" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out" / "grid").iterdir()] == ["thesis.txt"]
 
 
