@@ -1,6 +1,6 @@
-"""The ffmpeg command behind ``decode.py``, through ffmpeg-python: one pass lists the frames, another delivers them.
+"""Decode with the ffmpeg command, through ffmpeg-python: one pass lists the frames, another one delivers them.
 
-It conceals errors where PyAV stops, so it is the fallback for damaged files, and the oracle of the tests.
+ffmpeg conceals errors at which PyAV stops. So it is the fallback for damaged files, and the reference in the tests.
 """
 
 import functools
@@ -18,13 +18,13 @@ from preprocess.decode.frame import ArrayPicture, Picture, square_size, with_squ
 from preprocess.decode.source import CONTAINERS, MAX_PIXELS, DecodeError, VideoInfo, check_indices, check_size
 from preprocess.decode.streams import Probed, probe
 
-_TOO_LARGE = re.compile(r"Picture size \d+x\d+ (is invalid|exceeds)")  # by its own rule, or by max_pixels
+_TOO_LARGE = re.compile(r"Picture size \d+x\d+ (is invalid|exceeds)")  # ffmpeg's own limit, or max_pixels
 _NO_CONVERSION = "Impossible to convert between the formats"
 _LISTING_FIELDS = 6  # stream, dts, pts, duration, size, checksum
 
 
 class FfmpegVideo:
-    """A video read by a child process. Context manager; see ``preprocess.decode.source.VideoSource``."""
+    """A video that a child process decodes. Context manager; see ``preprocess.decode.source.VideoSource``."""
 
     def __init__(self, path: str, *, deadline: float, max_pixels: int = MAX_PIXELS, square_pixels: bool = False):
         self._path = path
@@ -52,26 +52,28 @@ class FfmpegVideo:
         """Nothing stays open between the passes."""
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """(index, uint8 (H, W, 3)) of each index. ffmpeg turns the frames itself, and scales those of another size."""
+        """Yield (index, uint8 (H, W, 3)) for each index. ffmpeg rotates the frames itself, and scales those of
+        another size.
+        """
         return ((index, picture.rgb()) for index, picture in self.pictures(indices))
 
     def pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, Picture]]:
-        """The same frames, to cut tiles from."""
+        """Yield the same frames as pictures, to cut tiles from."""
         return (
             (index, with_square_pixels(ArrayPicture(frame), self._aspect)) for index, frame in self._delivered(indices)
         )
 
     def _delivered(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """The wanted frames as ffmpeg gives them, one at a time in memory.
+        """Yield the wanted frames from ffmpeg, one at a time.
 
-        All frames come, up to the last wanted one, and are counted here. ffmpeg's own ``select`` begins to count anew
-        where a stream changes its size, format or range, since the filters are then made anew.
+        ffmpeg writes all frames up to the last wanted one, and they are counted here. ffmpeg's own ``select`` filter
+        restarts its count if the stream changes its size, format or range, because ffmpeg then rebuilds its filters.
         """
         check_indices(indices, self.info.num_frames)
         if not len(indices):
             return
         wanted, last = set(indices), indices[-1]
-        # passthrough: otherwise ffmpeg repeats and drops frames to fill a constant rate.
+        # passthrough: by default ffmpeg repeats and drops frames for a constant frame rate.
         output = self._input().output(
             "pipe:", format="rawvideo", pix_fmt="rgb24", fps_mode="passthrough", frames=last + 1, threads=1
         )
@@ -95,7 +97,7 @@ class FfmpegVideo:
         )
 
     def _input(self) -> ffmpeg.nodes.FilterableStream:
-        # The prefix and the whitelists: no dash or colon in a name, and no playlist in a file, means more than a file.
+        # The prefix and the whitelists: a dash or colon in a name, or a playlist in a file, must have no effect.
         source = ffmpeg.input(
             f"file:{self._path}",
             protocol_whitelist="file",
@@ -103,7 +105,7 @@ class FfmpegVideo:
             max_pixels=self._max_pixels,
             threads=1,
         )
-        # V: the first that is no cover picture.
+        # V: the first video stream that is not a cover picture.
         return source[str(self._probed.stream) if self._probed else "V:0"]
 
     def _list_frames(self) -> "tuple[_FrameList, Messages]":
@@ -120,7 +122,7 @@ class FfmpegVideo:
         if listing.is_cut:
             raise DecodeError(
                 reasons.DAMAGED_STREAM,
-                f"{self._path}: ffmpeg's list of frames breaks off after {len(listing.times_seconds)}; "
+                f"{self._path}: ffmpeg's list of frames ends early, after {len(listing.times_seconds)}; "
                 f"{messages.errors}",
             )
         if not listing.times_seconds:
@@ -129,9 +131,9 @@ class FfmpegVideo:
 
 
 class _FrameList:
-    """The text that ffmpeg's ``framecrc`` muxer writes: a header of ``#`` lines, then a line for each frame.
+    """The output of ffmpeg's ``framecrc`` muxer: a header of ``#`` lines, then one line for each frame.
 
-    ``is_cut``: the last line is not whole, so that ffmpeg did not write all that it meant to.
+    ``is_cut``: the last line is incomplete, so ffmpeg did not finish.
     """
 
     def __init__(self) -> None:
@@ -163,13 +165,13 @@ class _FrameList:
 
 
 def _aspect(text: str) -> Fraction:
-    """``16/15``; 0/1 says that it is not known."""
+    """Parse ``16/15``. 0/1 means unknown."""
     numerator, denominator = map(int, text.split("/"))
     return Fraction(numerator, denominator) if numerator > 0 and denominator > 0 else Fraction(1)
 
 
 def _probe(path: str, max_pixels: int, deadline: float) -> Probed | None:
-    """None where PyAV cannot open the file: then ffmpeg is left to itself, and says what is wrong with it."""
+    """Probe the file. None if PyAV cannot open it; the ffmpeg command then reports what is wrong."""
     try:
         return probe(path, max_pixels=max_pixels, deadline=deadline)
     except DecodeError as error:
@@ -179,7 +181,9 @@ def _probe(path: str, max_pixels: int, deadline: float) -> Probed | None:
 
 
 def _decoded_share(num_frames: int, messages: Messages, probed: Probed | None) -> float:
-    """Frames without damage, of those delivered, those that did not decode, and those that the file lost."""
+    """The share of frames without damage: of the delivered frames, the packets that did not decode, and those that
+    the file lost.
+    """
     lost = 0
     if probed is not None and messages.packets is not None:
         lost = max(probed.expected_packets - messages.packets, 0)
@@ -197,5 +201,5 @@ def _reason(errors: str, *, opens: bool) -> str:
 
 @functools.cache
 def decoder_version() -> str:
-    """``ffmpeg 7.0.2-static``: asked once, it starts a process."""
+    """``ffmpeg 7.0.2-static``. Cached, because it starts a process."""
     return f"ffmpeg {imageio_ffmpeg.get_ffmpeg_version()}"

@@ -1,4 +1,4 @@
-"""One run of the ffmpeg command: its output is read piece by piece, within a deadline, and its messages are kept."""
+"""One run of the ffmpeg command. Its output is read in pieces before a deadline, and its messages are kept."""
 
 import contextlib
 import fcntl
@@ -20,12 +20,12 @@ from preprocess.decode.source import DecodeError
 
 _SET_PIPE_SIZE = 1031  # fcntl's F_SETPIPE_SZ on Linux
 _PIPE_BYTES = 1 << 20
-_ERRORS_KEPT = 3  # of the first ones, which tell the cause, and of the last ones
+_ERRORS_KEPT = 3  # this many of the first messages, which have the cause, and of the last ones
 _LINE_CHARACTERS = 160
 _NO_MEMORY = "Cannot allocate memory"
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
 _SEVERE = re.compile(r"\[(error|fatal|panic)\] ")
-# Advice to who typed the command, and what became of ffmpeg's own threads.
+# Hints for command-line users, and messages about ffmpeg's own threads.
 _OF_NO_USE = ("To ignore this, add a trailing", "Terminating thread with", "Task finished with")
 _DAMAGED_FRAME = "corrupt decoded frame"
 _PACKETS_READ = re.compile(r"Input stream #0:\d+ \(video\): (\d+) packets read")
@@ -34,11 +34,11 @@ _DECODE_ERRORS = re.compile(r"Input stream #0:\d+ \(video\):.* (\d+) decode erro
 
 @dataclass(frozen=True, kw_only=True)
 class Messages:
-    """What a run said on standard error.
+    """What a run wrote to standard error.
 
-    ``errors`` holds its errors alone, the first and the last of them. ``damaged_frames`` counts frames that it
-    delivered although parts of them were lost, ``decode_errors`` packets that gave no frame. ``packets`` is None where
-    it did not say.
+    ``errors`` holds the first and last error messages. ``damaged_frames`` counts delivered frames with lost parts,
+    and ``decode_errors`` the packets that gave no frame. ``packets`` is the number of packets read, or None if ffmpeg
+    did not report it.
     """
 
     errors: str
@@ -48,17 +48,17 @@ class Messages:
 
 
 class FfmpegRun:
-    """A running command, ended with the ``with``. DecodeError with the reason ``time limit`` once ``deadline`` is past.
+    """A running command, which ends with the ``with`` block. Raises DecodeError (``time limit``) after ``deadline``.
 
-    ``output`` is what ffmpeg-python makes; the bytes come from its ``pipe:``.
+    ``output`` is an ffmpeg-python node that writes to ``pipe:``.
     """
 
     def __init__(self, output: ffmpeg.nodes.OutputStream, *, path: str, deadline: float):
         self._path = path
         self._deadline = deadline
         seconds_left = math.ceil(max(deadline - time.monotonic(), 0))
-        # Its own limit is for the case that this process is killed and cannot end it. ``repeat``: each message counts,
-        # where ffmpeg would otherwise write a repeated one once. ``level`` tells errors from the rest.
+        # -timelimit ends ffmpeg if this process is killed and cannot do it. ``repeat`` writes repeated messages, to
+        # count them. ``level`` marks errors.
         output = output.global_args("-nostdin", "-v", "repeat+level+verbose", "-timelimit", str(seconds_left + 1))
         self._messages = tempfile.TemporaryFile()
         try:
@@ -72,7 +72,7 @@ class FfmpegRun:
         except BaseException:
             self._messages.close()
             raise
-        # Frames are larger than the 64 KiB of a pipe; a user's quota may refuse more, and then it is but slower.
+        # Frames are larger than the 64 KiB of a pipe. If a quota refuses a larger pipe, decoding is only slower.
         with contextlib.suppress(OSError):
             fcntl.fcntl(self._process.stdout, _SET_PIPE_SIZE, _PIPE_BYTES)
 
@@ -86,7 +86,9 @@ class FfmpegRun:
         self._messages.close()
 
     def read_into(self, buffer: memoryview) -> int:
-        """Fill the buffer; returns the number of bytes, fewer than it holds only at the end of the output."""
+        """Fill the buffer. Returns the number of bytes, which is smaller than the buffer only at the end of the
+        output.
+        """
         filled = 0
         while filled < len(buffer):
             self._wait_for_output()
@@ -103,7 +105,7 @@ class FfmpegRun:
         return b"".join(pieces)
 
     def finish(self) -> Messages:
-        """Wait for the end of the run, after the end of its output. DecodeError where a signal ended it."""
+        """Wait for the run after the end of its output. Raises DecodeError if a signal ended it."""
         try:
             status = self._process.wait(max(self._deadline - time.monotonic(), 0))
         except subprocess.TimeoutExpired as error:
@@ -144,5 +146,5 @@ class FfmpegRun:
 
 
 def _plain(text: str) -> str:
-    """Without the addresses in memory, which are others in each run, and nothing to anybody."""
+    """Remove memory addresses, which differ in each run."""
     return _SEVERE.sub("", _ADDRESS.sub("", text))[:_LINE_CHARACTERS]

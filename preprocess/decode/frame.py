@@ -1,4 +1,4 @@
-"""One decoded frame, out of which tiles are cut: each is a single resampling of the box that a crop names."""
+"""One decoded frame. Each tile is cut from it with a single resampling of the crop's box."""
 
 from fractions import Fraction
 from typing import NamedTuple, Protocol
@@ -8,9 +8,9 @@ from PIL import Image
 
 from preprocess.crops import Crop
 
-# Pillow's bilinear widens with the scale, so that shrinking averages over the area and does not alias.
+# Pillow widens its bilinear filter with the scale, so shrinking averages over the area and does not alias.
 _RESAMPLING = Image.Resampling.BILINEAR
-# JFIF 1.02, section 7. Pillow's own "YCbCr" cuts fractions off, which makes it darker by half a step; this is rounded.
+# JFIF 1.02, section 7, rounded. Pillow's own "YCbCr" truncates, which darkens the picture by half a step.
 _YCBCR_OF_RGB = (
     *(0.299, 0.587, 0.114, 0.0),
     *(-0.168736, -0.331264, 0.5, 128.0),
@@ -19,7 +19,7 @@ _YCBCR_OF_RGB = (
 
 
 class YCbCr(NamedTuple):
-    """A tile as a JPEG of 4:2:0 stores it: uint8 (side, side) and two of (side / 2, side / 2).
+    """A tile as a 4:2:0 JPEG stores it: uint8 (side, side), and two planes of (side / 2, side / 2).
 
     BT.601 in the full range (JFIF 1.02, section 7).
     """
@@ -30,7 +30,7 @@ class YCbCr(NamedTuple):
 
 
 class Picture(Protocol):
-    """An upright frame. ``size``: (width, height)."""
+    """An upright frame. ``size``: (width, height) in pixels."""
 
     size: tuple[int, int]
 
@@ -48,7 +48,7 @@ class Picture(Protocol):
 
 
 class ArrayPicture:
-    """A frame that is at hand as uint8 (height, width, 3)."""
+    """A frame given as uint8 (height, width, 3)."""
 
     def __init__(self, rgb: np.ndarray):
         self._image = Image.fromarray(rgb)
@@ -58,7 +58,7 @@ class ArrayPicture:
         return np.asarray(self._image)
 
     def tile(self, crop: Crop, side: int) -> np.ndarray:
-        # Cut first: resize() with a box would look at the pixels around it.
+        # Crop first: resize() with a box would read the pixels around it.
         return np.asarray(self._image.crop(crop.box).resize((side, side), _RESAMPLING))
 
     def ycbcr_tile(self, crop: Crop, side: int) -> YCbCr:
@@ -66,27 +66,27 @@ class ArrayPicture:
 
 
 def ycbcr_of(rgb: np.ndarray) -> YCbCr:
-    """uint8 (H, W, 3) with even sides -> its luma, and the mean chroma of each two by two pixels."""
+    """Convert uint8 (H, W, 3) with even sides to its luma, and to the mean chroma of each 2x2 pixels."""
     y, cb, cr = Image.fromarray(rgb).convert("RGB", _YCBCR_OF_RGB).split()
     return YCbCr(*(np.asarray(plane) for plane in (y, cb.reduce(2), cr.reduce(2))))
 
 
 def square_size(size: tuple[int, int], aspect: Fraction) -> tuple[int, int]:
-    """(width, height) of a picture whose pixels are ``aspect`` times as wide as high, once they are square.
+    """(width, height) after stretching a picture whose pixels are ``aspect`` times as wide as high to square pixels.
 
-    The height stays, as in players: 720x576 with 16/15 becomes 768x576.
+    The height is kept, as in video players: 720x576 with 16/15 becomes 768x576.
     """
     width, height = size
     return max(round(width * aspect), 1), height
 
 
 def with_square_pixels(picture: Picture, aspect: Fraction) -> Picture:
-    """The same picture, stretched to ``square_size``."""
+    """Stretch the picture to ``square_size``."""
     return scaled_to(picture, square_size(picture.size, aspect))
 
 
 def scaled_to(picture: Picture, size: tuple[int, int]) -> Picture:
-    """The same picture in another size (width, height), as ffmpeg does to a frame whose size changes midway."""
+    """Scale the picture to another (width, height), as ffmpeg does if the frame size changes in a stream."""
     if picture.size == size:
         return picture
     return ArrayPicture(np.asarray(Image.fromarray(picture.rgb()).resize(size, _RESAMPLING)))

@@ -1,4 +1,4 @@
-"""Those fields of H.264's and HEVC's headers that say what a packet shows, and when. Pure."""
+"""Parse the fields of H.264 and HEVC headers that determine what a packet shows, and when. Pure."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ _HIGH_PROFILES = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)
 
 
 class BitReader:
-    """The bits of a NAL unit, without the bytes that only keep start codes out of it. IndexError at its end."""
+    """The bits of a NAL unit, without emulation prevention bytes. Raises IndexError at the end."""
 
     def __init__(self, unit: bytes):
         self._bits = "".join(map(_BYTES.__getitem__, unit.replace(b"\0\0\3", b"\0\0")))
         self._position = 0
 
     def u(self, count: int) -> int:
-        """``count`` bits as a number."""
+        """Read ``count`` bits as a number."""
         end = self._position + count
         if end > len(self._bits):
             raise IndexError(f"bit {end} of {len(self._bits)}")
@@ -23,7 +23,7 @@ class BitReader:
         return value
 
     def ue(self) -> int:
-        """An Exp-Golomb code (9.1): ``1 -> 0, 010 -> 1, 011 -> 2``."""
+        """Read an Exp-Golomb code (9.1): ``1 -> 0, 010 -> 1, 011 -> 2``."""
         zeros = self._bits.find("1", self._position) - self._position
         if zeros < 0:
             raise IndexError("no 1 is left")
@@ -31,7 +31,7 @@ class BitReader:
         return self.u(zeros + 1) - 1
 
     def se(self) -> int:
-        """A signed Exp-Golomb code (9.1.1)."""
+        """Read a signed Exp-Golomb code (9.1.1)."""
         value = self.ue()
         return (value + 1) // 2 if value % 2 else -(value // 2)
 
@@ -41,7 +41,7 @@ _BYTES = tuple(f"{byte:08b}" for byte in range(256))
 
 @dataclass(frozen=True, kw_only=True)
 class _Sequence:
-    """A sequence parameter set of H.264. ``order_bits``: length of pic_order_cnt_lsb; None for other kinds of order."""
+    """A sequence parameter set of H.264. ``order_bits``: the length of pic_order_cnt_lsb, or None."""
 
     frame_number_bits: int
     frames_only: bool
@@ -51,7 +51,7 @@ class _Sequence:
 
 
 class H264Headers:
-    """What the sequence parameter sets of a stream allow, and what a slice says of its picture."""
+    """What the sequence parameter sets of a stream allow, and what a slice says about its picture."""
 
     def __init__(self, extradata: bytes, *, has_lengths: bool):
         self._sequences: set[_Sequence] = set()
@@ -109,7 +109,7 @@ class H264Headers:
             return self._group, self._count
         if sequence.order_bits is None:
             return None
-        # Of all numbers that end in these bits, the one nearest to the last reference's.
+        # Of all numbers with these low bits, the one nearest to the number of the last reference.
         whole = 1 << sequence.order_bits
         order = bits.u(sequence.order_bits)
         order += (self._last_order - order + whole // 2) // whole * whole
@@ -146,7 +146,7 @@ def _read_sequence(bits: BitReader) -> _Sequence:
 
 
 def _skip_high_profile(bits: BitReader) -> bool:
-    """Chroma format, depths and scaling lists; whether the colour planes are coded apart."""
+    """Skip chroma format, depths and scaling lists. Returns whether the colour planes are coded separately."""
     chroma = bits.ue()
     colour_planes = bool(bits.u(1)) if chroma == 3 else False
     bits.ue(), bits.ue(), bits.u(1)
@@ -166,7 +166,7 @@ def _skip_scaling_list(bits: BitReader, size: int) -> None:
 
 
 class HevcHeaders:
-    """Whether a stream has pictures that it says not to show: ``may_hide`` (pic_output_flag, 7.3.2.3.1)."""
+    """Whether a stream may contain pictures that are not shown: ``may_hide`` (pic_output_flag, 7.3.2.3.1)."""
 
     def __init__(self, extradata: bytes, *, has_lengths: bool):
         self.may_hide = False

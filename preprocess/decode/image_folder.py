@@ -1,4 +1,4 @@
-"""A folder of numbered frames behind ``decode.py``: ``00001.jpg, 00002.jpg, ...`` is a video like any other."""
+"""Read a folder of numbered frames as a video: ``00001.jpg, 00002.jpg, ...``."""
 
 import os
 import re
@@ -12,14 +12,14 @@ from preprocess import reasons
 from preprocess.decode.frame import ArrayPicture, Picture
 from preprocess.decode.source import MAX_PIXELS, DecodeError, VideoInfo, check_indices, check_size
 
-DEFAULT_FRAME_RATE = 25.0  # what ffmpeg assumes of numbered images
+DEFAULT_FRAME_RATE = 25.0  # ffmpeg's default for numbered images
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 _NUMBER = re.compile(r"(\d+)\.[A-Za-z]+$")
 
 
 class FolderVideo:
-    """A video of one image file a frame. Context manager; see ``preprocess.decode.source.VideoSource``."""
+    """A video with one image file per frame. Context manager; see ``preprocess.decode.source.VideoSource``."""
 
     def __init__(self, path: str, *, deadline: float, frame_rate: float | None = None, max_pixels: int = MAX_PIXELS):
         self._path = path
@@ -27,7 +27,7 @@ class FolderVideo:
         self._deadline = deadline
         self._names = _frame_names(path)
         if not self._names:
-            raise DecodeError(reasons.NO_FRAMES, f"{path}: a folder without numbered images such as 00001.jpg")
+            raise DecodeError(reasons.NO_FRAMES, f"{path}: the folder has no numbered images such as 00001.jpg")
         times = np.arange(len(self._names)) / (frame_rate or DEFAULT_FRAME_RATE)
         self.info = VideoInfo(decoder="folder", codec=None, times_seconds=times)
 
@@ -38,7 +38,7 @@ class FolderVideo:
         """Nothing stays open between the frames."""
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """(index, uint8 (H, W, 3)) of each index, upright. DecodeError for an image that does not decode."""
+        """Yield (index, uint8 (H, W, 3)) for each index, upright. Raises DecodeError if an image does not decode."""
         check_indices(indices, self.info.num_frames)
         for index in indices:
             if time.monotonic() > self._deadline:
@@ -46,13 +46,13 @@ class FolderVideo:
             yield index, self._read(self._names[index])
 
     def pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, Picture]]:
-        """The same frames, to cut tiles from."""
+        """Yield the same frames as pictures, to cut tiles from."""
         return ((index, ArrayPicture(frame)) for index, frame in self.frames(indices))
 
     def _read(self, name: str) -> np.ndarray:
         path = os.path.join(self._path, name)
         try:
-            # Named, since Pillow knows formats that run other programs (EPS).
+            # The formats are named, because Pillow also knows formats that run other programs (EPS).
             with Image.open(path, formats=_FORMATS) as image:
                 check_size(path, image.width, image.height, self._max_pixels)
                 return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
@@ -63,7 +63,7 @@ class FolderVideo:
 
 
 def _frame_names(path: str) -> list[str]:
-    """By number and not by name: ``9.jpg`` stands before ``10.jpg``."""
+    """Sort by number, not by name: ``9.jpg`` comes before ``10.jpg``."""
     numbered = [
         (int(match.group(1)), name)
         for name in os.listdir(path)

@@ -1,8 +1,8 @@
-"""The only door to a decoder.
+"""The only entry point to the decoders.
 
-Two stand behind it. PyAV decodes in this process: exact, quick, and strict, it gives up on a broken stream. ffmpeg runs
-as a process of its own: slower, it conceals what it can and can be killed. ``auto`` tries them in that order. A folder
-of numbered frames is a video too, whichever decoder is named.
+PyAV decodes in this process. It is exact and fast, and stops at a broken stream. The ffmpeg command runs in its own
+process. It is slower, conceals errors, and can be killed. ``auto`` tries them in this order. A folder of numbered
+frames has its own reader, whichever decoder is configured.
 """
 
 import os
@@ -20,7 +20,7 @@ _DECODERS = {"pyav": PyavVideo, "ffmpeg": FfmpegVideo}
 
 
 def decoders_to_try(decoder: str, path: str) -> tuple[str, ...]:
-    """``auto -> (pyav, ffmpeg)``; a named one alone; for a folder of frames its reader."""
+    """``auto -> (pyav, ffmpeg)``; a named decoder alone; for a folder of frames its reader."""
     if os.path.isdir(path):
         return ("folder",)
     return ("pyav", "ffmpeg") if decoder == "auto" else (decoder,)
@@ -35,11 +35,11 @@ def open_video(
     max_pixels: int = MAX_PIXELS,
     square_pixels: bool = False,
 ) -> VideoSource:
-    """Open a video with one decoder. All of its use must end within ``timeout_seconds``, or it raises DecodeError.
+    """Open a video with one decoder. All use must end within ``timeout_seconds``; later calls raise DecodeError.
 
-    ``frame_rate`` (frames a second) is for a folder of frames, which does not tell its own. A picture of more than
-    ``max_pixels`` is an error before memory is taken for it. With ``square_pixels`` frames are stretched to what a
-    player shows where the file says that its pixels are not square.
+    ``frame_rate`` (frames a second) applies to a folder of frames, which has no rate of its own. A picture of more
+    than ``max_pixels`` is refused before memory is allocated for it. ``square_pixels`` stretches frames whose pixels
+    are not square to the size that a player shows.
     """
     deadline = time.monotonic() + timeout_seconds
     if os.path.isdir(path):
@@ -49,12 +49,12 @@ def open_video(
 
 
 def decoder_versions() -> dict[str, str]:
-    """What the manifest says of the decoders."""
+    """The versions of the decoders, for the manifest."""
     return {"pyav": pyav_version(), "ffmpeg": ffmpeg_version()}
 
 
 def _refuse_what_is_no_file(path: str) -> None:
     if not os.path.isfile(path):
-        raise DecodeError(reasons.MISSING_FILE, f"{path} is not there")
+        raise DecodeError(reasons.MISSING_FILE, f"{path} does not exist")
     if os.path.getsize(path) == 0:
         raise DecodeError(reasons.EMPTY_FILE, f"{path} has 0 bytes")

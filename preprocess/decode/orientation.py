@@ -1,4 +1,4 @@
-"""The eight ways in which a picture can lie, out of the display matrix that a container or a stream gives. Pure."""
+"""The eight orientations of a picture, from the display matrix of a container or stream. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class Orientation:
-    """What is done to a stored picture to show it: first transposed, then mirrored left to right, then upside down."""
+    """How to show a stored picture: transpose it, then mirror it left to right, then turn it upside down."""
 
     transposes: bool = False
     mirrors: bool = False
     flips: bool = False
 
     def apply(self, frame: np.ndarray) -> np.ndarray:
-        """(H, W, ...) -> (H, W, ...), or (W, H, ...) where it transposes: a view."""
+        """Apply it to (H, W, ...). Returns a view of (H, W, ...), or of (W, H, ...) if it transposes."""
         turned = frame.swapaxes(0, 1) if self.transposes else frame
         return turned[:: -1 if self.flips else 1, :: -1 if self.mirrors else 1]
 
@@ -24,12 +24,12 @@ UPRIGHT = Orientation()
 
 
 def orientation_of_matrix(matrix: Sequence[int]) -> Orientation:
-    """The nearest of the eight orientations to a matrix of nine numbers, row by row.
+    """Return the orientation nearest to a matrix of nine numbers, given row by row.
 
     A stored point (p, q) is shown at (a p + c q + x, b p + d q + y), for the rows (a b u), (c d v), (x y w) (ISO/IEC
-    14496-12, 6.2.2; libavutil/display.h). A matrix of zeros says nothing.
+    14496-12, 6.2.2; libavutil/display.h). A matrix of zeros means upright.
 
-    ``0 1 0 / -1 0 0 / ...`` -> a quarter turn clockwise: transposed, then mirrored.
+    ``0 1 0 / -1 0 0 / ...`` is a quarter turn clockwise: transposed, then mirrored.
     """
     a, b, _, c, d = matrix[:5]
     if abs(b) + abs(c) > abs(a) + abs(d):

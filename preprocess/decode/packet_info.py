@@ -1,8 +1,7 @@
-"""What the bytes of one packet say, before anything is decoded: how many frames it shows, and whether decoding may
-begin with it. Pure; each reader keeps the headers that it has seen.
+"""Parse the bytes of a packet before decoding: how many frames it shows, and whether decoding may start there. Pure.
 
-One packet is not always one frame: the two fields of a frame, a hidden frame that others refer to, and a leading
-picture whose references were cut off are packets too.
+A packet is not always one frame. The two fields of a frame, a hidden frame that others refer to, and a leading
+picture whose references were cut off are packets too. Each parser keeps the headers that it has seen.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,12 +11,12 @@ from preprocess.decode.headers import H264Headers, HevcHeaders
 
 
 class PacketInfo(NamedTuple):
-    """What one packet's own bytes say.
+    """What the bytes of one packet say.
 
-    ``frames``: how many frames it shows, 0 or 1; None where only decoding tells. ``restart``: the standard lets
-    decoding begin here. ``headers``: parameter sets that the container's own do not hold, and that later packets may
-    need. ``layered``: it is above the lowest layer. ``bidirectional``: it is shown before the frame that was decoded
-    before it; None where the bytes do not tell. ``order``: sorts the packets into the order shown, or None.
+    ``frames``: the number of frames that it shows, 0 or 1; None if only decoding can tell. ``restart``: the standard
+    allows decoding to start here. ``headers``: parameter sets that the container's own lack, and that later packets
+    may need. ``layered``: it is above the lowest layer. ``bidirectional``: it is shown before the frame decoded
+    before it; None if the bytes do not tell. ``order``: a sort key for the order shown, or None.
     """
 
     frames: int | None = 1
@@ -28,12 +27,12 @@ class PacketInfo(NamedTuple):
     order: tuple[int, int] | None = None
 
 
-# Of a packet whose bytes are not read, or not understood.
+# For a packet whose bytes are not parsed, or not understood.
 UNKNOWN = PacketInfo(frames=None)
 _PLAIN, _HIDDEN, _RESTART = PacketInfo(), PacketInfo(frames=0), PacketInfo(restart=True)
 PacketParser = Callable[[memoryview], PacketInfo]
 
-# Every packet is one whole frame by itself. Not those that put two fields into a packet by other rules (jpeg2000).
+# Codecs with one complete frame in every packet. jpeg2000 is not here: its packets may have two fields.
 _INTRA_CODECS = frozenset(
     (
         "mjpeg",
@@ -53,9 +52,9 @@ _INTRA_CODECS = frozenset(
 
 
 def packet_parser(codec: str, extradata: bytes | None, *, read_order: bool = False) -> PacketParser | None:
-    """The reader of packets of a codec, by ffmpeg's name; None for one whose packets we do not read.
+    """Return the parser for a codec, by ffmpeg's name, or None for a codec whose packets are not parsed.
 
-    ``read_order`` asks for ``PacketInfo.order``, which takes longer; only H.264 has it.
+    ``read_order`` asks for ``PacketInfo.order``, which takes longer. Only H.264 has it.
     """
     extradata = extradata or b""
     if codec in _INTRA_CODECS:
@@ -84,7 +83,7 @@ class _H264Reader:
             kind = data[start] & 31
             if kind in (1, 2, 5):
                 restart |= kind == 5
-                if data[start + 1] & 128:  # its first macroblock is number 0
+                if data[start + 1] & 128:  # first_mb_in_slice is 0
                     pictures += 1
                     first_slice = bytes(data[start : start + 24])
             elif kind in (7, 8):
@@ -143,14 +142,14 @@ class _HevcReader:
 
 
 def _length_bytes(extradata: bytes, *, length_field: int) -> int:
-    """Of the length before each unit: avcC and hvcC begin with 1. 0: there are start codes instead (Annex B)."""
+    """The size of the length field before each unit: avcC and hvcC start with 1. 0 means start codes (Annex B)."""
     if len(extradata) <= length_field or extradata[0] != 1:
         return 0
     return (extradata[length_field] & 3) + 1
 
 
 def nal_units(data: memoryview, length_bytes: int) -> Iterator[tuple[int, int]]:
-    """(start, end) of the NAL units of a packet, of two bytes at least, each behind its length or its start code."""
+    """(start, end) of the NAL units of a packet that have at least two bytes, after lengths or start codes."""
     if not length_bytes:
         yield from _units_after_start_codes(bytes(data))
         return
@@ -169,7 +168,7 @@ def _units_after_start_codes(data: bytes) -> Iterator[tuple[int, int]]:
     while start >= 3 and start + 1 < len(data):
         following = data.find(_START_CODE, start)
         stop = len(data) if following < 0 else following
-        while stop > start and data[stop - 1] == 0:  # a start code may be longer by a zero, and zeros may trail
+        while stop > start and data[stop - 1] == 0:  # start codes may have an additional zero, and zeros may trail
             stop -= 1
         if stop - start > 1:
             yield start, stop
@@ -183,13 +182,15 @@ def _unless_known(unit: memoryview, extradata: bytes) -> bytes:
 
 _MPEG4_PICTURE = b"\0\0\1\xb6"
 _MPEG4_LAYER_HEADERS = range(0x20, 0x30)
-_MPEG4_NOT_CODED_BYTES = 16  # a picture that says no more than that it repeats the last one is shorter
-# By coding type, the first two bits of a picture.
+_MPEG4_NOT_CODED_BYTES = 16  # a picture that only repeats the last one is shorter
+# By coding type, which is the first two bits of a picture.
 _MPEG4_PICTURES = tuple(PacketInfo(restart=kind == 0, bidirectional=kind == 2) for kind in range(4))
 
 
 def _parse_mpeg4(data: bytes, extradata: bytes) -> PacketInfo:
-    """ISO/IEC 14496-2, 6.3.5: coding type 0 is intra, 2 is bidirectional. Two pictures in one packet tell nothing."""
+    """ISO/IEC 14496-2, 6.3.5: coding type 0 is intra, 2 is bidirectional. Two pictures in a packet cannot be told
+    apart.
+    """
     start = data.find(_MPEG4_PICTURE)
     if (
         not 0 <= start < len(data) - 4
@@ -212,7 +213,7 @@ def _parse_vp8(data: memoryview) -> PacketInfo:
 
 
 def _parse_vp9(data: memoryview) -> PacketInfo:
-    """VP9 bitstream specification, 6.2 and annex B: each frame begins with the marker 2; one at most is shown."""
+    """VP9 bitstream specification, 6.2 and annex B: each frame starts with the marker 2; at most one is shown."""
     starts = _vp9_frames(data)
     if any(data[start] >> 6 != 2 for start in starts):
         return UNKNOWN
@@ -225,7 +226,7 @@ def _parse_vp9(data: memoryview) -> PacketInfo:
 
 
 def _vp9_frames(data: memoryview) -> list[int]:
-    """Where the frames of a packet begin; an index at its end tells their sizes (annex B)."""
+    """The start of each frame in a packet. An index at the end of the packet holds their sizes (annex B)."""
     marker = data[-1]
     count, size_bytes = (marker & 7) + 1, (marker >> 3 & 3) + 1
     index_bytes = 2 + count * size_bytes
@@ -242,7 +243,7 @@ def _vp9_frames(data: memoryview) -> list[int]:
 
 
 def _vp9_is_shown(first_byte: int) -> bool:
-    """Marker (2 bits), profile (2, and one more for profile 3), repeats a frame, type, shown."""
+    """Fields: marker (2 bits), profile (2 bits, 3 for profile 3), show_existing_frame, type, show_frame."""
     bits = first_byte << 1 if first_byte & 0b110000 == 0b110000 else first_byte
     return bool(bits & 0b1000 or bits & 0b10)
 
@@ -251,10 +252,10 @@ _AV1_SEQUENCE_HEADER, _AV1_FRAMES = 1, (3, 6)
 
 
 def _parse_av1(data: memoryview) -> PacketInfo:
-    """AV1 specification, 5.3 and 5.9.2: a sequence header, then a frame that is new, of type 0 (key), and shown."""
+    """AV1 specification, 5.3 and 5.9.2: a restart is a sequence header and a new, shown frame of type 0 (key)."""
     has_sequence, is_first, restart, shown = False, True, False, 0
     for kind, start, is_layered in _av1_units(data):
-        # A layer above the lowest, or a header that is reduced to a still picture's.
+        # A layer above the lowest, or the reduced header of a still picture.
         if is_layered or (kind == _AV1_SEQUENCE_HEADER and data[start] & 0b1000):
             return UNKNOWN
         has_sequence |= kind == _AV1_SEQUENCE_HEADER
@@ -267,7 +268,7 @@ def _parse_av1(data: memoryview) -> PacketInfo:
 
 
 def _av1_units(data: memoryview) -> Iterator[tuple[int, int, bool]]:
-    """(type, start of the content, in a spatial layer) of the units; each tells its own length, or is the last."""
+    """(type, start of the content, whether in a spatial layer) of the units. A unit has its length, or is the last."""
     position = 0
     while position < len(data):
         header = data[position]

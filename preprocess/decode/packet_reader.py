@@ -1,4 +1,4 @@
-"""The packets of one video stream: read once, kept or found again by a seek, and read anew from the start."""
+"""Read the packets of one video stream: a first pass, then kept packets, a seek, or another pass from the start."""
 
 import time
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from preprocess.decode.packets import Run
 from preprocess.decode.source import DecodeError
 from preprocess.decode.streams import chosen_stream, open_container
 
-# Containers whose seeks lead where they should, or it is seen that they did not.
+# Containers whose seeks are reliable, or whose wrong seeks are detected.
 _SEEKING_CONTAINERS = ("mov", "matroska", "mpegts", "avi")
-# Packets of a clip are kept from the first look; those of longer videos are read again.
+# The packets of a short clip are kept from the first pass; those of longer videos are read again.
 _KEPT_BYTES = 1 << 24
 _COUNTING_HINT = (
     "the frames of this codec or container can only be counted by decoding them all: raise timeout_seconds, cut the "
@@ -24,10 +24,10 @@ _COUNTING_HINT = (
 
 
 class PacketReader:
-    """An open file and the video stream that is taken from it.
+    """An open file and its chosen video stream.
 
-    ``notes`` holds what the first pass over the packets learnt. ``counts_by_decoding`` says that all frames have to be
-    decoded to count them, which an error at the deadline then mentions.
+    ``notes`` holds what the first pass over the packets found. ``counts_by_decoding``: all frames must be decoded to
+    count them; a time-limit error mentions it.
     """
 
     def __init__(self, path: str, *, deadline: float, max_pixels: int):
@@ -58,22 +58,22 @@ class PacketReader:
 
     @property
     def finds_packets(self) -> bool:
-        """Whether a packet can be reached without reading all before it."""
+        """Whether a packet can be reached without reading all packets before it."""
         return bool(self.kept) or self.notes.container in _SEEKING_CONTAINERS
 
     def keep(self, packet: av.Packet) -> None:
-        """Keep a packet of the first pass, as long as all of them are small enough together."""
+        """Keep a packet of the first pass if all packets are small enough together."""
         self._kept_bytes += packet.size
         if self._kept_bytes <= _KEPT_BYTES:
             self._kept.append(packet)
 
     def drop_incomplete(self) -> None:
-        """Free the packets of a video that is too long to keep."""
+        """Free the kept packets of a video that is too long to keep."""
         if not self.kept:
             self._kept.clear()
 
     def of_run(self, run: Run) -> Iterator[av.Packet | None]:
-        """The packets, then None, which has the decoder give out what it still holds. Ends early if a seek misled."""
+        """Yield the packets of a run, then None, which flushes the decoder. Ends early if a seek went wrong."""
         if self.kept:
             yield from self.kept[run.first : run.last + 1]
             yield None
@@ -93,9 +93,9 @@ class PacketReader:
                 return
 
     def _seek(self, number: int) -> None:
-        """To a packet, or before it."""
+        """Seek to a packet, or before it."""
         if self.notes.container == "mpegts":
-            # By place and not by time: joined streams have times twice.
+            # By place, not by time: times repeat in joined streams.
             self.container.seek(self.notes.places[number][0] or 0, stream=self.stream, unsupported_byte_offset=True)
         else:
             stamps = self.notes.decoding if self.notes.container == "avi" else self.notes.stamps
@@ -114,7 +114,7 @@ class PacketReader:
         yield None
 
     def demux(self) -> Iterator[av.Packet]:
-        """The packets that are not empty."""
+        """Yield the packets that are not empty."""
         try:
             for packet in self.container.demux(self.stream):
                 self.check_deadline()
@@ -131,7 +131,7 @@ class PacketReader:
             )
 
     def _reopen(self) -> None:
-        """A fresh container rather than a seek: not every format finds its own beginning again."""
+        """Open the container again instead of seeking: not every format can seek to its own start."""
         self.container.close()
         self.container = open_container(self._path, self._max_pixels)
         self.stream = _video_stream(self.container, self._path, self._max_pixels)
@@ -144,9 +144,9 @@ def _video_stream(container: av.container.InputContainer, path: str, max_pixels:
 
 
 def _prepare(container: av.container.InputContainer, stream: av.VideoStream, max_pixels: int) -> None:
-    # One thread a video: the workers are the parallelism, and a second thread only adds memory and overhead.
+    # One thread per video: workers run in parallel, and a second thread would only add memory and overhead.
     stream.codec_context.thread_count = 1
-    # Damage is an error here and not concealed: ffmpeg, which is tried next, conceals it and says so.
+    # Damage is an error here. ffmpeg, which is tried next, conceals and reports it.
     stream.codec_context.options = {"err_detect": "explode", "max_pixels": str(max_pixels)}
     for other in container.streams:
         if other.index != stream.index:

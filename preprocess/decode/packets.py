@@ -1,7 +1,8 @@
-"""Which packets show which frames, and which of them must be decoded for some frames. Pure.
+"""Find out which packets show which frames, and which packets must be decoded for given frames. Pure.
 
-A *restart* is a packet after which no frame depends on anything before it. What a container flags as a key frame need
-not be one (an open group of pictures, a writer that flags every packet), so the packet's first bytes decide.
+A *restart* is a packet after which no frame depends on anything before it. A container may flag packets as key frames
+that are no restarts (an open group of pictures, or a writer that flags every packet). So the packet's first bytes
+decide.
 """
 
 from dataclasses import dataclass
@@ -13,11 +14,11 @@ from preprocess.decode.packet_info import PacketInfo
 
 @dataclass(frozen=True, kw_only=True)
 class PacketTable:
-    """All packets of a video stream in the order of decoding, and its frames in the order shown.
+    """All packets of a video stream in decoding order, and its frames in the order shown.
 
-    ``packets``: int64 (F,), the packet that each frame comes from; None where frames can only be counted.
-    ``num_frames``: F. ``restarts``: bool (P,), the first one true. ``layered``: some frame may belong to a higher
-    layer. ``one_each``: every packet that is shown is one whole frame.
+    ``packets``: int64 (F,), the packet of each frame; None if frames can only be counted. ``num_frames``: F.
+    ``restarts``: bool (P,); the first one is true. ``layered``: some frame may belong to a higher layer.
+    ``one_each``: every shown packet is one complete frame.
     """
 
     packets: np.ndarray | None
@@ -35,11 +36,11 @@ def frames_are_known(packet_infos: list[PacketInfo], discarded: list[bool]) -> b
 def order_by_stamps(
     stamps: np.ndarray, decoding: np.ndarray, part_of: np.ndarray, packet_infos: list[PacketInfo], *, reorders: bool
 ) -> np.ndarray | None:
-    """int64 (P,): the packets in the order shown, by the times (float) of showing, part by part.
+    """Return int64 (P,), the packets in the order shown by their time stamps (float), part by part.
 
-    None where the times cannot be right: one is missing, or stands twice in a part, or lies before that of decoding; or
-    the decoder reorders frames (``reorders``) and their times do not, or the other way round; or a part begins with a
-    packet that decoding cannot begin with.
+    None if the stamps cannot be right: one is missing, repeats within a part, or is before its decoding time; frames
+    are reordered (``reorders``) but the stamps are not, or the reverse; or a part starts with a packet that decoding
+    cannot start with.
     """
     steps = np.diff(stamps)
     begins = np.diff(part_of) > 0
@@ -56,9 +57,9 @@ def order_by_stamps(
 
 
 def order_by_bytes(packet_infos: list[PacketInfo]) -> np.ndarray | None:
-    """int64 (P,): the packets in the order shown, where their bytes tell: ``I P B B P -> 0 2 3 1 4``.
+    """Return int64 (P,), the packets in the order shown, from their bytes: ``I P B B P -> 0 2 3 1 4``.
 
-    A bidirectional frame is shown at once; any other when the next such comes.
+    A bidirectional frame is shown at once. Any other frame is shown when the next such frame arrives.
     """
     if all(info.order is not None for info in packet_infos):
         return np.array(sorted(range(len(packet_infos)), key=lambda number: packet_infos[number].order), np.int64)
@@ -75,7 +76,7 @@ def order_by_bytes(packet_infos: list[PacketInfo]) -> np.ndarray | None:
 
 
 def table_from_headers(order: np.ndarray, packet_infos: list[PacketInfo], discarded: list[bool]) -> PacketTable:
-    """The table of packets in the order shown whose bytes tell what they show."""
+    """Make the table from packets in the order shown whose bytes say what they show."""
     is_shown = ~np.array(discarded, bool) & np.array([info.frames == 1 for info in packet_infos])
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order))
@@ -90,7 +91,7 @@ def table_from_headers(order: np.ndarray, packet_infos: list[PacketInfo], discar
 
 
 def counted_table(numbers: list[int | None], packet_infos: list[PacketInfo]) -> PacketTable:
-    """The table of a stream that was decoded: ``numbers`` are the packets that its frames came from, as shown."""
+    """Make the table of a stream that was decoded. ``numbers`` are the packets of its frames, in the order shown."""
     restarts = np.arange(len(packet_infos)) == 0
     if None in numbers or len(set(numbers)) < len(numbers):
         return PacketTable(packets=None, num_frames=len(numbers), restarts=restarts, layered=True, one_each=False)
@@ -103,10 +104,10 @@ def counted_table(numbers: list[int | None], packet_infos: list[PacketInfo]) -> 
 
 
 def _restarts(places: np.ndarray, packet_infos: list[PacketInfo]) -> np.ndarray:
-    """Packets that say so, and that part all that is shown before from all that is shown after.
+    """Find the packets that are restarts and that separate everything shown before from everything shown after.
 
-    ``places``: of each packet in the order shown; -1 for one that no frame came from. Where packets bring headers, a
-    packet that does not cannot be begun at; where those differ, none can.
+    ``places``: the place of each packet in the order shown; -1 if no frame came from it. If some packets bring
+    headers, decoding cannot start at a packet without headers. If the headers differ, there is no restart.
     """
     restarts = np.array([info.restart for info in packet_infos], bool)
     headers = {info.headers for info in packet_infos} - {b""}
@@ -121,7 +122,7 @@ def _restarts(places: np.ndarray, packet_infos: list[PacketInfo]) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Packets ``first`` to ``last``, both included, that are decoded for some frames; ``wanted``: packet -> index."""
+    """Packets ``first`` to ``last`` (inclusive), to decode for some frames. ``wanted``: packet -> frame index."""
 
     first: int
     last: int
@@ -129,7 +130,9 @@ class Run:
 
 
 def runs(table: PacketTable, indices: list[int]) -> list[Run]:
-    """The least that must be decoded for the frames of ascending ``indices``: from the restart before each to it."""
+    """Return the fewest packets to decode for the frames of ascending ``indices``: from the restart before each
+    frame.
+    """
     packets = table.packets[indices]
     begins = np.flatnonzero(table.restarts)
     groups = np.searchsorted(begins, packets, side="right") - 1
@@ -145,6 +148,6 @@ def runs(table: PacketTable, indices: list[int]) -> list[Run]:
 
 
 def _ends(table: PacketTable, packets: np.ndarray) -> np.ndarray:
-    """The last packet before the next frame's: one that no frame came from may complete a frame (its second field)."""
+    """The last packet before the next frame's packet. A packet without a frame may hold the second field of a frame."""
     known = np.sort(table.packets)
     return np.append(known, len(table.restarts))[np.searchsorted(known, packets, side="right")] - 1

@@ -1,4 +1,4 @@
-"""PyAV behind ``decode.py``: the packets are looked at first, then only what the wanted frames need is decoded."""
+"""Decode with PyAV: look at the packets first, then decode only what the wanted frames need."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -21,22 +21,21 @@ from preprocess.decode.source import MAX_PIXELS, DecodeError, VideoInfo, check_i
 from preprocess.decode.streams import lost_packets, refuse_encrypted
 from preprocess.decode.timeline import LONGEST_PAUSE_SECONDS
 
-# What comes with one packet and holds for those behind it, so that they cannot be decoded without it: other headers, or
-# the colours of a palette.
+# Side data that also applies to later packets, which cannot be decoded without it: new headers, or a palette.
 _BINDING_SIDE_DATA = ("new_extradata", "palette")
-# Codecs that mark, in its own header, a frame that no other refers to; HEVC only says so within one temporal layer.
+# Codecs whose header marks a frame that no other frame refers to. In HEVC the mark is valid within one temporal layer.
 _MARKING_CODECS = ("h264", "hevc", "mpeg4")
 
 
 class PyavVideo:
-    """A video read in process. Context manager; see ``preprocess.decode.source.VideoSource``."""
+    """A video that is decoded in this process. Context manager; see ``preprocess.decode.source.VideoSource``."""
 
     def __init__(self, path: str, *, deadline: float, max_pixels: int = MAX_PIXELS, square_pixels: bool = False):
         self._path = path
         self._max_pixels = max_pixels
         self._square_pixels = square_pixels
         self._scalers = Scalers(path)
-        self._orientation = UPRIGHT  # of the frame that was decoded last
+        self._orientation = UPRIGHT  # of the last decoded frame
         self._reader = PacketReader(path, deadline=deadline, max_pixels=max_pixels)
         try:
             self._table, times = self._look_at_packets()
@@ -59,11 +58,13 @@ class PyavVideo:
         self._reader.close()
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """(index, uint8 (H, W, 3)) of each index. DecodeError where the stream breaks or a frame does not come."""
+        """Yield (index, uint8 (H, W, 3)) for each index. Raises DecodeError if the stream breaks or a frame is
+        missing.
+        """
         return ((index, picture.rgb()) for index, picture in self.pictures(indices))
 
     def pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, Picture]]:
-        """The same frames, to cut tiles from."""
+        """Yield the same frames as pictures, to cut tiles from."""
         return ((index, self._picture(frame)) for index, frame in self.decoded(indices))
 
     def _picture(self, frame: av.VideoFrame) -> Picture:
@@ -75,7 +76,7 @@ class PyavVideo:
         return with_square_pixels(picture, aspect)
 
     def decoded(self, indices: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
-        """What ``frames`` gives, as it comes from the decoder: neither converted nor turned."""
+        """Yield the frames as the decoder returns them, neither converted nor rotated."""
         check_indices(indices, self.info.num_frames)
         missing = list(indices)
         for decode in (self._decode_least, self._decode_in_order):
@@ -89,11 +90,11 @@ class PyavVideo:
             )
 
     def _look_at_packets(self) -> tuple[PacketTable, np.ndarray]:
-        """The table, and when each frame is shown in seconds from the first."""
+        """Return the table, and the time of each frame in seconds from the first."""
         notes = self._notes
         self._note_packets()
         if all(notes.discarded):
-            raise DecodeError(reasons.NO_FRAMES, f"{self._path}: its video stream holds no packets")
+            raise DecodeError(reasons.NO_FRAMES, f"{self._path}: its video stream has no packets")
         part_of = notes.parts(self._longest_pause_ticks())
         order = self._order(part_of)
         for number, packet in enumerate(self._reader.kept):
@@ -114,13 +115,13 @@ class PyavVideo:
         parse = self._parser(read_order=notes.container not in STAMPING_CONTAINERS)
         for packet in self._reader.demux():
             if packet.is_corrupt:
-                raise DecodeError(reasons.DAMAGED_FILE, f"{self._path}: packet {len(notes.stamps)} is not whole")
+                raise DecodeError(reasons.DAMAGED_FILE, f"{self._path}: packet {len(notes.stamps)} is incomplete")
             notes.packet_infos.append(parse(memoryview(packet)) if parse else UNKNOWN)
             notes.stamps.append(packet.pts)
             notes.decoding.append(packet.dts)
             notes.places.append((packet.pos, packet.size))
             notes.discarded.append(packet.is_discard)
-            # Nearly no packet has any; to ask for one kind costs four times as much.
+            # Few packets have side data. Asking for one kind directly takes four times as long.
             for data in packet.iter_sidedata():
                 refuse_encrypted(data, self._path)
                 if data.data_type in _BINDING_SIDE_DATA:
@@ -141,7 +142,7 @@ class PyavVideo:
 
     @property
     def _stream(self) -> av.VideoStream:
-        return self._reader.stream  # another one once the file was opened again
+        return self._reader.stream  # a new object after the file was opened again
 
     @property
     def _notes(self) -> StreamNotes:
@@ -153,18 +154,18 @@ class PyavVideo:
         return bool(self._stream.codec_context.has_b_frames)
 
     def _order(self, part_of: np.ndarray) -> np.ndarray | None:
-        """The packets in the order shown; None where only decoding tells it."""
+        """The packets in the order shown; None if only decoding can determine it."""
         notes, reorders = self._notes, self._reorders
         order = order_shown(notes, part_of, reorders=reorders)
         if order is not None or notes.codec != "h264" or not frames_are_known(notes.packet_infos, notes.discarded):
             return order
-        # The stamps are made up, or no frame is bidirectional though the header allows for it: the bytes are read on.
+        # The stamps are unreliable, or no frame is bidirectional although the header allows it: parse the bytes too.
         parse = self._parser(read_order=True)
         reread = [parse(memoryview(packet)) for packet in self._reader.kept] or notes.packet_infos
         return order_shown(dataclasses.replace(notes, packet_infos=reread), part_of, reorders=reorders)
 
     def _table_of(self, order: np.ndarray | None) -> tuple[PacketTable, list[int | None]]:
-        """The table, and the packet of each frame in the order shown."""
+        """Return the table, and the packet of each frame in the order shown."""
         if order is not None:
             table = table_from_headers(order, self._notes.packet_infos, self._notes.discarded)
             return table, table.packets.tolist()

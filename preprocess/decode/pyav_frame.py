@@ -1,7 +1,8 @@
-"""A frame of PyAV's as a ``Picture``: libswscale scales and converts a tile in one step, where Pillow takes two.
+"""A frame of PyAV as a ``Picture``. libswscale scales and converts a tile in one step; Pillow would need two.
 
-Both average over the area with the same triangle. The colours are nearer to the frame's own here: chroma, of which a
-video has a quarter as much, is scaled to the tile at once, and not first blown up to the whole frame.
+Both average over the area with the same triangle filter. libswscale is nearer to the colours of the frame: it scales
+the chroma, which has a quarter of the samples, straight to the tile, instead of enlarging it to the whole frame
+first.
 """
 
 import errno
@@ -23,18 +24,18 @@ from preprocess.decode.frame import ArrayPicture, YCbCr, ycbcr_of
 from preprocess.decode.orientation import UPRIGHT, Orientation, orientation_of_matrix
 from preprocess.decode.source import DecodeError
 
-# libswscale's own numbers: PyAV has names for them from 18 on, and takes numbers in any version.
+# libswscale's numbers: PyAV has names for them since version 18, and accepts numbers in every version.
 _ACCURATE_ROUNDING, _BIT_EXACT = 0x40000, 0x80000
-# The same sums on every processor, whatever instructions it has.
+# The same result on every processor.
 _SCALING = int(Interpolation.BILINEAR) | _ACCURATE_ROUNDING | _BIT_EXACT
 _CONVERSION = Interpolation.BICUBIC
 _RGB_OF_GBR = (1, 2, 0)  # position of each plane's colour; the planes are green, blue, red
-# Eight bits, and chroma of half the width and height: what nearly every video is. The second has the full range.
+# Eight bits with 4:2:0 chroma, as in nearly every video. The second format has the full range.
 _CUTTABLE_FORMATS = ("yuv420p", "yuvj420p")
-# AVColorSpace: not told (all decoders then take BT.601), BT.470 BG and SMPTE 170M, which are BT.601.
+# AVColorSpace: unspecified (decoders then use BT.601), and BT.470 BG and SMPTE 170M, which equal BT.601.
 _BT601 = (2, 5, 6)
 _UNSPECIFIED_MATRIX, _RESERVED_MATRIX = 2, 3
-# 16..235 and 16..240 of a video in 0..255 (BT.601-7, table 3): libswscale itself would shift the chroma by half a step.
+# Expand 16..235 and 16..240 to 0..255 (BT.601-7, table 3). libswscale would shift the chroma by half a step.
 _LUMA_TABLE, _CHROMA_TABLE = (
     np.rint((np.arange(256) - zero) * 255 / steps + new_zero).clip(0, 255).astype(np.uint8).tobytes()
     for zero, steps, new_zero in ((16, 219, 0), (128, 224, 128))
@@ -42,7 +43,7 @@ _LUMA_TABLE, _CHROMA_TABLE = (
 
 
 class Scalers:
-    """The contexts of libswscale for one video: to make a new one takes as long as to convert a small frame."""
+    """The libswscale contexts of one video. Creating one takes as long as converting a small frame."""
 
     def __init__(self, path: str = "frame"):
         self._path = path
@@ -100,7 +101,7 @@ class Scalers:
 
 
 class FramePicture:
-    """See ``preprocess.decode.frame.Picture``. The frame is upright and has one of ``_CUTTABLE_FORMATS``."""
+    """See ``preprocess.decode.frame.Picture``. The frame must be upright and have one of ``_CUTTABLE_FORMATS``."""
 
     def __init__(self, frame: av.VideoFrame, scalers: Scalers):
         self._frame = frame
@@ -120,40 +121,44 @@ class FramePicture:
 
 
 def picture_of(frame: av.VideoFrame, scalers: Scalers) -> FramePicture | ArrayPicture:
-    """The frame upright: one that must be turned, or has uncommon pixels, is converted as a whole."""
+    """Return the frame upright. A frame that must be rotated, or that has an uncommon pixel format, is converted
+    whole.
+    """
     if orientation_of(frame) != UPRIGHT or frame.format.name not in _CUTTABLE_FORMATS:
         return ArrayPicture(scalers.rgb(frame))
     return FramePicture(frame, scalers)
 
 
 def orient(frame: av.VideoFrame, last: Orientation) -> Orientation:
-    """Note in the frame how it is to be turned and mirrored, and return that for the next frame's ``last``.
+    """Store in the frame how to rotate and mirror it, and return the same for the next frame's ``last``.
 
-    The container says it of every frame. A stream of H.264 or HEVC says it of the first frame of a sequence, and means
-    all until the next (ITU-T H.264, D.2.27). Where both do, the container's word comes first, as in libavcodec.
+    The container's orientation applies to every frame. In H.264 and HEVC, the stream's orientation is given with the
+    first frame of a sequence and applies to the whole sequence (ITU-T H.264, D.2.27). The container has priority, as
+    in libavcodec.
     """
-    frame.opaque = _told_orientation(frame) or (UPRIGHT if frame.key_frame else last)
+    frame.opaque = _own_orientation(frame) or (UPRIGHT if frame.key_frame else last)
     return frame.opaque
 
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:
-    """What ``orient`` noted; for other frames what they say themselves."""
-    return frame.opaque or _told_orientation(frame) or UPRIGHT
+    """The orientation that ``orient`` stored, or the frame's own."""
+    return frame.opaque or _own_orientation(frame) or UPRIGHT
 
 
-def _told_orientation(frame: av.VideoFrame) -> Orientation | None:
+def _own_orientation(frame: av.VideoFrame) -> Orientation | None:
     entries = frame.side_data
     if "DISPLAYMATRIX" not in entries:
         return None
-    # By number: a name stands for the last of a kind, and to iterate gives the types alone from PyAV 19 on.
+    # By number: a name returns the last item of its type, and iteration gives only types from PyAV 19 on.
     first = next(data for number in count() if (data := entries[number]).type == SideDataType.DISPLAYMATRIX)
     return orientation_of_matrix(np.frombuffer(first, np.int32).tolist())
 
 
 def upright_aspect(frame: av.VideoFrame, sample_aspect: Rational | None) -> Fraction:
-    """Width by height of a pixel of the frame as shown.
+    """The width of a shown pixel divided by its height.
 
-    ``sample_aspect`` is the ratio of the frame as stored; None, or 0 from PyAV 19 on, where the file does not give it.
+    ``sample_aspect`` is the ratio in the stored frame. It is None, or 0 from PyAV 19 on, if the file does not give
+    it.
     """
     if not sample_aspect:
         return Fraction(1)
@@ -162,7 +167,7 @@ def upright_aspect(frame: av.VideoFrame, sample_aspect: Rational | None) -> Frac
 
 
 def _cut(frame: av.VideoFrame, crop: Crop) -> av.VideoFrame:
-    """The crop as a frame of its own."""
+    """Cut the crop out as a frame."""
     cut = av.VideoFrame(crop.width, crop.height, frame.format.name)
     cut.colorspace, cut.color_range = frame.colorspace, frame.color_range
     luma, *chroma = zip(map(_pixels, frame.planes), map(_pixels, cut.planes))
@@ -174,7 +179,9 @@ def _cut(frame: av.VideoFrame, crop: Crop) -> av.VideoFrame:
 
 
 def _cut_chroma(plane: np.ndarray, crop: Crop, height: int, width: int) -> np.ndarray:
-    """A crop that begins inside a sample takes what lies half-way to the next, so that no colour is shifted."""
+    """Cut the crop out of a chroma plane. A crop that starts inside a sample uses the mean of two samples, so that no
+    colour shifts.
+    """
     left, top = crop.left // 2, crop.top // 2
     samples = plane[top : top + height + 1, left : left + width + 1]
     if crop.top % 2:
@@ -185,13 +192,13 @@ def _cut_chroma(plane: np.ndarray, crop: Crop, height: int, width: int) -> np.nd
 
 
 def _half_way(samples: np.ndarray) -> np.ndarray:
-    """The mean of each row and the next; below the last is nothing, so that it stays."""
+    """The mean of each row and the next one. The last row stays as it is."""
     below = np.concatenate((samples[1:], samples[-1:]))
     return ((samples.astype(np.uint16) + below + 1) >> 1).astype(np.uint8)
 
 
 def _looked_up(plane: np.ndarray, table: bytes) -> np.ndarray:
-    # A quarter less time than indexing takes.
+    # This takes a quarter less time than indexing.
     return np.frombuffer(plane.tobytes().translate(table), np.uint8).reshape(plane.shape)
 
 

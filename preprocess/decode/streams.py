@@ -1,4 +1,4 @@
-"""Which of a file's streams is the video, by the rule of the ffmpeg command: both decoders take the same one."""
+"""Choose the video stream of a file by the rule of the ffmpeg command, so that both decoders use the same one."""
 
 import time
 from collections.abc import Sequence
@@ -12,25 +12,25 @@ from av.stream import Disposition
 from preprocess import reasons
 from preprocess.decode.source import CONTAINERS, DecodeError, check_size
 
-# As in ffmpeg's map_auto_video(): a stream of which packets were seen, then the default one counts as 5 million pixels.
+# As in ffmpeg's map_auto_video(): streams with packets first; then the default stream counts as 5 million pixels.
 _DEFAULT_PIXELS = 5_000_000
 _PROBED_BYTES = 5_000_000  # libavformat's probesize
-# Names and titles may be of any encoding, and nothing depends on them. From 19 on PyAV takes them as they are.
+# Names and titles may have any encoding, and are not used. PyAV accepts any encoding from version 19 on.
 _ANY_TITLE = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-# Containers that mark encrypted packets, and in which all packets are found in no time.
+# Containers that mark encrypted packets, and list all packets quickly.
 _ENCRYPTING_CONTAINERS = ("mov", "matroska")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probed:
-    """What the container tells of the video stream that is taken: its index, and the packets that it should have."""
+    """What the container says about the chosen video stream: its index, and the number of packets it should have."""
 
     stream: int
     expected_packets: int
 
 
 def open_container(path: str, max_pixels: int) -> av.container.InputContainer:
-    """DecodeError for what is no video. No playlist inside a file can make us open another file or a URL."""
+    """Open a file, but never another file or URL named inside it. Raises DecodeError if it is not a video."""
     options = {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS), "max_pixels": str(max_pixels)}
     try:
         return av.open(f"file:{path}", options=options, **_ANY_TITLE)
@@ -39,21 +39,22 @@ def open_container(path: str, max_pixels: int) -> av.container.InputContainer:
 
 
 def chosen_stream(container: av.container.InputContainer, path: str, max_pixels: int) -> av.VideoStream:
-    """The stream that the ffmpeg command takes by itself, which is the one that players show; a cover picture is none.
+    """Return the stream that the ffmpeg command chooses by default, which is the one that players show.
 
-    Of several: one that has packets, then the default one, then the largest, then the first. DecodeError without any.
+    A cover picture does not count. Among several streams: one that has packets, then the default one, then the
+    largest, then the first. Raises DecodeError if there is none.
     """
     candidates = [stream for stream in container.streams.video if _is_candidate(stream)]
     if not candidates:
         kinds = sorted({"cover picture" if _is_cover(stream) else stream.type for stream in container.streams})
-        raise DecodeError(reasons.NO_VIDEO_STREAM, f"{path}: it holds {', '.join(kinds) or 'no streams'}")
+        raise DecodeError(reasons.NO_VIDEO_STREAM, f"{path}: it has {', '.join(kinds) or 'no streams'}")
     stream = candidates[0] if len(candidates) == 1 else _best(candidates, path, max_pixels)
     check_size(path, stream.codec_context.width, stream.codec_context.height, max_pixels)
     return stream
 
 
 def probe(path: str, *, max_pixels: int, deadline: float) -> Probed:
-    """The stream that ``chosen_stream`` takes. DecodeError where there is none, or it is encrypted."""
+    """Probe the stream that ``chosen_stream`` returns. Raises DecodeError if there is none, or if it is encrypted."""
     with open_container(path, max_pixels) as container:
         stream = chosen_stream(container, path, max_pixels)
         if container.format.name.split(",")[0] in _ENCRYPTING_CONTAINERS:
@@ -62,11 +63,11 @@ def probe(path: str, *, max_pixels: int, deadline: float) -> Probed:
 
 
 def expected_packets(stream: av.VideoStream) -> int:
-    """The packets that an mp4 or mov lists, whether the file still holds them or not; 0 for other containers.
+    """The number of packets that an mp4 or mov lists, even if they are cut off; 0 for other containers.
 
-    Those keep no list that is there when the end of the file is not: the number in an avi's header counts ticks of any
-    length. Empty packets, which repeat a frame, are left out. Read after the packets, since a fragmented mp4 lists
-    those of the fragments read so far.
+    Other containers have no list that survives a cut at the end of the file, and the count in an avi header is in
+    ticks of any length. Empty packets, which repeat a frame, are not counted. Call it after reading the packets,
+    because a fragmented mp4 lists only the fragments read so far.
     """
     if stream.container.format.name.split(",")[0] != "mov":
         return 0
@@ -74,15 +75,15 @@ def expected_packets(stream: av.VideoStream) -> int:
 
 
 def lost_packets(stream: av.VideoStream, num_packets: int) -> int:
-    """How many more packets than ``num_packets``, which were read and not empty, the container lists."""
-    # Nearly always all are there, and to count those that are not empty takes longer.
+    """How many more packets the container lists than the ``num_packets`` non-empty packets that were read."""
+    # Usually no packet is missing. Counting the non-empty ones takes longer, so it comes second.
     if len(stream.index_entries) <= num_packets:
         return 0
     return max(expected_packets(stream) - num_packets, 0)
 
 
 def refuse_encrypted(side_data: PacketSideData, path: str) -> None:
-    """DecodeError where it says that its packet's content is encrypted, which would decode to noise."""
+    """Raise DecodeError for a packet with encrypted content, which would decode to noise."""
     if side_data.data_type == "encryption_info":
         raise DecodeError(
             reasons.ENCRYPTED,
@@ -91,7 +92,7 @@ def refuse_encrypted(side_data: PacketSideData, path: str) -> None:
 
 
 def describe_streams(path: str, *, taken: int, max_pixels: int) -> list[str]:
-    """``stream 0: video, h264, 320x240, default: taken``, a line for each stream of a file."""
+    """Return a line for each stream of a file: ``stream 0: video, h264, 320x240, default: taken``."""
     with open_container(path, max_pixels) as container:
         return [_description(stream, stream.index == taken) for stream in container.streams]
 
@@ -124,7 +125,9 @@ def _score(stream: av.VideoStream) -> int:
 
 
 def _streams_with_packets(path: str, indices: set[int], max_pixels: int) -> set[int]:
-    """Those of which packets come early in the file, in a container of its own: the caller's stays at its beginning."""
+    """The streams with packets near the start. It opens the file again, so that the caller's container stays at its
+    start.
+    """
     seen, num_bytes = set(), 0
     with open_container(path, max_pixels) as container:
         try:
@@ -134,14 +137,14 @@ def _streams_with_packets(path: str, indices: set[int], max_pixels: int) -> set[
                 if seen == indices or num_bytes > _PROBED_BYTES:
                     break
         except av.error.FFmpegError:
-            return seen  # damage: what decodes it says so
+            return seen  # the decoder reports the damage
     return seen
 
 
 def _refuse_encrypted(
     container: av.container.InputContainer, stream: av.VideoStream, path: str, deadline: float
 ) -> None:
-    """All packets are looked at: often the first seconds are left unencrypted."""
+    """Look at all packets: the first seconds are often not encrypted."""
     try:
         for packet in container.demux(stream):
             for side_data in packet.iter_sidedata():
@@ -149,4 +152,4 @@ def _refuse_encrypted(
             if time.monotonic() > deadline:
                 raise DecodeError(reasons.TIME_LIMIT, f"{path}: reading took longer than timeout_seconds allows")
     except av.error.FFmpegError:
-        return  # damage: what decodes it says so
+        return  # the decoder reports the damage

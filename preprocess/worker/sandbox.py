@@ -155,8 +155,8 @@ class _Child:
         if differing := differences(job.versions, versions):
             self.stop()
             raise UnfitNodeError(
-                f"the driver and {platform.node()} have different versions of libraries ({differing}), so their bytes would "
-                "differ; install the same ones there, or name them in --runtime-env"
+                f"the driver and {platform.node()} have different versions of libraries ({differing}), so their bytes "
+                "would differ; install the same ones there, or name them in --runtime-env"
             )
 
     def _stderr_tail(self) -> str:

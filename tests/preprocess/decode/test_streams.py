@@ -113,7 +113,7 @@ def test_sound_with_a_cover_is_no_video(decoder, tmp_path):
     path = tmp_path / "song.mp3"
     sound = sound_only(tmp_path / "sound.wav")
     ffmpeg("-i", sound, "-i", cover(tmp_path), "-map", 0, "-map", 1, "-c:v", "copy", path)
-    with pytest.raises(DecodeError, match="it holds audio, cover picture") as error:
+    with pytest.raises(DecodeError, match="it has audio, cover picture") as error:
         open_video(str(path), decoder=decoder, timeout_seconds=60)
     assert error.value.reason == "no video stream"
 
