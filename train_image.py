@@ -2,8 +2,8 @@
 
     python train_image.py --config demo --data-dir DIR --output DIR --experiment NAME
 
-Flags have timm's names, types and defaults. The manifest of a directory of super images gives the input size, the
-classes, the mean and the std. Any other directory is read as timm reads it.
+Flags have timm's names, types and defaults. For super images, the input size, the classes, the mean and the std come
+from the manifest. Any other directory is read as timm reads it.
 """
 
 import sys
@@ -14,13 +14,13 @@ from superimage.training.flags import GROUPS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the training of a command line; returns its exit status, see ``superimage.training.run.train``."""
+    """Train as the command line says. Returns the exit status of ``superimage.training.train.train``."""
     argv = sys.argv[1:] if argv is None else list(argv)
     parsed = parse_or_report(GROUPS, argv, prog="train_image", kind="train", description=__doc__)
     if parsed is None:
         return 2
     # Imported here because PyTorch takes seconds to import, and --help needs none of it.
-    from superimage.training.run import train
+    from superimage.training.train import train
 
     return train(*parsed, argv)
 

@@ -1,1 +1,1 @@
-"""What a conversion and its training input cost beside every other way: ``python -m benchmarks``, or ``make bench``."""
+"""Compares the conversion and its training input with other tools: ``python -m benchmarks``, or ``make bench``."""

@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measure, print the tables, write ``results.json``, ``results.png`` and ``README.md``."""
+"""Run the measurements, print tables, and write ``results.json``, ``results.png`` and ``README.md``."""
 
 import argparse
 import datetime
@@ -10,18 +10,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.extract import WAYS, version
+from benchmarks.extract import METHODS, version
 
 _HERE = Path(__file__).resolve().parent
 PARTS = ("extraction", "conversion", "memory", "training_input", "quality", "workers")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the parts asked for; those of the last run that were not are kept. 0 when all are done."""
+    """Measure the given parts and keep the earlier results of the others. Returns exit status 0."""
     args = _parser().parse_args(arguments)
     load_before = os.getloadavg()[0]
     written = args.output / "results.json"
-    results = json.loads(written.read_text()) if written.exists() and set(args.parts) < set(PARTS) else {}
+    results = (
+        json.loads(written.read_text(encoding="utf-8")) if written.exists() and set(args.parts) < set(PARTS) else {}
+    )
     for part in args.parts:
         print(f"measuring: {part}", file=sys.stderr)
         results[part] = _measure(part, args.videos, args.repeats)
@@ -32,21 +34,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=PARTS, metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds of all ways in turn (default: %(default)s)")
+    parser.add_argument("parts", nargs="*", default=PARTS, metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="number of measurements of each method (default: %(default)s)"
+    )
     parser.add_argument(
         "--videos",
         type=Path,
         default=_HERE.parent / "build" / "benchmarks",
         metavar="DIR",
-        help="where the videos are made, and kept (default: %(default)s)",
+        help="directory for the test videos, which are made once (default: %(default)s)",
     )
-    parser.add_argument("--output", type=Path, default=_HERE, metavar="DIR", help="default: %(default)s")
+    parser.add_argument(
+        "--output", type=Path, default=_HERE, metavar="DIR", help="directory for the results (default: %(default)s)"
+    )
     return parser
 
 
 def _measure(part: str, folder: Path, repeats: int) -> dict:
-    # Each part imports what it measures, so that a part can run where another's libraries are not.
+    # Imported here, so that a part also runs if the libraries of another part are missing.
     if part == "extraction":
         from benchmarks import extraction
 
@@ -71,11 +77,11 @@ def _measure(part: str, folder: Path, repeats: int) -> dict:
         from benchmarks import workers
 
         return workers.measure(folder, min(repeats, 2))
-    raise ValueError(f"{part}: is none of {', '.join(PARTS)}")
+    raise ValueError(f"{part}: must be one of {', '.join(PARTS)}")
 
 
 def _about(load_before: float) -> dict:
-    packages = dict.fromkeys((*(package for _, package in WAYS.values()), "pillow", "timm", "torch", "ray", "numpy"))
+    packages = dict.fromkeys((*(package for _, package in METHODS.values()), "pillow", "timm", "torch", "ray", "numpy"))
     versions = {package: version(package) for package in packages}
     return {
         "commit": _output_of("git", "-C", str(_HERE), "describe", "--always", "--dirty"),
@@ -92,7 +98,7 @@ def _about(load_before: float) -> dict:
 
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
@@ -104,12 +110,12 @@ def _output_of(*command: str) -> str:
 
 def _write(results: dict, directory: Path) -> None:
     from benchmarks.plot import save
-    from benchmarks.report import markdown
+    from benchmarks.readme import markdown
 
     page = markdown(results)
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    (directory / "README.md").write_text(page)
+    (directory / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (directory / "README.md").write_text(page, encoding="utf-8")
     save(results, directory / "results.png")
     print(page)
 

@@ -1,4 +1,4 @@
-"""Target 2: what the whole conversion of a video costs, against the decoding alone; what a layout and a view add."""
+"""Target 2: the cost of converting a video, compared with decoding only; the cost of more layouts and views."""
 
 import json
 import shutil
@@ -17,13 +17,13 @@ from benchmarks.videos import KINDS, make
 from shards.allocator import KEEP_FREED_MEMORY
 
 _FEW = 2
-# Enough that a run works for some ten seconds beside the start of Ray.
+# Enough videos for about ten seconds of work after Ray has started.
 _VIDEOS = {"a": 120, "b": 150, "c": 25, "d": 300}
 _ROOT = Path(__file__).resolve().parents[1]
 
 
 def measure(folder: Path, repeats: int) -> dict:
-    """``{"ms": {kind: {what: CPU milliseconds a video}}}``, start-up apart."""
+    """``{"ms": {kind: {task: CPU milliseconds per video}}}``, without the start-up."""
     result = {"ms": {}}
     whole = _whole(folder)
     for name in _VIDEOS:
@@ -52,7 +52,7 @@ def _train(views: int) -> dict:
 
 
 def convert_once(path: str, values: dict) -> Cost:
-    """One video into tars, in this process: decode, cut, tile, encode, write; neither Ray nor a sandbox."""
+    """Convert one video in this process, without Ray and without a sandbox: decode, crop, tile, encode, write."""
     from preprocess.annotations.dataset import Video
     from preprocess.config.schema import config_from
     from preprocess.worker.messages import Job
@@ -65,14 +65,14 @@ def convert_once(path: str, values: dict) -> Cost:
     with tempfile.TemporaryDirectory() as output:
         begin, began = cpu_seconds(), time.monotonic()
         converted = make_samples(job, "train", video)
-        for number, item in enumerate(converted.samples):
+        for number, sample in enumerate(converted.samples.values()):
             with open_shard(Path(output) / f"{number}.tar") as shard:
-                shard.add(item.sample)
+                shard.add(sample)
         return Cost(cpu_seconds=cpu_seconds() - begin, wall_seconds=time.monotonic() - began, result=None)
 
 
 def _whole(folder: Path) -> dict[str, float]:
-    """Milliseconds a video of ``python -m preprocess`` with one worker: a long run less a short one."""
+    """CPU milliseconds per video of ``python -m preprocess`` with one worker: a long run minus a short run."""
     with Child() as child:
         runs = {}
         for _ in range(2):
@@ -88,10 +88,10 @@ def _whole(folder: Path) -> dict[str, float]:
 
 
 def run_command(source: str, values: dict, workers: int) -> Cost:
-    """``python -m preprocess`` from start to end, with every process that it starts."""
+    """The cost of a whole ``python -m preprocess``, including all processes that it starts."""
     output = tempfile.mkdtemp()
     config = Path(output) / "config.yaml"
-    config.write_text(json.dumps(values))  # JSON is YAML
+    config.write_text(json.dumps(values), encoding="utf-8")  # JSON is YAML
     options = ("--config", config, "--source", source, "--output", Path(output) / "shards", "--workers", str(workers))
     try:
         return run_family([sys.executable, "-m", "preprocess", *map(str, options)], _ROOT)

@@ -1,4 +1,4 @@
-"""Data sets and configurations for whole conversions: many names for one measured video."""
+"""Datasets and configurations for whole conversions. A dataset is many hard links to one video."""
 
 import os
 from pathlib import Path
@@ -10,23 +10,23 @@ LAYOUTS = {
     "2x4": {"frames": 8, "tile": 224, "grid": "2x4", "pad": "none"},
     "1x8": {"frames": 8, "tile": 112, "grid": "1x8", "pad": "none"},
 }
-CENTRE = {"mode": "test", "clips": 1, "crops": 1}
+CENTER = {"mode": "test", "clips": 1, "crops": 1}
 
 
 def configuration(*, num_layouts: int = 1, split: dict | None = None, samples_per_shard: int = 100_000) -> dict:
-    """A configuration as YAML holds it: 8 frames, tiles of 224 px, the central crop, JPEG."""
+    """A configuration: 8 frames, tiles of 224 px, center crop, JPEG."""
     names = list(LAYOUTS)[:num_layouts]
     return {
         "annotations": {"format": "folder"},
         "sampling": {"strategy": "uniform"},
         "layouts": {name: LAYOUTS[name] for name in names},
-        "splits": {"train": split or CENTRE},
+        "splits": {"train": split or CENTER},
         "samples_per_shard": samples_per_shard,
     }
 
 
 def link_videos(kind: Kind, count: int, folder: Path) -> Path:
-    """``train/0/<number>``: ``count`` hard links to the video of a kind, in a directory of their own."""
+    """Make a dataset of ``count`` hard links to a video: ``train/0/<number>``; returns its directory."""
     video = make(kind, folder)
     root = folder / f"dataset-{kind.name}-{count}"
     directory = root / "train" / "0"

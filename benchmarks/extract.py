@@ -1,7 +1,7 @@
-"""Eight frames of a video as 224 px squares, by everybody: (path, ascending indices) -> uint8 (T, 224, 224, 3).
+"""Functions that extract frames by different libraries: (path, ascending indices) -> uint8 (T, 224, 224, 3).
 
-Every way takes the central square and runs on one thread. Each is written as its own documentation would have it, with
-its own quick resizing where it has one; a library that is not installed makes its way missing, and named so.
+Every function takes the central square and uses one thread. Each follows the documentation of its library, and uses the
+library's fast resizing if there is one. If a library is not installed, the results name it as missing.
 """
 
 import subprocess
@@ -25,7 +25,7 @@ def ours(path: str, indices: Sequence[int]) -> np.ndarray:
 
 
 def floor(path: str, indices: Sequence[int]) -> Cost:
-    """The decoding alone: nothing opened, looked at or converted within the time that counts."""
+    """Measure decoding only, without opening, inspecting or converting."""
     from preprocess.decode.pyav import PyavVideo
 
     with PyavVideo(path, deadline=_FOREVER) as video:
@@ -36,7 +36,7 @@ def floor(path: str, indices: Sequence[int]) -> Cost:
 
 
 def decode_in_order(path: str, indices: Sequence[int]) -> None:
-    """The decoding alone, of every frame to the last wanted one."""
+    """Decode every frame up to the last requested one."""
     import av
 
     with av.open(path) as container:
@@ -68,7 +68,7 @@ def torchcodec_exact(path: str, indices: Sequence[int]) -> np.ndarray:
 
 
 def torchcodec_resizing(path: str, indices: Sequence[int]) -> np.ndarray:
-    """Its decoder crops and resizes by itself; the size must be known beforehand, which costs a look at the header."""
+    """torchcodec's decoder crops and resizes. It needs the size of the video first, so the header is read."""
     from torchcodec.decoders import VideoDecoder
     from torchcodec.transforms import CenterCrop, Resize
 
@@ -106,7 +106,7 @@ def opencv(path: str, indices: Sequence[int]) -> np.ndarray:
 
 
 def ffmpeg_select(path: str, indices: Sequence[int]) -> np.ndarray:
-    """The command with its ``select`` filter; it knows the indices, which a user of it would have to find out first."""
+    """The ffmpeg command with its ``select`` filter. It gets the indices, which a user would have to compute first."""
     picked = "+".join(f"eq(n\\,{index})" for index in indices)
     square = "crop=w='min(iw,ih)':h='min(iw,ih)'"
     filters = f"select='{picked}',{square},scale={TILE}:{TILE}:flags=area"
@@ -115,7 +115,7 @@ def ffmpeg_select(path: str, indices: Sequence[int]) -> np.ndarray:
 
 
 def ffmpeg_naive(path: str, indices: Sequence[int]) -> np.ndarray:
-    """As many scripts do it: ask for the size, decode everything to RGB through a pipe, pick in numpy."""
+    """The approach of many scripts: get the size, decode everything to RGB through a pipe, select in NumPy."""
     import imageio_ffmpeg
 
     width, height = next(imageio_ffmpeg.read_frames(path))["source_size"]
@@ -136,14 +136,14 @@ def _central_tile(frame: np.ndarray) -> np.ndarray:
 
 
 def _central_tile_of(picture: Picture) -> np.ndarray:
-    """As our conversion cuts a tile."""
+    """Cut a tile as our conversion does."""
     from preprocess.crops import crop_for_test
 
     return picture.tile(crop_for_test(*picture.size, number=0, num_crops=1), TILE)
 
 
-# The name in the tables -> the way, and what must be installed for it.
-WAYS: dict[str, tuple[Callable, str]] = {
+# Name in the tables -> (function, package that it needs).
+METHODS: dict[str, tuple[Callable, str]] = {
     "ours": (ours, "av"),
     "floor": (floor, "av"),
     "PyAV in order": (pyav_in_order, "av"),

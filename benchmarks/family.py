@@ -1,4 +1,4 @@
-"""The CPU of a command and of all processes that it starts, Ray's too, which do not report to their parents. Linux."""
+"""Measures the CPU time of a command and all processes that it starts, including Ray's. Linux only."""
 
 import ctypes
 import os
@@ -12,44 +12,44 @@ from pathlib import Path
 from benchmarks.measure import Cost
 
 _PR_SET_CHILD_SUBREAPER = 36
-_SECONDS_BETWEEN_LOOKS = 0.1
+_SECONDS_BETWEEN_SAMPLES = 0.1
 _SECONDS_PER_TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def run_family(command: Sequence[str], directory: Path) -> Cost:
-    """Run a command to its end, looking at its family ten times a second; RuntimeError where it fails.
+    """Run a command and sample the CPU time of its descendants ten times per second. RuntimeError if it fails.
 
-    What a process did after the last look at it is lost: at most a tenth of a second of its work.
+    The CPU time of a process after its last sample is not counted, which is at most a tenth of a second.
     """
     _adopt_orphans()
     seen: dict[int, float] = {}
     began = time.monotonic()
-    with tempfile.TemporaryFile("w+") as words:
-        process = subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL, stderr=words)
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
+        process = subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL, stderr=errors)
         while process.poll() is None:
             seen.update(_cpu_seconds_of_family(os.getpid()))
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
-        words.seek(0)
+            time.sleep(_SECONDS_BETWEEN_SAMPLES)
+        errors.seek(0)
         if process.returncode:
-            raise RuntimeError(words.read()[-2000:])
+            raise RuntimeError(errors.read()[-2000:])
     return Cost(cpu_seconds=sum(seen.values()), wall_seconds=time.monotonic() - began, result=None)
 
 
 def _adopt_orphans() -> None:
-    """Have processes whose parents end before them become our children, so that they stay in the family."""
+    """Make this process adopt orphaned descendants, so that they are still counted."""
     if sys.platform != "linux" or ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1) != 0:
-        raise RuntimeError("the CPU of Ray's processes can only be counted on Linux")
+        raise RuntimeError("the CPU time of Ray's processes can only be measured on Linux")
 
 
 def _cpu_seconds_of_family(ancestor: int) -> dict[int, float]:
-    """User and system time of every living descendant."""
+    """User and system time of every running descendant."""
     parents, times = {}, {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            # The name, in parentheses, may hold anything; the fields are counted from behind it.
-            fields = path.read_text().rpartition(")")[2].split()
+            # The name in parentheses may contain anything, so the fields after it are used.
+            fields = path.read_text(encoding="utf-8").rpartition(")")[2].split()
         except OSError:
-            continue  # it has ended since it was listed
+            continue  # the process has ended
         pid = int(path.parent.name)
         parents[pid] = int(fields[1])
         times[pid] = (int(fields[11]) + int(fields[12])) * _SECONDS_PER_TICK

@@ -1,10 +1,10 @@
-"""Training on one GPU: images a second and memory of ``train_image.py``, and of timm's own ``train.py`` beside it.
+"""Measures training on one GPU: images per second and memory of ``train_image.py`` and of timm's ``train.py``.
 
     python -m benchmarks.gpu --data DIR --timm-scripts DIR --seconds 300
 
-``--data`` is a layout of super images that ``python -m preprocess`` made; its tiles give the size of the images. Both
-scripts train on the same shards with the same flags, each in a process of its own, in turn. ``gpu.json`` is written
-anew after every measurement, and ``GPU.md`` with it; rounds are repeated until the seconds are over.
+``--data`` is a layout made by ``python -m preprocess``, whose tiles determine the image size. Both scripts train on the
+same shards with the same flags, in turn, each in its own process. ``gpu.json`` and ``GPU.md`` are written after every
+measurement. Rounds are repeated until the time is over.
 """
 
 import argparse
@@ -13,7 +13,6 @@ import json
 import os
 import re
 import select
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,19 +20,19 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
-from itertools import pairwise
 from pathlib import Path
 
 import timm
 import torch
 
 from benchmarks.gpu_data import enlarge
-from benchmarks.gpu_report import markdown
+from benchmarks.gpu_figures import figures, median
+from benchmarks.gpu_page import markdown
 
 _HERE = Path(__file__).resolve().parent
 _LOG_INTERVAL = 4
 _BEST = ("--amp", "--amp-dtype", "bfloat16", "--channels-last")
-# In the order of measuring. What is compiled comes last, since compiling takes longer than all the rest.
+# In the order of measurement. The compiled variant is the last, since compiling takes the longest.
 VARIANTS = {
     "float32": (),
     "float16": ("--amp",),
@@ -46,7 +45,7 @@ VARIANTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A model, the samples of a step, and the steps of an epoch that is measured."""
+    """A model, its batch size, and the number of measured steps."""
 
     model: str
     batch: int
@@ -62,27 +61,31 @@ SMALL_CASES = (Case(model="test_resnet", batch=4, steps=12), Case(model="uniform
 
 
 class Trainer:
-    """The process of one script; started again after a failure, so that the next measurement finds a whole GPU."""
+    """The process of one script. After a failure it is restarted, so that all GPU memory is free again."""
 
     def __init__(self, kind: str, log: Path):
         self.kind, self.log, self.process = kind, log, None
 
     def ask(self, request: dict, timeout_seconds: float) -> dict:
-        """What the process answers; ``{"error": ...}`` where it fails, ends, or takes too long."""
+        """The answer of the process, or ``{"error": ...}`` if it fails, exits, or takes too long."""
         if self.process is None:
             self._start()
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         ready, _, _ = select.select([self.process.stdout], [], [], timeout_seconds)
         line = self.process.stdout.readline() if ready else ""
-        answer = json.loads(line) if line else {"error": "it ended" if ready else f"more than {timeout_seconds:.0f} s"}
+        answer = (
+            json.loads(line)
+            if line
+            else {"error": "the process exited" if ready else f"more than {timeout_seconds:.0f} s"}
+        )
         if "error" in answer:
             self.close()
         return answer
 
     def _start(self) -> None:
         command = [sys.executable, "-m", "benchmarks.gpu_child", self.kind]
-        with open(self.log, "a") as log:
+        with open(self.log, "a", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=_HERE.parent
             )
@@ -95,7 +98,7 @@ class Trainer:
 
 
 class Bench:
-    """The measurements, their order, and the file that holds them."""
+    """Runs the measurements and writes their results."""
 
     def __init__(self, args: argparse.Namespace, work: Path):
         self.args, self.work = args, work
@@ -124,7 +127,7 @@ class Bench:
         common += ["--output", str(self.work / "runs"), "--experiment", f"{kind}-{time.monotonic_ns()}"]
         if kind == "timm":
             common += ["--dataset", "wds/super", "--input-size", "3", *map(str, self.size)]
-            common += ["--device-modules", "models", "--train-split", "train", "--val-split", "validation"]
+            common += ["--device-modules", "superimage.models", "--train-split", "train", "--val-split", "validation"]
         return [*common, *flags]
 
     def measure(self, case: Case, variant: str, kind: str, *, longest: float) -> None:
@@ -145,7 +148,7 @@ class Bench:
         print(json.dumps(run), flush=True)
 
     def torchrun(self, case: Case) -> None:
-        """DistributedDataParallel of one process, over NCCL on a GPU: whether it runs, and how fast by its own log."""
+        """Measure DistributedDataParallel with one process (NCCL on a GPU), by the speed in its log."""
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"]
         command += ["train_image.py", *self.argv(case, _BEST, "ours")]
         limit = max(min(90.0, self.left()), 5)
@@ -154,7 +157,7 @@ class Bench:
         except subprocess.TimeoutExpired:
             self.results["torchrun"].append({**asdict(case), "error": f"more than {limit:.0f} s"})
             return
-        (self.args.output / "gpu_torchrun.log").write_text(done.stderr)
+        (self.args.output / "gpu_torchrun.log").write_text(done.stderr, encoding="utf-8")
         rates = [float(rate) for rate in re.findall(r"([\d.]+) img/s", done.stderr)]
         run = {**asdict(case), "status": done.returncode, "images_per_second": median(rates[1:])}
         self.results["torchrun"].append(run)
@@ -162,39 +165,8 @@ class Bench:
         print(json.dumps(run), flush=True)
 
     def write(self) -> None:
-        (self.args.output / "gpu.json").write_text(json.dumps(self.results, indent=1) + "\n")
-        (self.args.output / "GPU.md").write_text(markdown(self.results))
-
-
-def figures(answer: dict, batch: int) -> dict:
-    """What the moments of the log lines say; the lines before the second are warm-up."""
-    if "error" in answer:
-        return {"error": answer["error"], "wall_seconds": answer.get("wall_seconds")}
-    result = {
-        "images_per_second": rate(answer["marks"], batch),
-        "intervals": intervals(answer["marks"], batch),
-        "loss": answer["marks"][-1][2],
-        "allocated_gb": answer["allocated"] / 1e9,
-        "reserved_gb": answer["reserved"] / 1e9,
-        "wall_seconds": answer["wall_seconds"],
-    }
-    if "held" in answer:
-        result["held_images_per_second"] = rate(answer["held"], batch)
-    return result
-
-
-def rate(marks: list, batch: int) -> float:
-    """Images a second from the second log line to the last."""
-    (began, first, _), (ended, last, _) = marks[1], marks[-1]
-    return (last - first) * batch / (ended - began)
-
-
-def intervals(marks: list, batch: int) -> list[float]:
-    return [(b[1] - a[1]) * batch / (b[0] - a[0]) for a, b in pairwise(marks[1:])]
-
-
-def median(values: Sequence[float]) -> float | None:
-    return statistics.median(values) if values else None
+        (self.args.output / "gpu.json").write_text(json.dumps(self.results, indent=1) + "\n", encoding="utf-8")
+        (self.args.output / "GPU.md").write_text(markdown(self.results), encoding="utf-8")
 
 
 def about(args: argparse.Namespace) -> dict:
@@ -216,9 +188,9 @@ def about(args: argparse.Namespace) -> dict:
 def plan(
     cases: Sequence[Case], patterns: Sequence[str], rounds: int, kinds: Sequence[str]
 ) -> Iterator[tuple[Case, str, str]]:
-    """(case, variant, script) in the order of measuring: what each pattern names, both scripts in turn.
+    """Yield (case, variant, script) in the order of measurement: the matches of each pattern, both scripts in turn.
 
-    ``pinned/*/ours``: that variant of all models, by our script alone.
+    ``pinned/*/ours``: the variant ``pinned`` of all models, with our script only.
     """
     for _ in range(rounds):
         for pattern in patterns:
@@ -227,7 +199,7 @@ def plan(
 
 
 def earlier_runs(path: Path | None, now: dict) -> dict:
-    """The results of an earlier measurement, to be added to; ValueError where it was made on another card."""
+    """The earlier results to add to, if any. Raises ValueError if they were measured on another GPU."""
     if path is None:
         return {"about": now, "runs": [], "torchrun": []}
     results = json.loads(path.read_bytes())
@@ -242,7 +214,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     cases = SMALL_CASES if args.small else CASES
     kinds = ("ours",) if args.timm_scripts is None else ("ours", "timm")
-    os.environ |= {"WDS_SHUFFLE_SIZE": "256", "WDS_INITIAL_SIZE": "256"}  # timm's reader, as small as ours
+    os.environ |= {
+        "WDS_SHUFFLE_SIZE": "256",
+        "WDS_INITIAL_SIZE": "256",
+    }  # timm's reader gets the same shuffle buffer as ours
     with tempfile.TemporaryDirectory(dir=args.work) as work:
         bench = Bench(args, Path(work))
         try:
@@ -250,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 bench.torchrun(cases[0])
             for case, variant, kind in plan(cases, args.runs, args.rounds, kinds):
                 if bench.left() < 10:
-                    print("the seconds are over", flush=True)
+                    print("the time is over", flush=True)
                     break
                 bench.measure(case, variant, kind, longest=args.longest)
         finally:
@@ -262,34 +237,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="a layout made by preprocess")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="directory of a layout")
     scripts = os.environ.get("TIMM_SCRIPTS")
     parser.add_argument(
         "--timm-scripts",
         type=Path,
         default=Path(scripts).resolve() if scripts else None,
         metavar="DIR",
-        help="directory of timm's train.py, out of timm's repository (default: $TIMM_SCRIPTS; none: ours alone)",
+        help="directory of train.py in timm's repository (default: $TIMM_SCRIPTS; if unset, only our script runs)",
     )
-    parser.add_argument("--output", type=Path, default=_HERE, metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--output", type=Path, default=_HERE, metavar="DIR", help="directory for the results")
+    parser.add_argument("--work", type=Path, default=None, metavar="DIR", help="directory for temporary files")
     parser.add_argument(
-        "--work", type=Path, default=None, metavar="DIR", help="where shards and runs are kept meanwhile"
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=300.0, help="no measurement begins after (default: %(default)s)"
+        "--seconds", type=float, default=300.0, help="start no measurement after this time (default: %(default)s)"
     )
     parser.add_argument(
-        "--longest", type=float, default=120.0, help="limit of a measurement in s (default: %(default)s)"
+        "--longest", type=float, default=120.0, help="time limit of a measurement in seconds (default: %(default)s)"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="repeats of the whole plan (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="number of repetitions (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=12, help="loader workers (default: %(default)s)")
-    parser.add_argument("--device", default="cuda", help="default: %(default)s")
-    parser.add_argument("--commit", default="", help="name of the code, where there is no git")
-    parser.add_argument("--small", action="store_true", help="tiny models, to try the benchmark itself on a CPU")
-    names = f"VARIANT/MODEL/SCRIPT, with * for all; variants: {', '.join(VARIANTS)}; scripts: ours, timm (default: all)"
+    parser.add_argument("--device", default="cuda", help="device to train on (default: %(default)s)")
+    parser.add_argument("--commit", default="", help="commit to record if there is no git repository")
+    parser.add_argument("--small", action="store_true", help="use tiny models, to test this benchmark on a CPU")
+    names = f"VARIANT/MODEL/SCRIPT, * matches all; variants: {', '.join(VARIANTS)}; scripts: ours, timm (default: all)"
     parser.add_argument("--runs", nargs="+", default=("*",), metavar="PATTERN", help=names)
-    parser.add_argument("--add-to", type=Path, metavar="FILE", help="gpu.json of earlier runs on the same card")
-    parser.add_argument("--no-torchrun", action="store_true", help="leave DistributedDataParallel out")
+    parser.add_argument("--add-to", type=Path, metavar="FILE", help="add to this gpu.json, measured on the same GPU")
+    parser.add_argument("--no-torchrun", action="store_true", help="do not measure DistributedDataParallel")
     return parser
 
 

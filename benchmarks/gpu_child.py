@@ -1,9 +1,9 @@
-"""A process that trains on one GPU again and again: by ``train_image.py``, or by timm's own ``train.py``.
+"""A process that repeatedly trains on one GPU, by ``train_image.py`` or by timm's own ``train.py``.
 
-    python -m benchmarks.gpu_child ours|timm      a request in JSON on each line of stdin, an answer on each of stdout
+    python -m benchmarks.gpu_child ours|timm      a JSON request per line of stdin, an answer per line of stdout
 
-Start-up, which costs more than the steps that are measured, is paid once. A request is ``{"argv": [...]}``, with
-``script`` for timm's. The answer holds the moments of the script's own log lines, and the memory of the GPU.
+The process starts only once, since starting takes longer than the measured steps. A request is ``{"argv": [...]}``,
+with ``script`` for timm's. The answer contains the times of the script's log lines, and the GPU memory.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _HELD_STEPS = 12
 
 
 class Marks(logging.Handler):
-    """The moments at which a script told how many batches are done: ``[(seconds, batches, loss), ...]``."""
+    """Collects the times at which the script logs its progress: ``[(seconds, batches, loss), ...]``."""
 
     def __init__(self, pattern: re.Pattern, first: int):
         super().__init__()
@@ -40,7 +40,7 @@ class Marks(logging.Handler):
 
 
 class Held:
-    """A loader whose batches are on the device already: one and the same, ``count`` times."""
+    """A loader that returns the same batch, which is already on the device, ``count`` times."""
 
     def __init__(self, batch: tuple[torch.Tensor, torch.Tensor], count: int):
         self.batch, self.count = batch, count
@@ -64,30 +64,30 @@ def marking(pattern: re.Pattern, first: int) -> Iterator[Marks]:
 
 
 def train_ours(request: dict) -> dict:
-    """An epoch from the shards, and some steps on a batch that is on the GPU already."""
+    """Train an epoch from the shards, then some steps on a batch that is already on the GPU."""
 
     from superimage.training.command_line import parse_flags
     from superimage.training.experiment import experiment_directory
     from superimage.training.flags import GROUPS, check_values
     from superimage.training.grid import find_super_images
     from superimage.training.loop import train_epoch
-    from superimage.training.run import build
+    from superimage.training.train import build
 
     args, explicit = parse_flags(GROUPS, request["argv"], prog="train_image")
     check_values(args)
-    run = build(args, explicit, find_super_images(args, explicit), experiment_directory(args))
-    run.train_loader.set_epoch(0)
+    experiment = build(args, explicit, find_super_images(args, explicit), experiment_directory(args))
+    experiment.train_loader.set_epoch(0)
     with marking(_OURS, 0) as marks:
-        train_epoch(run, 0)
+        train_epoch(experiment, 0)
     answer = {"marks": marks.seen, **memory()}
-    run.train_loader = Held(next(iter(run.train_loader)), _HELD_STEPS)
+    experiment.train_loader = Held(next(iter(experiment.train_loader)), _HELD_STEPS)
     with marking(_OURS, 0) as held:
-        train_epoch(run, 0)
+        train_epoch(experiment, 0)
     return {**answer, "held": held.seen}
 
 
 def train_timm(request: dict) -> dict:
-    """timm's whole script: an epoch from the same shards, then its validation and checkpoint."""
+    """Run timm's whole script: an epoch from the same shards, then validation and checkpoint."""
     module = _timm_script(request["script"])
     sys.argv = [request["script"], *request["argv"]]
     with marking(_TIMM, 1) as marks:
@@ -105,14 +105,14 @@ def _timm_script(path: str):
 
 
 def memory() -> dict:
-    """The most that this process's tensors had on the GPU, and that torch held for them, in bytes."""
+    """Peak GPU memory in bytes: allocated for tensors, and reserved by torch."""
     if not torch.cuda.is_available():
         return {"allocated": 0, "reserved": 0}
     return {"allocated": torch.cuda.max_memory_allocated(), "reserved": torch.cuda.max_memory_reserved()}
 
 
 def clean() -> None:
-    """As if nothing had been trained in this process; the other script's process finds an empty GPU."""
+    """Reset torch and logging, and free the GPU memory for the other script's process."""
     torch.compiler.reset()
     gc.collect()
     for handler in list(logging.root.handlers):
@@ -137,7 +137,7 @@ def answered(train: Callable[[dict], dict], request: dict) -> dict:
 def main() -> int:
     train = {"ours": train_ours, "timm": train_timm}[sys.argv[1]]
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    # What the scripts print goes to stderr: stdout holds answers alone.
+    # Prints of the scripts go to stderr, so that stdout only contains answers.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""A directory of super images as large as a measurement needs, out of a small one that was made of real videos."""
+"""Enlarges a small directory of super images for a measurement, by repeating its shards."""
 
 import json
 import math
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def enlarge(source: Path, target: Path, *, samples: int, multiple_of: int) -> Path:
-    """``target`` with at least ``samples`` training samples: the shards of ``source``, each as often as it takes.
+    """Make ``target`` with at least ``samples`` training samples, by repeating the shards of ``source``.
 
-    The number of shards is a multiple of ``multiple_of``, so that timm's reader, too, gives each worker as many. All
-    views become one. The validation split is that of ``source``. Shards are linked, or copied where they cannot be.
+    The number of shards is a multiple of ``multiple_of``, so that timm's reader gives each worker equally many. All
+    views count as one. The validation split is not changed. Shards are hard links, or copies if links are impossible.
     """
     manifest = json.loads((source / "_info.json").read_bytes())
     train, validation = manifest["splits"]["train"], manifest["splits"]["validation_v00"]
@@ -30,7 +30,7 @@ def enlarge(source: Path, target: Path, *, samples: int, multiple_of: int) -> Pa
     splits = {"train": of_train, "validation": of_validation}
     splits |= {f"{name}_v00": {**split, "name": f"{name}_v00"} for name, split in splits.items()}
     superimage = {**manifest["superimage"], "views": {"train": 1, "validation": 1}, "subsets": {}}
-    (target / "_info.json").write_text(json.dumps({"splits": splits, "superimage": superimage}))
+    (target / "_info.json").write_text(json.dumps({"splits": splits, "superimage": superimage}), encoding="utf-8")
     return target
 
 

@@ -1,4 +1,4 @@
-"""CPU seconds, fairly: each rival in a process of its own, all in turn, several times over, and medians."""
+"""Measures CPU time: each library in its own process, all of them in turn, repeated; the median counts."""
 
 import contextlib
 import multiprocessing
@@ -17,7 +17,7 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What one call cost. ``cpu_seconds``: all threads and all child processes."""
+    """The cost of one call. ``cpu_seconds`` includes all threads and child processes."""
 
     cpu_seconds: float
     wall_seconds: float
@@ -25,13 +25,13 @@ class Cost:
 
 
 def cpu_seconds() -> float:
-    """User and system time of this process, and of its children that have ended."""
+    """User and system time of this process and its finished children."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 class Child:
-    """A process that runs functions of ours one at a time. Libraries that carry their own ffmpeg do not meet in it."""
+    """A process that runs one function at a time, so that libraries with their own ffmpeg do not conflict."""
 
     def __init__(self, environment: Mapping[str, str] | None = None):
         context = multiprocessing.get_context("spawn")
@@ -49,7 +49,7 @@ class Child:
         self._process.join()
 
     def run(self, function: Callable, *arguments: Any) -> Cost:
-        """What ``function(*arguments)`` cost there. RuntimeError with its traceback where it fails."""
+        """The cost of ``function(*arguments)`` there. RuntimeError with the traceback if the function fails."""
         self._connection.send((function, arguments))
         outcome = self._connection.recv()
         if isinstance(outcome, str):
@@ -70,7 +70,7 @@ def _serve(connection: Connection) -> None:
 
 
 def cost_of(function: Callable, *arguments: Any) -> Cost:
-    """Run it here. A function that returns a ``Cost`` has measured a part of itself."""
+    """Run a function in this process. If it returns a ``Cost``, it has measured itself."""
     cpu, wall = cpu_seconds(), time.monotonic()
     result = function(*arguments)
     if isinstance(result, Cost):
@@ -81,7 +81,7 @@ def cost_of(function: Callable, *arguments: Any) -> Cost:
 def interleaved(
     tasks: Mapping[str, Callable[[], Cost]], repeats: int, *, warm_up: bool = True
 ) -> dict[str, list[Cost]]:
-    """Every task once to warm up, then all in turn ``repeats`` times, so that a busy moment hits all of them."""
+    """Run all tasks once to warm up, then all in turn ``repeats`` times, so that other load affects all of them."""
     for task in tasks.values() if warm_up else ():
         task()
     costs: dict[str, list[Cost]] = {name: [] for name in tasks}
@@ -97,7 +97,7 @@ def median_cpu_seconds(costs: list[Cost]) -> float:
 
 @contextlib.contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """For a process that is started inside the block."""
+    """Set environment variables for processes started inside the block."""
     before = dict(os.environ)
     os.environ.update(variables)
     try:

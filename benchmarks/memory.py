@@ -1,4 +1,4 @@
-"""Target 4: the memory of a worker, which must grow neither with a video's length nor with the number of videos."""
+"""Target 4: the memory of a worker, which must not grow with the length or the number of videos."""
 
 import multiprocessing
 import resource
@@ -8,12 +8,12 @@ from pathlib import Path
 from benchmarks.dataset import configuration, link_videos
 from benchmarks.videos import KINDS
 
-# The kind of video, and how many of it one worker converts.
+# Case -> (kind of video, number of videos).
 _CASES = {"20 s, 1 video": ("short", 1), "3 min, 1 video": ("long", 1), "3 min, 4 videos": ("long", 4)}
 
 
 def measure(folder: Path) -> dict:
-    """``{"mb": {case: {"worker": MB, "decoder": MB}}}``, 1080p: the worker and the decoder's process beside it."""
+    """``{"mb": {case: {"worker": MB, "decoder": MB}}}``, for 1080p: the worker, and its decoder process."""
     context = multiprocessing.get_context("spawn")
     result = {}
     for case, (name, count) in _CASES.items():
@@ -24,15 +24,14 @@ def measure(folder: Path) -> dict:
 
 
 def convert_shards(source: str) -> dict[str, float]:
-    """Peak resident megabytes of this process and of the largest of its children."""
+    """Peak resident memory in MB of this process and of its largest child."""
     from preprocess.config.schema import config_from
-    from preprocess.run.output import begin
     from preprocess.run.pipeline import prepare
     from preprocess.worker.batch import write_batch
 
     with tempfile.TemporaryDirectory() as output:
         prepared = prepare(config_from(configuration(), "benchmark"), source=Path(source), output=Path(output))
-        begin(Path(output), prepared.job.config, prepared.identity)
+        prepared.output.begin()
         for batch in prepared.batches:
             *_, last = write_batch(prepared.job, batch)
             if last.failures:

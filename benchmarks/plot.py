@@ -1,4 +1,4 @@
-"""The ratios as one picture."""
+"""Plots the ratios."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-_COLOURS = {
+_COLORS = {
     **dict.fromkeys(("ours", "python -m preprocess", "on line, our skip"), "#c0392b"),
     **dict.fromkeys(("floor", "decoding alone"), "#444444"),
     **dict.fromkeys(("torchcodec exact", "torchcodec exact, frames alone", "on line, torchcodec exact"), "#4c72b0"),
@@ -25,7 +25,7 @@ _COLOURS = {
 
 
 def save(results: Mapping, path: Path) -> None:
-    """Extraction and conversion as bars, training input beside them."""
+    """Draw a bar chart for each measured part, and save them as one picture."""
     panels = [(name, draw) for name, draw in _PANELS.items() if name in results]
     figure, axes = plt.subplots(len(panels), 1, figsize=(11, 3.6 * len(panels)), squeeze=False)
     for axis, (name, draw) in zip(axes[:, 0], panels):
@@ -38,39 +38,47 @@ def save(results: Mapping, path: Path) -> None:
 
 def _extraction(axis: plt.Axes, milliseconds: Mapping) -> None:
     base = "torchcodec exact" if "torchcodec exact" in milliseconds["a"] else "PyAV in order"
-    ways = [way for way in milliseconds["a"] if way != "ffmpeg naive"]
-    ratios = {way: [of_kind.get(way, np.nan) / of_kind[base] for of_kind in milliseconds.values()] for way in ways}
+    methods = [method for method in milliseconds["a"] if method != "ffmpeg naive"]
+    ratios = {
+        method: [of_kind.get(method, np.nan) / of_kind[base] for of_kind in milliseconds.values()] for method in methods
+    }
     _bars(axis, ratios, list(milliseconds), limit=2.5)
     axis.axhline(1, color="black", linewidth=0.8)
     axis.set_ylabel(f"CPU / {base}")
-    axis.set_title("Eight frames of 224 px out of a video")
+    axis.set_title("Eight frames of 224 px from a video")
 
 
 def _conversion(axis: plt.Axes, milliseconds: Mapping) -> None:
-    ways = ("decoding alone", "1 layout", "3 layouts", "python -m preprocess", "torchcodec exact, frames alone")
-    ways = [way for way in ways if way in milliseconds["a"]]
-    ratios = {way: [of_kind[way] / of_kind["decoding alone"] for of_kind in milliseconds.values()] for way in ways}
+    methods = ("decoding alone", "1 layout", "3 layouts", "python -m preprocess", "torchcodec exact, frames alone")
+    methods = [method for method in methods if method in milliseconds["a"]]
+    ratios = {
+        method: [of_kind[method] / of_kind["decoding alone"] for of_kind in milliseconds.values()] for method in methods
+    }
     _bars(axis, ratios, list(milliseconds), limit=4)
     axis.set_ylabel("CPU / decoding alone")
     axis.set_title("The whole conversion of a video")
 
 
 def _training_input(axis: plt.Axes, milliseconds: Mapping) -> None:
-    ways = [way for way in next(iter(milliseconds.values())) if way != "shard"]
-    ratios = {way: [of_case[way] / of_case["shard"] for of_case in milliseconds.values()] for way in ways}
+    methods = [method for method in next(iter(milliseconds.values())) if method != "shard"]
+    ratios = {method: [of_case[method] / of_case["shard"] for of_case in milliseconds.values()] for method in methods}
     _bars(axis, ratios, list(milliseconds), limit=None)
     axis.set_yscale("log")
     axis.set_ylabel("CPU / reading the shard")
-    axis.set_title("A training sample decoded on line, against one out of a shard")
+    axis.set_title("A training sample: decoding online, compared with reading a shard")
 
 
 def _bars(axis: plt.Axes, ratios: Mapping[str, list[float]], groups: list[str], *, limit: float | None) -> None:
-    """Grouped bars; what passes the limit is cut there and its number written in it."""
+    """Grouped bars. A bar above the limit is cut and labeled with its value."""
     width = 0.8 / len(ratios)
-    for number, (way, values) in enumerate(ratios.items()):
+    for number, (method, values) in enumerate(ratios.items()):
         places = np.arange(len(groups)) + (number - (len(ratios) - 1) / 2) * width
         axis.bar(
-            places, values if limit is None else np.minimum(values, limit), width * 0.92, label=way, color=_COLOURS[way]
+            places,
+            values if limit is None else np.minimum(values, limit),
+            width * 0.92,
+            label=method,
+            color=_COLORS[method],
         )
         for place, value in zip(places, values):
             if limit is not None and value > limit:

@@ -1,4 +1,4 @@
-"""Target 6: what is left of the picture, and in how many bytes, for the encodings offered."""
+"""Target 6: image quality and size for each encoding."""
 
 import io
 import statistics
@@ -31,12 +31,12 @@ ENCODINGS = {
     "png": Encoding(format="png"),
 }
 _FRAMES, _TILE = 8, 224
-_ACCURATE_ROUNDING, _FULL_CHROMA = 0x40000, 0x2000  # libswscale's numbers: PyAV has names for them from 18 on
-_LAYOUT = Layout(name="sheet", frames=_FRAMES, rows=3, columns=3, tile=_TILE)
+_ACCURATE_ROUNDING, _FULL_CHROMA = 0x40000, 0x2000  # libswscale's flags; PyAV has names for them since version 18
+_LAYOUT = Layout(name="grid", frames=_FRAMES, rows=3, columns=3, tile=_TILE)
 
 
 def measure(folder: Path) -> dict:
-    """``{encoding: {"psnr_db", "kilobytes", "encode_ms", "decode_ms"}}``, means over the kinds."""
+    """``{encoding: {"psnr_db", "kilobytes", "encode_ms", "decode_ms"}}``, averaged over the kinds of videos."""
     rows: dict[str, list[dict]] = {name: [] for name in ENCODINGS}
     for name in KIND_NAMES:
         path = str(make(KINDS[name], folder))
@@ -66,7 +66,7 @@ def _row(rgb: Planes, ycbcr: Planes, reference: np.ndarray, encoding: Encoding |
 
 
 def _timed(function) -> tuple[float, object]:
-    """(median CPU milliseconds of five calls, what it gives)."""
+    """(median CPU milliseconds of five calls, result)."""
     spent = []
     for _ in range(5):
         begin = time.process_time()
@@ -75,14 +75,14 @@ def _timed(function) -> tuple[float, object]:
     return statistics.median(spent), result
 
 
-def _psnr(sheet: np.ndarray, reference: np.ndarray) -> float:
-    """Of the tiles alone, not of the pad."""
-    error = untile(sheet, _LAYOUT).astype(np.float64) - reference
+def _psnr(image: np.ndarray, reference: np.ndarray) -> float:
+    """PSNR of the tiles, without the pad."""
+    error = untile(image, _LAYOUT).astype(np.float64) - reference
     return float(10 * np.log10(255**2 / np.mean(error**2)))
 
 
 def _planes(path: str, indices: list[int]) -> tuple[Planes, Planes]:
-    """The super image as the conversion makes it, in RGB and in the planes of a JPEG."""
+    """The super image from our conversion, as RGB and as YCbCr planes of a JPEG."""
     clip = Clip(layout=_LAYOUT, indices=np.array(indices), order=clip_order(_LAYOUT))
     view = View(number=0, clip_number=0, clips=(clip,))
     both = []
@@ -96,7 +96,7 @@ def _planes(path: str, indices: list[int]) -> tuple[Planes, Planes]:
 
 
 def _reference(path: str, indices: list[int]) -> np.ndarray:
-    """float64 (T, 224, 224, 3): all frames decoded, exact colours of 16 bits, the mean over each pixel's area."""
+    """Reference tiles float64 (T, 224, 224, 3): every frame decoded, 16-bit colors, averaged over pixel areas."""
     tiles = []
     with av.open(path) as container:
         for number, frame in enumerate(container.decode(video=0)):
@@ -106,7 +106,7 @@ def _reference(path: str, indices: list[int]) -> np.ndarray:
 
 
 def _exact_rgb(frame: av.VideoFrame) -> np.ndarray:
-    """float32 (H, W, 3), 0 to 255, chroma interpolated with full precision."""
+    """Frame as float32 (H, W, 3) in 0 to 255, with chroma interpolated at full precision."""
     from av.video.reformatter import Interpolation, VideoReformatter
 
     precise = int(Interpolation.BICUBIC) | _ACCURATE_ROUNDING | _FULL_CHROMA
@@ -116,5 +116,5 @@ def _exact_rgb(frame: av.VideoFrame) -> np.ndarray:
 def _area_mean(rgb: np.ndarray) -> np.ndarray:
     height, width = rgb.shape[:2]
     box = crop_for_test(width, height, number=0, num_crops=1).box
-    planes = (Image.fromarray(np.ascontiguousarray(rgb[..., colour])).crop(box) for colour in range(3))
+    planes = (Image.fromarray(np.ascontiguousarray(rgb[..., channel])).crop(box) for channel in range(3))
     return np.stack([plane.resize((_TILE, _TILE), Image.Resampling.BOX) for plane in planes], axis=-1).astype(float)

@@ -1,11 +1,11 @@
-"""Kill a conversion at random, over and over, and compare what comes out with what an undisturbed one makes.
+"""Kill a conversion at random moments, repeatedly, and compare its output with an undisturbed conversion.
 
     python benchmarks/soak_faults.py --source DIR [--config FILE] [--minutes 30] [--seed 0] [--workers 2]
 
-In each round a conversion starts, and at random moments its driver, one of its workers or one of its decoders is killed
-with SIGKILL, or its driver interrupted; then the same command goes on, until it is complete. Every SHA-256 must be that
-of the undisturbed conversion, nothing may be half-written, and no video may be blamed. Prints a line a round, and ends
-with a JSON object of what was survived; the exit status is 1 at the first difference.
+Each round starts a conversion. At random moments, its driver, a worker or a decoder is killed by SIGKILL, or its driver
+is interrupted. The same command is repeated until the conversion is complete. Every SHA-256 must equal the undisturbed
+one, no file may be incomplete, and no video may count as failed. Prints a line for each round, and at the end a JSON
+object with the number of events. The exit status is 1 after the first difference.
 """
 
 import argparse
@@ -60,13 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--source", required=True, help="videos as the config wants them")
+    parser.add_argument("--source", required=True, help="directory of videos that the configuration expects")
     parser.add_argument("--config", default=str(ROOT / "configs/preprocess/demo.yaml"))
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
-    parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scratch", default=None, help="where the outputs go (default: the system's place)")
+    parser.add_argument("--minutes", type=float, default=30.0, help="duration (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=2, help="workers (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
+    parser.add_argument("--scratch", default=None, help="directory for the outputs (default: a temporary one)")
     parser.add_argument("--keep", action="store_true", help="keep the outputs")
     return parser
 
@@ -77,7 +77,7 @@ def _undisturbed(command: list[str], output: Path) -> dict[str, str]:
 
 
 def disturbed(command: list[str], rng: random.Random, *, runs_disturbed: int = 4) -> list[str]:
-    """Run a command until it is complete, its first runs killed; what was done to it, in order."""
+    """Repeat a command until it is complete, and kill its first runs. Returns the events in order."""
     events = []
     for number in range(1000):
         mark = uuid.uuid4().hex
@@ -88,17 +88,17 @@ def disturbed(command: list[str], rng: random.Random, *, runs_disturbed: int = 4
             events += list(_disturb(process, mark, rng))
         if process.wait() == 0:
             return events
-    raise RuntimeError("1000 runs, and still not complete")
+    raise RuntimeError("the conversion is still incomplete after 1000 runs")
 
 
 def _disturb(process: subprocess.Popen, mark: str, rng: random.Random) -> Iterator[str]:
-    """Kill something now and then until the driver is hit, or done."""
+    """Kill processes at random moments, until the driver is killed or has finished."""
     while process.poll() is None:
         time.sleep(rng.uniform(0.0, 2.0))
         victim = rng.choice(_VICTIMS)
         if victim in ("driver", "interrupt"):
             if not _decoders(mark):
-                continue  # it has not begun to work: Ray is still starting
+                continue  # no work yet, since Ray is still starting
             process.send_signal(signal.SIGKILL if victim == "driver" else signal.SIGINT)
             process.wait()
             yield victim
@@ -109,7 +109,7 @@ def _disturb(process: subprocess.Popen, mark: str, rng: random.Random) -> Iterat
 
 
 def _decoders(mark: str) -> list[int]:
-    """Process ids, by what stands in their environment: other conversions on the machine are left alone."""
+    """Ids of this conversion's decoder processes, recognized by a mark in their environment."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
@@ -117,13 +117,13 @@ def _decoders(mark: str) -> list[int]:
             if is_decoder and f"{_MARK}={mark}".encode() in (path / "environ").read_bytes():
                 found.append(int(path.name))
         except OSError:
-            continue  # it has just ended
+            continue  # the process has just ended
     return found
 
 
 def _parent(pid: int) -> int | None:
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[1])
     except OSError:
         return None
 
@@ -139,7 +139,7 @@ def _kill(pid: int | None) -> bool:
 
 
 def compare(output: Path, expected: dict[str, str]) -> str:
-    """What is not as it should be; empty where all is."""
+    """The first difference; empty if there is none."""
     if hashes(output) != expected:
         return "other bytes"
     for layout in output.glob("*/_info.json"):
@@ -150,7 +150,7 @@ def compare(output: Path, expected: dict[str, str]) -> str:
 
 
 def hashes(output: Path) -> dict[str, str]:
-    """SHA-256 by tar, and the videos that were left out."""
+    """The SHA-256 of each tar, and the reason of each failed video."""
     found = {}
     for directory in sorted(path.parent for path in output.glob("*/_records")):
         for record in read_all_records(directory):

@@ -1,11 +1,11 @@
-"""Target 5: a training sample read from a shard through timm's loader, against decoding its video on line."""
+"""Target 5: reading a training sample from a shard by timm's loader, compared with decoding its video online."""
 
 import os
 from functools import partial
 from pathlib import Path
 
 from benchmarks.dataset import link_videos
-from benchmarks.extract import WAYS, version
+from benchmarks.extract import METHODS, version
 from benchmarks.extraction import environment_with_libraries, evenly_spaced
 from benchmarks.measure import Child, Cost, cpu_seconds, interleaved, median_cpu_seconds
 from benchmarks.videos import KINDS, make
@@ -18,7 +18,7 @@ _GRIDS = {8: "3x3", 16: "4x4"}
 
 
 def measure(folder: Path, repeats: int) -> dict:
-    """``{"ms": {"a, 8 frames": {way: CPU milliseconds a sample}}, "bytes": {the same: {"shard": b, "video": b}}}``."""
+    """``{"ms": {"a, 8 frames": {method: CPU milliseconds per sample}}, "bytes": {case: {"shard": b, "video": b}}}``."""
     result = {"ms": {}, "bytes": {}}
     for name in KIND_NAMES:
         for frames in FRAME_COUNTS:
@@ -31,27 +31,27 @@ def _case(name: str, frames: int, folder: Path, repeats: int) -> tuple[dict, dic
     path = make(KINDS[name], folder)
     indices = evenly_spaced(KINDS[name].num_frames, frames)
     shards = _shards(name, frames, folder)
-    # As train_image.py and eval_video.py set it for themselves; all three ways run so.
+    # train_image.py and eval_video.py set this too. All three methods use it.
     rivals = {**KEEP_FREED_MEMORY, **environment_with_libraries(folder)}
     with Child(KEEP_FREED_MEMORY) as reader, Child(KEEP_FREED_MEMORY) as own, Child(rivals) as rival:
         tasks = {
             "shard": partial(reader.run, read_samples, str(shards)),
-            "on line, our skip": partial(own.run, decode_to_sheet, "ours", str(path), indices),
+            "on line, our skip": partial(own.run, decode_to_super_image, "ours", str(path), indices),
         }
         if version("torchcodec"):
             tasks["on line, torchcodec exact"] = partial(
-                rival.run, decode_to_sheet, "torchcodec exact", str(path), indices
+                rival.run, decode_to_super_image, "torchcodec exact", str(path), indices
             )
         costs = interleaved(tasks, repeats)
     tars = sum(tar.stat().st_size for tar in shards.glob("*.tar"))
-    milliseconds = {way: 1000 * median_cpu_seconds(of_way) for way, of_way in costs.items()}
+    milliseconds = {method: 1000 * median_cpu_seconds(of_method) for method, of_method in costs.items()}
     return milliseconds, {"shard": tars / _SAMPLES, "video": os.path.getsize(path)}
 
 
 def _shards(name: str, frames: int, folder: Path) -> Path:
-    """Super images of a kind of video, made once."""
+    """The directory of super images of a kind of video, made once."""
     directory = folder / f"shards-{name}-{frames}"
-    if not (directory / "sheet" / "_info.json").exists():
+    if not (directory / "grid" / "_info.json").exists():
         from preprocess.config.schema import config_from
         from preprocess.run.pipeline import convert_dataset, prepare
         from preprocess.run.ray_pool import Workers
@@ -61,19 +61,19 @@ def _shards(name: str, frames: int, folder: Path) -> Path:
         convert_dataset(
             prepare(config_from(values, "benchmark"), source=source, output=directory), workers=Workers(count=1)
         )
-    return directory / "sheet"
+    return directory / "grid"
 
 
 def _configuration(frames: int) -> dict:
     return {
         "annotations": {"format": "folder"},
-        "layouts": {"sheet": {"frames": frames, "tile": 224, "grid": _GRIDS[frames]}},
+        "layouts": {"grid": {"frames": frames, "tile": 224, "grid": _GRIDS[frames]}},
         "splits": {"train": {"mode": "test"}},
     }
 
 
 def read_samples(directory: str) -> Cost:
-    """All samples through timm's own reader, as the uint8 arrays that its loader collates."""
+    """Read all samples by timm's own reader, as the uint8 arrays that its loader collates."""
     import torch
     from timm.data import create_dataset
     from timm.data.transforms import ToNumpy
@@ -89,10 +89,10 @@ def read_samples(directory: str) -> Cost:
     return Cost(cpu_seconds=spent / count, wall_seconds=0.0, result=None)
 
 
-def decode_to_sheet(way: str, path: str, indices: list[int]) -> None:
-    """The same uint8 super image, out of the video."""
+def decode_to_super_image(method: str, path: str, indices: list[int]) -> None:
+    """Make the same uint8 super image from the video."""
     from shards.layouts import Layout, grid_for, tile
 
-    tiles = WAYS[way][0](path, indices)
+    tiles = METHODS[method][0](path, indices)
     rows, columns = grid_for(len(indices))
-    tile(tiles, Layout(name="sheet", frames=len(indices), rows=rows, columns=columns, tile=tiles.shape[1]))
+    tile(tiles, Layout(name="grid", frames=len(indices), rows=rows, columns=columns, tile=tiles.shape[1]))

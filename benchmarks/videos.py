@@ -1,4 +1,4 @@
-"""The videos that are measured: made here by ffmpeg, the same everywhere, kept between runs."""
+"""Makes the test videos by ffmpeg. They are the same on every computer, and are kept between runs."""
 
 import subprocess
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
-# Cells that live and die, smoothed, turned and tinted: edges, motion and new content all the time, at a coder's usual
-# bits per pixel. Drawn small and enlarged, as most of what is on the web was.
+# Conway's game of life, smoothed, rotated and tinted: edges, motion and new content in every frame, at usual bit rates.
+# It is drawn small and enlarged, like most videos on the web.
 _SCENE = (
     "life=s=160x120:mold=20:ratio=0.1:seed=7:death_color=#205080:life_color=#e0b090:r={rate},gblur=1,"
     "hue=H=t/3:s=1+0.3*sin(t),rotate=0.05*sin(t*2):c=gray,scale={size}:flags=bicubic,noise=alls=4:allf=t:all_seed=1"
@@ -17,7 +17,7 @@ _H264 = ("-c:v", "libx264", "-preset", "medium", "-bf", "3")
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of video. ``loops``: how often its packets are repeated, to be long without taking long to make."""
+    """A kind of video. ``loops``: how often its packets are repeated, so that long videos are made quickly."""
 
     name: str
     what: str
@@ -134,7 +134,7 @@ KINDS = {
 
 
 def make(kind: Kind, folder: Path) -> Path:
-    """The video's path; it is made if it is not there."""
+    """The path of a video, which is made if it does not exist."""
     path = folder / f"{kind.name}{kind.suffix}"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)

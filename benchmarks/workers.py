@@ -1,4 +1,4 @@
-"""Target 3: two workers against one, and Ray against a plain pool of processes that runs the same function."""
+"""Target 3: two workers compared with one, and Ray compared with a pool of processes."""
 
 import json
 import multiprocessing
@@ -18,39 +18,39 @@ from preprocess.worker.messages import Job
 
 _KIND = "b"
 _VIDEOS_PER_SHARD = 25
-# A shard for each worker in the short run, so that no worker starts within what is measured.
+# The short run has a shard for each worker, so that the difference does not include the start of a worker.
 _FEW, _MANY = 2 * _VIDEOS_PER_SHARD, 42 * _VIDEOS_PER_SHARD
 _ROOT = Path(__file__).resolve().parents[1]
 
 
 def measure(folder: Path, repeats: int) -> dict:
-    """``{"seconds": {way: {"wall": s, "cpu": s}}}`` for 1000 clips: a run of 1050 less one of 50, start-up apart."""
+    """``{"seconds": {method: {"wall": s, "cpu": s}}}`` for 1000 clips: a run of 1050 minus a run of 50."""
     few, many = (str(link_videos(KINDS[_KIND], count, folder)) for count in (_FEW, _MANY))
     values = configuration(samples_per_shard=_VIDEOS_PER_SHARD)
-    ways = {"Ray, 1 worker": (run_command, 1), "Ray, 2 workers": (run_command, 2), "pool, 2 workers": (run_pool, 2)}
+    methods = {"Ray, 1 worker": (run_command, 1), "Ray, 2 workers": (run_command, 2), "pool, 2 workers": (run_pool, 2)}
     with Child() as child:
         tasks = {
-            f"{way}, {length}": partial(child.run, function, source, values, count)
-            for way, (function, count) in ways.items()
+            f"{method}, {length}": partial(child.run, function, source, values, count)
+            for method, (function, count) in methods.items()
             for length, source in (("few", few), ("many", many))
         }
         costs = interleaved(tasks, repeats, warm_up=False)
-    # Wall time is at the mercy of whatever else runs: the best of the runs is the nearest to a quiet machine.
+    # Other processes increase wall time, so the fastest run is the most accurate one.
     best = {name: min(of_task, key=lambda cost: cost.wall_seconds) for name, of_task in costs.items()}
     return {
         "clips": _MANY - _FEW,
         "seconds": {
-            way: {
-                "wall": best[f"{way}, many"].wall_seconds - best[f"{way}, few"].wall_seconds,
-                "cpu": best[f"{way}, many"].cpu_seconds - best[f"{way}, few"].cpu_seconds,
+            method: {
+                "wall": best[f"{method}, many"].wall_seconds - best[f"{method}, few"].wall_seconds,
+                "cpu": best[f"{method}, many"].cpu_seconds - best[f"{method}, few"].cpu_seconds,
             }
-            for way in ways
+            for method in methods
         },
     }
 
 
 def run_pool(source: str, values: dict, workers: int) -> Cost:
-    """What ``run_command`` does, with a pool of processes in the place of Ray."""
+    """The same as ``run_command``, but with a pool of processes instead of Ray."""
     output = tempfile.mkdtemp()
     arguments = json.dumps({"source": source, "values": values, "workers": workers, "output": output})
     try:
@@ -61,11 +61,10 @@ def run_pool(source: str, values: dict, workers: int) -> Cost:
 
 def _convert_in_pool(source: str, values: dict, workers: int, output: str) -> None:
     from preprocess.config.schema import config_from
-    from preprocess.run.output import begin
     from preprocess.run.pipeline import prepare
 
     prepared = prepare(config_from(values, "benchmark"), source=Path(source), output=Path(output))
-    begin(Path(output), prepared.job.config, prepared.identity)
+    prepared.output.begin()
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         for _ in pool.imap_unordered(partial(_write_batch, prepared.job), prepared.batches):
             pass

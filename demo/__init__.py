@@ -1,4 +1,4 @@
-"""The whole way on a small data set that is made here: videos, conversion, training, evaluation.
+"""A demonstration of all steps on a small generated dataset: videos, conversion, training, evaluation.
 
-``python -m demo`` runs it. ``motions`` draws, ``make_videos`` writes the files, ``__main__`` runs the three commands.
+``python -m demo`` runs it. ``motions`` draws frames, ``make_videos`` writes the videos, ``__main__`` runs the commands.
 """

@@ -1,7 +1,7 @@
 """Make the demo's videos: ``python -m demo.make_videos DIR`` -> ``DIR/{train,validation}/<class>/<video>``.
 
-Real files of three codecs and many sizes, lengths and frame rates. A video's pixels depend on the seed and on its own
-name only. A file appears under its name when it is whole, so an interrupted run goes on where it stopped.
+The videos have three codecs and many sizes, lengths and frame rates. The pixels of a video depend only on the seed and
+on its name. A file gets its name when it is complete, so an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ STAMP_NAME = ".made.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Codec:
-    """How ffmpeg writes one kind of file."""
+    """The ffmpeg options of a codec."""
 
     suffix: str
     muxer: str
     options: dict[str, str | int]
 
 
-# Video number n of a class is written by codec n modulo 3, so no codec can tell one class from another.
+# Video n of a class has codec n modulo 3, so the codec reveals nothing about the class.
 CODECS = (
     Codec(suffix=".mp4", muxer="mp4", options={"vcodec": "libx264", "preset": "ultrafast", "crf": 20, "bf": 2}),
     Codec(
@@ -47,13 +47,13 @@ CODECS = (
     ),
     Codec(suffix=".avi", muxer="avi", options={"vcodec": "mpeg4", "q:v": 3}),
 )
-# The same file from the same frames: no encoder version or time in it, no dependence on the number of threads.
+# The same frames give the same file: without encoder version and time, and independent of the number of threads.
 REPRODUCIBLE = {"threads": 1, "fflags": "+bitexact", "flags:v": "+bitexact", "map_metadata": -1}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Video:
-    """One file to be made."""
+    """A video to make."""
 
     split: str
     class_name: str
@@ -65,12 +65,12 @@ class Video:
 
     @property
     def name(self) -> str:
-        """``train/grows/0007.webm``: where it is below the root, and what its pixels are drawn from."""
+        """``train/grows/0007.webm``: the path below the root, which also seeds the drawing."""
         return f"{self.split}/{self.class_name}/{self.number:04d}{self.codec.suffix}"
 
 
 def planned_videos(videos_per_class: dict[str, int]) -> Iterator[Video]:
-    """``{"train": 200, "validation": 40}`` -> 2,000 and 400 videos, the ten classes in equal numbers."""
+    """``{"train": 200, "validation": 40}`` -> 2,000 and 400 videos, equally many for each of the ten classes."""
     for split, count in videos_per_class.items():
         for number in range(count):
             for class_name in motions.CLASSES:
@@ -78,13 +78,13 @@ def planned_videos(videos_per_class: dict[str, int]) -> Iterator[Video]:
 
 
 def draw_video(video: Video, seed: int) -> tuple[np.ndarray, int]:
-    """One video's frames uint8 (T, H, W, 3), and how many of them make a second."""
+    """(frames uint8 (T, H, W, 3), frames per second) of a video."""
     scene = motions.draw_scene(video.class_name, motions.video_generator(seed, video.name))
     return motions.render(scene), scene.frames_per_second
 
 
 def encode(frames: np.ndarray, frames_per_second: int, path: Path, codec: Codec) -> None:
-    """Write frames uint8 (T, H, W, 3) to ``path``, whole or not at all. RuntimeError with ffmpeg's last words."""
+    """Write frames uint8 (T, H, W, 3) to ``path`` atomically. RuntimeError with the last line of ffmpeg's output."""
     _, height, width, _ = frames.shape
     unfinished = path.with_name(path.name + ".part")
     source = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", r=frames_per_second)
@@ -92,13 +92,13 @@ def encode(frames: np.ndarray, frames_per_second: int, path: Path, codec: Codec)
     try:
         target.overwrite_output().run(cmd=imageio_ffmpeg.get_ffmpeg_exe(), input=frames.tobytes(), quiet=True)
     except ffmpeg.Error as error:
-        last_words = error.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise RuntimeError(f"ffmpeg could not write {path}: {' '.join(last_words)}") from error
+        last_line = error.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise RuntimeError(f"ffmpeg could not write {path}: {' '.join(last_line)}") from error
     unfinished.replace(path)
 
 
 def make_videos(root: Path, *, videos_per_class: dict[str, int], seed: int, workers: int = 2) -> int:
-    """Make the videos that are not there yet; how many that was. ValueError if ``root`` holds another set."""
+    """Make the missing videos; returns their number. ValueError if ``root`` contains videos of other settings."""
     planned = list(planned_videos(videos_per_class))
     _claim(root, videos_per_class=videos_per_class, seed=seed)
     missing = [video for video in planned if not (root / video.name).exists()]
@@ -106,7 +106,7 @@ def make_videos(root: Path, *, videos_per_class: dict[str, int], seed: int, work
         folder.mkdir(parents=True, exist_ok=True)
     if not missing:
         return 0
-    # Ctrl-C is for this process alone to tell: the pool then ends with the videos that it has in hand.
+    # Only this process handles Ctrl-C. The pool then finishes the videos that it has begun.
     with ProcessPoolExecutor(workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
         made = pool.map(partial(_make_video, root=root, seed=seed), missing, chunksize=4)
         deque(tqdm(made, total=len(missing), desc="videos", unit="video", disable=None), maxlen=0)
@@ -119,25 +119,29 @@ def _make_video(video: Video, *, root: Path, seed: int) -> None:
 
 
 def _claim(root: Path, *, videos_per_class: dict[str, int], seed: int) -> None:
-    """Say in ``root`` which set it holds, so that no two sets, or two versions of the drawing, are mixed."""
+    """Write the settings to ``root``, so that videos of other settings or drawing code are never mixed."""
     drawing = hashlib.sha256(Path(motions.__file__).read_bytes()).hexdigest()[:12]
     wanted = {"videos_per_class": videos_per_class, "seed": seed, "drawing": drawing}
     stamp = root / STAMP_NAME
-    if stamp.exists() and (found := json.loads(stamp.read_text())) != wanted:
-        raise ValueError(f"{root} holds other videos ({found}) than asked for ({wanted}); delete it or choose another")
+    if stamp.exists() and (found := json.loads(stamp.read_text(encoding="utf-8"))) != wanted:
+        raise ValueError(
+            f"{root} contains other videos ({found}) than requested ({wanted}); delete it or choose another"
+        )
     root.mkdir(parents=True, exist_ok=True)
-    stamp.write_text(json.dumps(wanted))
+    stamp.write_text(json.dumps(wanted), encoding="utf-8")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo.make_videos", description="make the demo's videos")
-    parser.add_argument("root", type=Path, help="where to make them: ROOT/{train,validation}/<class>/<video>")
-    parser.add_argument("--train", type=int, default=200, metavar="N", help="training videos a class (%(default)s)")
+    parser.add_argument("root", type=Path, help="directory to make ROOT/{train,validation}/<class>/<video> in")
     parser.add_argument(
-        "--validation", type=int, default=40, metavar="N", help="validation videos a class (%(default)s)"
+        "--train", type=int, default=200, metavar="N", help="training videos per class (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other videos (%(default)s)")
-    parser.add_argument("--workers", type=int, default=2, help="processes that draw and encode (%(default)s)")
+    parser.add_argument(
+        "--validation", type=int, default=40, metavar="N", help="validation videos per class (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=2, help="number of processes (default: %(default)s)")
     return parser.parse_args(argv)
 
 
@@ -150,7 +154,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"make_videos: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("make_videos: interrupted; run the same command again to go on", file=sys.stderr)
+        print("make_videos: interrupted; run the same command again to continue", file=sys.stderr)
         return 130
     total = sum(counts.values()) * len(motions.CLASSES)
     print(f"{args.root}: {total} videos of {len(motions.CLASSES)} classes, {made} made now")

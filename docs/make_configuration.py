@@ -1,6 +1,6 @@
 """Write the tables of ``docs/configuration.md`` from the schema: ``python -m docs.make_configuration``.
 
-The description of a key stands in the schema, as ``Annotated[type, description]``.
+The schema contains the description of each key, as ``Annotated[type, description]``.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ _TYPE_NAMES = {str: "text", int: "integer", float: "number", bool: "on, off", di
 
 
 def tables() -> dict[str, str]:
-    """{marker: table in Markdown}."""
+    """Marker in the page -> Markdown table."""
     preset = ("`preset`", "text", "", "a preset to take the other values from: see the table below")
     return {
         "general": _table(General),
@@ -72,12 +72,12 @@ def _type_name(kind: typing.Any) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown takes for neither a column nor a tag."""
+    """Escape text, so that Markdown sees no column and no tag in it."""
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def _yaml(value: object) -> str:
-    """A default as it is written in YAML."""
+    """A default value as YAML."""
     if isinstance(value, bool):
         return "on" if value else "off"
     return yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()

@@ -1,7 +1,7 @@
 """Make the pictures of ``docs/layouts.md``: ``python -m docs.make_pictures``.
 
-One clip of 64 frames is drawn, written as H.264, and goes through the conversion's own code: decoder, sampling, crops,
-layouts, and the numbers of ``--inspect``.
+The script draws a clip of 64 frames, writes it as H.264, and converts it by the project's own code: decoder, sampling,
+crops, layouts, and the frame numbers of ``--inspect``.
 """
 
 import math
@@ -36,7 +36,7 @@ LAYOUTS = {
 
 
 def draw_clip() -> np.ndarray:
-    """uint8 (T, H, W, 3): a ball that flies from left to right, its colour changing, under the frame's number."""
+    """uint8 (T, H, W, 3): a ball flies from left to right and changes its color; each frame shows its number."""
     return np.stack([_draw_frame(number) for number in range(NUM_FRAMES)])
 
 
@@ -47,13 +47,13 @@ def _draw_frame(number: int) -> np.ndarray:
     draw.rectangle((0, HEIGHT * 4 // 5, WIDTH, HEIGHT), fill=(90, 120, 70))
     x, y = 60 + time * (WIDTH - 120), HEIGHT * (0.75 - 0.45 * math.sin(math.pi * time))
     draw.ellipse((x - 20, y - 20, x + 20, y + 20), fill=(255, int(60 + 180 * time), 40))
-    # At the upper right of the central square, where the captions of --inspect do not cover it.
+    # At the upper right of the central square, so that the captions of --inspect do not hide it.
     draw.text(((WIDTH + HEIGHT) / 2 - 8, 6), f"{number}", font=ImageFont.load_default(36), fill="white", anchor="ra")
     return np.asarray(image)
 
 
 def main(target: Path = TARGET) -> None:
-    """Write all pictures into ``target``. A picture whose pixels have not changed keeps its bytes."""
+    """Write all pictures to ``target``. A file is only written again if its pixels have changed."""
     entries = {name: {"tile": 96, **entry} for name, entry in LAYOUTS.items()}
     splits = {"test": {"mode": "test"}, "train": {"mode": "train", "crop": "multiscale", "flip": True, "views": 1}}
     config = config_from({"annotations": {"format": "folder"}, "layouts": entries, "splits": splits}, __file__)
@@ -72,7 +72,7 @@ def main(target: Path = TARGET) -> None:
 
 
 def _save(image: Image.Image, path: Path) -> None:
-    # Another version of zlib compresses the same pixels to other bytes.
+    # Other versions of zlib compress the same pixels to other bytes.
     if not (path.exists() and _has_pixels(path, image)):
         image.save(path, optimize=True)
     print(path)

@@ -17,7 +17,6 @@ from preprocess.report.inspect import inspect_video
 from preprocess.report.like_one import prepared_like
 from preprocess.report.page import write_report
 from preprocess.report.training_advice import Readers, command_of_ours, splits_to_train_on
-from preprocess.run.output import holds_conversion
 from preprocess.run.pipeline import Prepared, Summary, convert_dataset, prepare
 from preprocess.run.progress import emit_event
 from preprocess.run.ray_pool import Workers
@@ -97,7 +96,7 @@ def _try_to_write_report(prepared: Prepared) -> str:
 
 def report(args: argparse.Namespace) -> int:
     prepared = _prepare(args)
-    if not holds_conversion(Path(args.output), prepared.job.config, prepared.identity):
+    if not prepared.output.is_begun():
         raise ValueError(f"{args.output}: no conversion was started there; leave out --report to start it")
     print(write_report(prepared))
     return 0

@@ -20,7 +20,7 @@ from preprocess.crops import Crop
 from preprocess.decode.frame import Picture, scaled_to, ycbcr_of
 from preprocess.decode.source import VideoSource
 from preprocess.views import Clip, View
-from shards.layouts import Layout, cell_slices, fill_pads, pad_colour
+from shards.layouts import Layout, Sheet, pad_color
 
 # RGB, or Y, Cb and Cr.
 Planes = tuple[np.ndarray, ...]
@@ -76,28 +76,26 @@ def render(
 
 
 class _Canvas:
-    """A super image in the making: each tile goes to its cell as it comes."""
+    """A super image in the making: one ``Sheet`` of RGB, or one each of luma and of the two chroma planes."""
 
     def __init__(self, clip: Clip, is_ycbcr: bool):
-        layout = clip.layout
-        self._layout = layout
-        self._cells = np.argsort(clip.order)  # of each position in the clip
+        side = clip.layout.tile
         self.is_ycbcr = is_ycbcr
-        height, width = layout.image_size
-        shapes = ((height, width), (height // 2, width // 2), (height // 2, width // 2))
-        self._planes = tuple(np.empty(shape, np.uint8) for shape in (shapes if is_ycbcr else ((height, width, 3),)))
+        colour = pad_color(clip.layout.pad)
+        if is_ycbcr:
+            sides = (side, side // 2, side // 2)
+            self._sheets = tuple(Sheet(clip.layout, clip.order, side=of_plane) for of_plane in sides)
+            self._colours: tuple[int | tuple[int, ...], ...] = _ycbcr_colour(colour)
+        else:
+            self._sheets = (Sheet(clip.layout, clip.order, side=side, channels=(3,)),)
+            self._colours = (colour,)
 
     def put(self, position: int, tile: Planes) -> None:
-        for plane, part in zip(self._planes, tile):
-            plane[cell_slices(self._layout, self._cells[position], part.shape[0])] = part
+        for sheet, part in zip(self._sheets, tile):
+            sheet.put(position, part)
 
     def finish(self) -> Planes:
-        colour = pad_colour(self._layout.pad)
-        colours: tuple[int | tuple[int, ...], ...] = _ycbcr_colour(colour) if self.is_ycbcr else (colour,)
-        for plane, of_plane in zip(self._planes, colours):
-            last = plane[cell_slices(self._layout, self._cells[-1], plane.shape[0] // self._layout.rows)]
-            fill_pads(plane, self._layout, last if self._layout.pad == "last" else of_plane)
-        return self._planes
+        return tuple(sheet.finish(colour) for sheet, colour in zip(self._sheets, self._colours))
 
 
 @functools.cache

@@ -1,4 +1,5 @@
 """The shard format: super images in WebDataset tars, and the manifest that describes them.
 
-Written by ``preprocess``, read by training and evaluation. Knows neither video nor Ray; importing it costs no torch.
+``preprocess`` writes it; training and evaluation read it. This package imports neither video libraries nor Ray, and
+only ``timm_reader`` imports torch.
 """

@@ -1,4 +1,4 @@
-"""``python -m shards check|preview DIR``: verify a shard directory, or look at it."""
+"""The command ``python -m shards``: verify a shard directory, or show some of its super images."""
 
 import argparse
 import io
@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from shards.check import Report, check_directory
+from shards.check import CheckResult, check_directory
 from shards.preview import contact_sheet
 from shards.program import shown_command
 from shards.storage import write_whole
@@ -15,7 +15,7 @@ _PROBLEMS_SHOWN = 50
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a sub-command; 0 when all is well, 1 when ``check`` found problems, 2 for a mistake of the user."""
+    """Run a command. Returns the exit status: 0, 1 if ``check`` found problems, or 2 after a user error."""
     args = _parser().parse_args(arguments)
     try:
         return args.run(args)
@@ -25,43 +25,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m shards", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m shards", description="Verify a shard directory, or show some of its super images."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    check = commands.add_parser("check", help="re-read everything: SHA-256, counts, labels, image sizes")
+    check = commands.add_parser("check", help="read all shards and verify SHA-256, counts, labels and image sizes")
     check.add_argument("directory", help="the directory of one layout, with _info.json")
     check.set_defaults(run=_check)
-    preview = commands.add_parser("preview", help="write a contact sheet with labels")
+    preview = commands.add_parser("preview", help="write a contact sheet of super images with their labels")
     preview.add_argument("directory", help="the directory of one layout, with _info.json")
-    preview.add_argument("-o", "--output", default="sheet.png", help="the PNG to write (default: %(default)s)")
-    preview.add_argument("--split", default="train", help="default: %(default)s")
-    preview.add_argument("--count", type=int, default=12, help="super images to show (default: %(default)s)")
-    preview.add_argument("--thumbnail", type=int, default=240, help="pixels of each (default: %(default)s)")
+    preview.add_argument("-o", "--output", default="sheet.png", help="PNG file to write (default: %(default)s)")
+    preview.add_argument("--split", default="train", help="split to show (default: %(default)s)")
+    preview.add_argument("--count", type=int, default=12, help="number of super images (default: %(default)s)")
+    preview.add_argument("--thumbnail", type=int, default=240, help="width of each in pixels (default: %(default)s)")
     preview.set_defaults(run=_preview)
     return parser
 
 
 def _check(args: argparse.Namespace) -> int:
-    report = check_directory(args.directory)
-    _print_report(report)
-    for problem in report.problems[:_PROBLEMS_SHOWN]:
+    result = check_directory(args.directory)
+    _print_result(result)
+    for problem in result.problems[:_PROBLEMS_SHOWN]:
         print(f"problem: {problem}", file=sys.stderr)
-    if len(report.problems) > _PROBLEMS_SHOWN:
-        print(f"and {len(report.problems) - _PROBLEMS_SHOWN} more", file=sys.stderr)
-    print(f"{args.directory}: " + (f"{len(report.problems)} problems" if report.problems else "sound"))
-    if not report.problems:
+    if len(result.problems) > _PROBLEMS_SHOWN:
+        print(f"and {len(result.problems) - _PROBLEMS_SHOWN} more", file=sys.stderr)
+    print(f"{args.directory}: " + (f"{len(result.problems)} problems" if result.problems else "sound"))
+    if not result.problems:
         _show_next("shards", "preview", args.directory)
-    return 1 if report.problems else 0
+    return 1 if result.problems else 0
 
 
-def _print_report(report: Report) -> None:
-    print(f"{report.shards} shards, {report.samples} samples, {report.bytes / 1e6:.1f} MB")
-    for split, labels in sorted(report.labels.items()):
+def _print_result(result: CheckResult) -> None:
+    print(f"{result.shards} shards, {result.samples} samples, {result.bytes / 1e6:.1f} MB")
+    for split, labels in sorted(result.labels.items()):
         counts = labels.values()
         if counts:
             print(f"  {split}: {len(labels)} classes, {min(counts)} to {max(counts)} samples each")
-    for reason, count in report.failures.most_common():
+    for reason, count in result.failures.most_common():
         print(f"  left out: {count} videos, {reason}")
-    for note in report.notes:
+    for note in result.notes:
         print(f"  note: {note}")
 
 

@@ -1,4 +1,4 @@
-"""Re-read a whole shard directory and compare it with what its manifest and records promise."""
+"""Reads a whole shard directory and compares it with its manifest and records."""
 
 import hashlib
 from collections import Counter
@@ -17,8 +17,8 @@ _NAMES_SHOWN = 10
 
 
 @dataclass
-class Report:
-    """What ``check`` saw. ``problems`` is empty for a sound directory; ``notes`` are no faults of its files."""
+class CheckResult:
+    """The result of ``check``. ``problems`` are faults of the files; ``notes`` are not."""
 
     shards: int = 0
     samples: int = 0
@@ -30,28 +30,28 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
 
-def check_directory(directory: str | Path) -> Report:
-    """Verify every tar: SHA-256, counts, keys, labels, image sizes. Raises ValueError where there is no manifest."""
+def check_directory(directory: str | Path) -> CheckResult:
+    """Verify every tar: SHA-256, counts, keys, labels, image sizes. Raises ValueError if there is no manifest."""
     directory = local_path(directory)
     manifest = read_manifest(directory)
     if manifest is None:
         raise ValueError(_no_manifest(directory))
-    report = Report()
+    result = CheckResult()
     records = read_all_records(directory)
-    report.failures.update(failure.reason for record in records for failure in record.failures)
-    report.problems.extend(_disagreements(directory, manifest, records))
+    result.failures.update(failure.reason for record in records for failure in record.failures)
+    result.problems.extend(_disagreements(directory, manifest, records))
     for record in records:
         for view, tar in enumerate(record.tars):
-            _check_tar(directory / tar.name, tar, record, view, manifest, report)
-    report.notes.extend(_classes_without_training(manifest, report))
-    return report
+            _check_tar(directory / tar.name, tar, record, view, manifest, result)
+    result.notes.extend(_classes_without_training(manifest, result))
+    return result
 
 
-def _classes_without_training(manifest: Manifest, report: Report) -> Iterator[str]:
-    """A model cannot learn a class of which no split to train on holds a sample."""
+def _classes_without_training(manifest: Manifest, result: CheckResult) -> Iterator[str]:
+    """A note if classes have no training sample, since a model cannot learn them."""
     splits = manifest.superimage.get("configuration", {}).get("splits", {})
     training = [name for name, split in splits.items() if split.get("mode") == "train"]
-    seen = set().union(*(report.classes.get(name, set()) for name in training))
+    seen = set().union(*(result.classes.get(name, set()) for name in training))
     absent = [name for label, name in enumerate(manifest.class_names) if label not in seen]
     if training and absent:
         more = len(absent) - _NAMES_SHOWN
@@ -61,14 +61,14 @@ def _classes_without_training(manifest: Manifest, report: Report) -> Iterator[st
 
 def _no_manifest(directory: Path) -> str:
     if (directory / RECORDS_DIR).is_dir():
-        return f"{directory}: no {MANIFEST_NAME}, so the conversion is not complete; run the same command again"
+        return f"{directory}: no {MANIFEST_NAME}, so the conversion is incomplete; run the same conversion again"
     inside = sorted(path.parent.name for path in directory.glob(f"*/{MANIFEST_NAME}"))
     hint = f"; give one of its layouts: {', '.join(inside)}" if inside else ""
-    return f"{directory}: no {MANIFEST_NAME}, so this is no shard directory{hint}"
+    return f"{directory}: no {MANIFEST_NAME}, so this is not a shard directory{hint}"
 
 
 def _disagreements(directory: Path, manifest: Manifest, records: list[Record]) -> Iterator[str]:
-    """Where the manifest, the records and the names on the disk do not say the same."""
+    """A problem for each difference between the manifest, the records and the files on disk."""
     recorded = {tar.name: tar.samples for record in records for tar in record.tars}
     promised = {
         name: count
@@ -78,7 +78,7 @@ def _disagreements(directory: Path, manifest: Manifest, records: list[Record]) -
     }
     yield from _subset_disagreements(manifest, records)
     for name in sorted(promised.keys() - recorded.keys()):
-        yield f"{name}: in the manifest, but no record in {RECORDS_DIR} tells of it"
+        yield f"{name}: in the manifest, but in no record of {RECORDS_DIR}"
     for name in sorted(recorded.keys() - promised.keys()):
         if recorded[name]:
             yield f"{name}: in a record, but in no split of the manifest"
@@ -86,14 +86,14 @@ def _disagreements(directory: Path, manifest: Manifest, records: list[Record]) -
         if recorded[name] != promised[name]:
             yield f"{name}: {promised[name]} samples in the manifest, {recorded[name]} in its record"
     for name in sorted({path.name for path in directory.glob("*.tar")} - recorded.keys()):
-        yield f"{name}: on the disk, but in no record"
+        yield f"{name}: on disk, but in no record"
     for record in records:
         if record.digest != manifest.digest:
-            yield f"record {record.split}-{record.number:06d}: of another configuration ({record.digest[:12]})"
+            yield f"record {record.split}-{record.number:06d}: made with another configuration ({record.digest[:12]})"
 
 
 def _subset_disagreements(manifest: Manifest, records: list[Record]) -> Iterator[str]:
-    """Where a sub-set's lengths are not those of the records."""
+    """A problem for each subset whose number of samples in a tar differs from the record."""
     recorded = {
         (tar.name, subset_field(subset)): count
         for record in records
@@ -109,42 +109,42 @@ def _subset_disagreements(manifest: Manifest, records: list[Record]) -> Iterator
                 )
 
 
-def _check_tar(path: Path, tar: Tar, record: Record, view: int, manifest: Manifest, report: Report) -> None:
-    report.shards += 1
+def _check_tar(path: Path, tar: Tar, record: Record, view: int, manifest: Manifest, result: CheckResult) -> None:
+    result.shards += 1
     if not path.exists():
-        report.problems.append(f"{path}: missing; run the same conversion again, which makes it anew")
+        result.problems.append(f"{path}: missing; run the same conversion again, which writes it again")
         return
-    report.bytes += path.stat().st_size
+    result.bytes += path.stat().st_size
     digest = _sha256(path)
     if digest != tar.sha256:
-        report.problems.append(
-            f"{path}: SHA-256 is {digest[:12]}..., its record says {tar.sha256[:12]}...; make it again with --rebuild "
+        result.problems.append(
+            f"{path}: SHA-256 is {digest[:12]}..., its record says {tar.sha256[:12]}...; write it again with --rebuild "
             f"{record.split}-{record.number:06d}"
         )
-    labels = report.labels.setdefault(record.split, Counter())
-    classes = report.classes.setdefault(record.split, set())
+    labels = result.labels.setdefault(record.split, Counter())
+    classes = result.classes.setdefault(record.split, set())
     keys: Counter[str] = Counter()
     members: Counter[str] = Counter()
     try:
         for sample in iter_samples(path, num_samples=tar.samples):
-            report.samples += 1
+            result.samples += 1
             labels[sample.label] += 1
             classes.update(_labels_of(sample))
             keys[sample.key] += 1
             members.update(name for name in manifest.subsets if sample.metadata.get(subset_field(name), -1) >= 0)
-            report.problems.extend(f"{path}: {problem}" for problem in _sample_problems(sample, path, view, manifest))
+            result.problems.extend(f"{path}: {problem}" for problem in _sample_problems(sample, path, view, manifest))
     except ShardError as error:
-        report.problems.append(str(error))
-    report.problems.extend(f"{path}: key {key!r} stands {n} times" for key, n in keys.items() if n > 1)
+        result.problems.append(str(error))
+    result.problems.extend(f"{path}: key {key!r} occurs {n} times" for key, n in keys.items() if n > 1)
     if members != Counter(tar.subsets):
-        report.problems.append(f"{path}: {dict(members)} samples in sub-sets, its record says {tar.subsets}")
+        result.problems.append(f"{path}: {dict(members)} samples in subsets, but its record says {tar.subsets}")
 
 
 def _labels_of(sample: Sample) -> set[int]:
-    """All labels of a sample, the first of which is that of its ``.cls``."""
-    several = sample.metadata.get("labels")
-    listed = several if isinstance(several, list) else []
-    return {sample.label, *(label for label in listed if isinstance(label, int))}
+    """All labels of a sample: the label in ``.cls``, and for multi-label data those in ``KEY.json``."""
+    labels = sample.metadata.get("labels")
+    labels = labels if isinstance(labels, list) else []
+    return {sample.label, *(label for label in labels if isinstance(label, int))}
 
 
 def _sample_problems(sample: Sample, path: Path, view: int, manifest: Manifest) -> Iterator[str]:
@@ -153,7 +153,8 @@ def _sample_problems(sample: Sample, path: Path, view: int, manifest: Manifest) 
         yield f"{sample.key}: label {sample.label} is outside 0..{len(names) - 1}"
     elif (metadata.get("label"), metadata.get("label_name")) != (sample.label, names[sample.label]):
         yield (
-            f"{sample.key}: .cls says {sample.label}, .json says {metadata.get('label')} {metadata.get('label_name')!r}"
+            f"{sample.key}: .cls says {sample.label}, but .json says {metadata.get('label')} "
+            f"{metadata.get('label_name')!r}"
         )
     if manifest.multi_label:
         try:
@@ -168,7 +169,7 @@ def _sample_problems(sample: Sample, path: Path, view: int, manifest: Manifest) 
         yield str(error)
     else:
         if (height, width) != manifest.image_size:
-            yield f"{sample.key}: {height}x{width} pixels, the manifest says {manifest.image_size}"
+            yield f"{sample.key}: {height}x{width} pixels, but the manifest says {manifest.image_size}"
 
 
 def _sha256(path: Path) -> str:

@@ -1,6 +1,6 @@
-"""The configurations that are installed with the package: found by name, and listed with what each is for.
+"""Finds and lists the configurations that are installed with the package.
 
-They lie in ``configs/`` of the repository. The installed package has them as data of ``superimage``, so that
+In the repository they are in ``configs/``. The installed package contains them as data of ``superimage``, so that
 ``--config ucf101_sifar_3x3`` works outside a checkout.
 """
 
@@ -18,7 +18,7 @@ _SUGGESTED = 5
 
 
 def shipped_configurations(kind: str) -> Mapping[str, Path]:
-    """The files of one kind (``preprocess``, ``train`` or ``eval``) by their names, in alphabetical order."""
+    """Name -> file of all configurations of a kind (``preprocess``, ``train``, ``eval``), in alphabetical order."""
     if kind not in KINDS:
         raise ValueError(f"kind={kind!r}: must be one of {', '.join(KINDS)}")
     folder = Path(str(files("superimage"))) / "configs" / kind
@@ -26,9 +26,9 @@ def shipped_configurations(kind: str) -> Mapping[str, Path]:
 
 
 def find_configuration(given: str | Path, kind: str) -> Path:
-    """The file that ``--config`` means: the path of a file, or the name of a shipped configuration.
+    """The file for ``--config``, which is a path or the name of a shipped configuration.
 
-    A file that exists comes first. Raises ValueError, with the nearest names, where there is neither.
+    An existing file takes precedence. Raises ValueError, with similar names, if there is neither.
     """
     path, shipped = Path(given), shipped_configurations(kind)
     if path.is_file():
@@ -40,7 +40,7 @@ def find_configuration(given: str | Path, kind: str) -> Path:
     name = path.stem if path.suffix in _SUFFIXES else str(given)
     if name in shipped:
         raise ValueError(f"--config {given}: no such file; the shipped configuration of this name is --config {name}")
-    # Many people give the beginning of a name, such as that of the data set.
+    # Users often give the beginning of a name, such as the name of the dataset.
     near = [known for known in shipped if name and name.casefold() in known][:_SUGGESTED]
     suggestion = f"; did you mean {' or '.join(map(repr, near))}?" if near else did_you_mean(name, shipped, count=3)
     raise ValueError(
@@ -50,6 +50,6 @@ def find_configuration(given: str | Path, kind: str) -> Path:
 
 
 def purpose_of(path: Path) -> str:
-    """The first line of a configuration file, a comment that says what it is for."""
+    """The first line of a configuration file, which is a comment about its purpose."""
     with path.open(encoding="utf-8") as file:
         return file.readline().lstrip("#").strip()

@@ -1,4 +1,4 @@
-"""How many processor cores this process may use: its affinity and its cgroup's quota, not what the machine has."""
+"""The number of CPU cores that this process may use, by its affinity and the quota of its cgroup."""
 
 import math
 import os
@@ -7,25 +7,25 @@ from pathlib import Path, PurePosixPath
 
 
 def available_cores() -> int:
-    """At least 1. A quota of 1.5 cores counts as 2: two processes keep it busy."""
+    """Number of usable cores, at least 1. A quota of 1.5 cores counts as 2, since two processes can use it up."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cgroup_quota()
     return affinity if quota is None else max(1, min(affinity, math.ceil(quota)))
 
 
 def cgroup_quota(root: Path = Path("/")) -> float | None:
-    """The smallest CPU quota in cores of this process's cgroup and all groups above it; None where there is none.
+    """The smallest CPU quota, in cores, of this process's cgroup and its parents. None if there is no quota.
 
-    Both versions of cgroups are read: ``cpu.max`` (version 2), and ``cpu.cfs_quota_us`` (version 1).
+    Reads cgroups version 2 (``cpu.max``) and version 1 (``cpu.cfs_quota_us``).
     """
     quotas = [quota for folder in _folders(root) if (quota := _quota_in(folder)) is not None]
     return min(quotas, default=None)
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    """The folders of this process's cgroups and of those above, as far as they are mounted here."""
+    """The directories of this process's cgroups and their parents, if they are mounted."""
     try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for line in lines:
@@ -38,16 +38,18 @@ def _folders(root: Path) -> Iterator[Path]:
         else:
             continue
         group = PurePosixPath(path)
-        # Inside a container the path may be one of the host, which is not mounted: then the mount itself is the group.
+        # In a container the path may be the host's, which is not mounted. Then the mount point is the group.
         yield from (mount / str(part).lstrip("/") for part in (group, *group.parents))
 
 
 def _quota_in(folder: Path) -> float | None:
     try:
         if (folder / "cpu.max").exists():
-            quota, period = (folder / "cpu.max").read_text().split()
+            quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
         else:
-            quota, period = ((folder / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
+            quota, period = (
+                (folder / f"cpu.cfs_{name}_us").read_text(encoding="utf-8").strip() for name in ("quota", "period")
+            )
     except OSError:
         return None
     return None if quota in ("max", "-1") else int(quota) / int(period)

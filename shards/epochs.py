@@ -1,27 +1,27 @@
-"""Which views of the videos each epoch reads. Pure.
+"""Chooses the views that each epoch reads. Pure.
 
-An epoch is one pass over the videos, as the papers' recipes count. A split such as ``train`` holds all V views of each.
+An epoch is one pass over the videos, as in the papers' recipes. A split such as ``train`` contains V views per video.
 """
 
 from shards.format import Manifest, Split, view_split
 
 CYCLE, ALL = "cycle", "all"
-TILE_ORDERS = ("stored", "random")  # of --tile-order
+TILE_ORDERS = ("stored", "random")  # values of --tile-order
 
 
 def epoch_splits(manifest: Manifest, name: str, views: str) -> tuple[Split, ...]:
-    """What the epochs read: epoch e reads item ``e % len`` of these splits.
+    """The splits that the epochs read in turn: epoch e reads split ``e % len``.
 
-    ``train`` of 2 views: ``cycle -> train_v00, train_v01``; ``all -> train``; ``1 -> train_v01``. A split of one view
-    is itself. ValueError for an unknown split or view, and for views that do not hold the same number of samples.
+    ``train`` with 2 views: ``cycle -> train_v00, train_v01``; ``all -> train``; ``1 -> train_v01``. Raises ValueError
+    for an unknown split or view, and for views with different numbers of samples.
     """
-    whole, num_views = manifest.split(name), manifest.views.get(name, 1)
+    whole, num_views = manifest.split(name), manifest.num_views.get(name, 1)
     if views == ALL or (views == CYCLE and num_views == 1):
         return (whole,)
     missing = [view for view in range(num_views) if num_views > 1 and view_split(name, view) not in manifest.splits]
     if missing:
         raise ValueError(
-            f"the manifest has no split {view_split(name, missing[0])}, so the views of {name} cannot be read apart; "
+            f"the manifest has no split {view_split(name, missing[0])}, so single views of {name} cannot be read; "
             "give --views all"
         )
     chosen = range(num_views) if views == CYCLE else [_number(views, name, num_views)]
@@ -29,8 +29,8 @@ def epoch_splits(manifest: Manifest, name: str, views: str) -> tuple[Split, ...]
     lengths = {split.name: split.num_samples for split in splits}
     if len(set(lengths.values())) > 1:
         raise ValueError(
-            f"the views of split {name} hold different numbers of samples ({lengths}), so an epoch would not be one "
-            "pass over the videos; read them with --views all"
+            f"the views of split {name} have different numbers of samples ({lengths}), so an epoch would not be one "
+            "pass over the videos; give --views all"
         )
     return splits
 

@@ -1,7 +1,7 @@
-"""Names and the manifest of a shard directory. Pure, but for ``read_manifest``.
+"""The file names and the manifest of a shard directory. Pure, except for ``read_manifest``.
 
-A directory holds one layout: ``_info.json``, the tars, and ``_records/``. ``_info.json`` is what timm's ``wds`` reader
-wants (``splits.<name>.{name, num_samples, filenames, shard_lengths}``); ours stands beside it under ``superimage``.
+A directory contains one layout: ``_info.json``, the tars, and ``_records/``. ``_info.json`` has the keys of timm's
+``wds`` reader (``splits.<name>.{name, num_samples, filenames, shard_lengths}``), and our data under ``superimage``.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ from shards.storage import join, open_stream
 FORMAT_VERSION = 1
 MANIFEST_NAME = "_info.json"
 RECORDS_DIR = "_records"
-# What timm's pretrained models expect as a rule, and what makes the default pad colour 0.
+# Most of timm's pretrained models expect these values, and with them the default pad color becomes 0.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 IMAGE_EXTENSIONS = ("jpg", "png", "webp")
-# A ustar header holds a name of 100 characters, and the longest member of a sample is KEY.json (or KEY.webp).
+# A ustar header holds names of up to 100 characters. The longest name of a sample is KEY.json (or KEY.webp).
 MAX_KEY_LENGTH = 100 - len(".json")
 MAX_VIEWS = 1000
 _MAX_VIDEO_KEY_LENGTH = MAX_KEY_LENGTH - len(f"_v{MAX_VIEWS - 1}")
@@ -31,18 +31,17 @@ _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}$")
 
 
 def video_keys(names: Sequence[str]) -> list[str]:
-    """Safe and unique keys for the videos' names, in the given order: ``"a b/c.1.avi" -> "a_b_c_1"``.
+    """A safe and unique key for each video name, in the given order: ``"a b/c.1.avi" -> "a_b_c_1"``.
 
-    WebDataset splits a member's name at its first dot, and a ustar header holds 100 characters. So a key has no dots,
-    no slashes, and room for the longest view suffix and extension. A name that is too long, or that would collide with
-    another, gets 8 hex digits of its SHA-1.
-    Raises ValueError when a name is given twice.
+    WebDataset splits file names at the first dot, and a ustar header holds 100 characters. So keys contain no dots and
+    no slashes, and leave room for the longest view suffix and extension. Names that are too long, or that collide, get
+    8 hex digits of their SHA-1. Raises ValueError if a name occurs twice.
     """
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise ValueError(f"{len(twice)} video names are not unique, the first is {twice[0]!r}; each must appear once")
+        raise ValueError(f"{len(twice)} video names are not unique, such as {twice[0]!r}; each must occur once")
     plain = [_UNSAFE.sub("_", _SUFFIX.sub("", name)) for name in names]
-    # Compared without case: on some disks A.jpg and a.jpg, once unpacked, are one file.
+    # Case is ignored, since on some file systems A.jpg and a.jpg are the same file when unpacked.
     clashes = Counter(key.lower() for key in plain)
     return [
         key if clashes[key.lower()] == 1 and 0 < len(key) <= _MAX_VIDEO_KEY_LENGTH else _hashed_key(key, name)
@@ -56,41 +55,41 @@ def _hashed_key(key: str, name: str) -> str:
 
 
 def sample_key(video_key: str, view: int) -> str:
-    """``("juggling_17", 3) -> "juggling_17_v03"``."""
+    """The key of one view: ``("juggling_17", 3) -> "juggling_17_v03"``."""
     return f"{video_key}_v{view:02d}"
 
 
 def shard_name(split: str, view: int, number: int) -> str:
-    """``("train", 0, 12) -> "train-v00-000012.tar"``."""
+    """File name of a shard: ``("train", 0, 12) -> "train-v00-000012.tar"``."""
     return f"{split}-v{view:02d}-{number:06d}.tar"
 
 
 def record_name(split: str, number: int) -> str:
-    """``("train", 12) -> "train-000012.json"``: one record for all views of a planned shard."""
+    """File name of a record, which covers all views of a planned shard: ``("train", 12) -> "train-000012.json"``."""
     return f"{split}-{number:06d}.json"
 
 
 def view_split(split: str, view: int) -> str:
-    """The split that holds one view only: ``("train", 1) -> "train_v01"``."""
+    """Name of the split with one view only: ``("train", 1) -> "train_v01"``."""
     return f"{split}_v{view:02d}"
 
 
 def subset_split(split: str, subset: str) -> str:
-    """The samples of a split that are in a sub-set: ``("train", "mini") -> "train_mini"``."""
+    """Name of the split with the samples of a subset: ``("train", "mini") -> "train_mini"``."""
     return f"{split}_{subset}"
 
 
 def subset_field(subset: str) -> str:
-    """The field of ``KEY.json`` that holds the class index within a sub-set, or -1: ``"mini" -> "mini_label"``."""
+    """Field of ``KEY.json`` with the class index within a subset, or -1: ``"mini" -> "mini_label"``."""
     return f"{subset}_label"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """One split of a manifest: file names relative to the directory, and the number of samples in each.
+    """One split of a manifest: file names relative to the directory, and the number of samples in each file.
 
-    ``alt_label`` (timm's word) is the field of ``KEY.json`` that holds the label in place of ``KEY.cls``, with -1 for a
-    sample that is not in this split; the lengths count those that are.
+    ``alt_label`` (timm's term) is the field of ``KEY.json`` that contains the label instead of ``KEY.cls``. It is -1
+    for samples outside this split, which ``shard_lengths`` does not count.
     """
 
     name: str
@@ -102,8 +101,8 @@ class Split:
     def __post_init__(self) -> None:
         if len(self.filenames) != len(self.shard_lengths) or sum(self.shard_lengths) != self.num_samples:
             raise ValueError(
-                f"split {self.name}: {len(self.filenames)} files with {len(self.shard_lengths)} lengths of sum "
-                f"{sum(self.shard_lengths)} do not make num_samples={self.num_samples}"
+                f"split {self.name}: {len(self.filenames)} filenames, {len(self.shard_lengths)} shard_lengths with "
+                f"sum {sum(self.shard_lengths)}, and num_samples={self.num_samples} do not match"
             )
 
     def to_dict(self) -> dict:
@@ -118,7 +117,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Manifest:
-    """``_info.json`` of a directory of super images, as read; ``raw`` is the whole dictionary."""
+    """The content of ``_info.json``; ``raw`` is the whole dictionary."""
 
     raw: dict
     splits: dict[str, Split]
@@ -135,33 +134,33 @@ class Manifest:
 
     @property
     def class_names(self) -> list[str]:
-        """Names in index order."""
+        """Class names in index order."""
         return self.superimage["class_names"]
 
     @property
     def multi_label(self) -> bool:
-        """Whether a sample has a list of labels, ``labels`` of ``KEY.json``, not the one of ``KEY.cls`` alone."""
+        """Whether a sample may have more than one label; then ``labels`` in ``KEY.json`` lists them."""
         return self.superimage.get("multi_label", False)
 
     def for_split(self, split: str) -> "Manifest":
-        """This manifest with the class names of one split as its own. ValueError for an unknown split.
+        """The manifest as it is for one split: its class names, and whether it is multi-label.
 
-        A sub-set numbers its classes by the first label of each sample, which is the only one it has.
+        Samples of a subset have one label, the first one. Raises ValueError for an unknown split.
         """
         names = self.class_names_of(split)
-        several = self.multi_label and not self.split(split).alt_label
-        superimage = {**self.superimage, "class_names": names, "multi_label": several}
+        multi_label = self.multi_label and not self.split(split).alt_label
+        superimage = {**self.superimage, "class_names": names, "multi_label": multi_label}
         return replace(self, raw={**self.raw, "superimage": superimage})
 
     def class_names_of(self, split: str) -> list[str]:
-        """Names in index order of one split: a sub-set numbers its own classes. ValueError for an unknown split."""
+        """Class names of one split, in index order; a subset has its own. Raises ValueError for an unknown split."""
         alt_label = self.split(split).alt_label
         names = {subset_field(subset): names for subset, names in self.subsets.items()}
         return names[alt_label] if alt_label else self.class_names
 
     @property
     def subsets(self) -> dict[str, list[str]]:
-        """The class names of each sub-set, in its own index order."""
+        """The class names of each subset, in the subset's index order."""
         return self.superimage.get("subsets", {})
 
     @property
@@ -173,8 +172,8 @@ class Manifest:
         return tuple(self.superimage["std"])
 
     @property
-    def views(self) -> dict[str, int]:
-        """Views of each video, by split; a sub-set has those of the split that it is part of."""
+    def num_views(self) -> dict[str, int]:
+        """Number of views of each video, by split. A subset has as many as the split that contains it."""
         views = self.superimage["views"]
         parts = {subset_split(split, subset): split for split in views for subset in self.subsets}
         return views | {part: views[split] for part, split in parts.items() if part in self.splits}
@@ -190,7 +189,7 @@ class Manifest:
 
 
 def parse_manifest(raw: dict) -> Manifest:
-    """A manifest from its dictionary; ValueError when it has no ``superimage``, or one that we cannot read."""
+    """A manifest from its dictionary. Raises ValueError if the section ``superimage`` is missing or unreadable."""
     try:
         version = raw["superimage"]["format_version"]
         if version != FORMAT_VERSION:
@@ -215,9 +214,9 @@ def parse_manifest(raw: dict) -> Manifest:
 
 
 def read_manifest(directory: str | Path) -> Manifest | None:
-    """The manifest of a directory or URL; None when there is no ``_info.json`` or it holds no super images.
+    """The manifest of a directory or URL; None if there is no ``_info.json``, or it does not describe super images.
 
-    Raises ValueError for one that is damaged, naming the file, and UnreachableError for a URL that does not answer.
+    Raises ValueError, with the file name, for a damaged manifest, and UnreachableError for a URL that does not answer.
     """
     path = join(directory, MANIFEST_NAME)
     try:

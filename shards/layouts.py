@@ -1,8 +1,8 @@
-"""Layouts: where each frame of a clip stands in the super image. Pure.
+"""Layouts: the position of each frame of a clip in the super image. Pure.
 
 A layout is a grid of ``rows x columns`` square tiles. Cells are numbered row-major from the top left corner. An *order*
 is an integer array of length T: ``order[cell]`` is the position in the clip (0 = earliest) of the frame in that cell.
-The cells behind the last frame are pads.
+The cells after the last frame are pads.
 """
 
 import math
@@ -12,16 +12,16 @@ import numpy as np
 
 ORDERS = ("row_major", "column_major", "snake", "nested", "random", "reverse")
 PADS = ("mean", "black", "last", "none")
-# The ImageNet mean as 8-bit RGB. It becomes 0 after normalisation, which is what SIFAR's code pads with.
-MEAN_COLOUR = (124, 116, 104)
+# The ImageNet mean as 8-bit RGB. Normalization turns it into 0, the value of the pads in SIFAR's code.
+MEAN_COLOR = (124, 116, 104)
 BLACK = (0, 0, 0)
 
 
 def grid_for(frames: int) -> tuple[int, int]:
     """The near-square grid for T frames: ``8 -> (3, 3)``, ``12 -> (3, 4)``, ``14 -> (4, 4)``.
 
-    With m = ceil(sqrt T): (m-1) x m if T <= (m-1)m, else m x m. SIFAR 3.2 (which writes ``<``, though its own example
-    of 12 frames in 3x4 needs ``<=``).
+    With m = ceil(sqrt T): (m-1) x m if T <= (m-1)m, else m x m. SIFAR 3.2 (which writes ``<``, but its own example of
+    12 frames in 3x4 needs ``<=``).
     """
     if frames < 1:
         raise ValueError(f"{frames} frames: a layout needs at least 1 frame")
@@ -33,8 +33,8 @@ def grid_for(frames: int) -> tuple[int, int]:
 class Layout:
     """T frames of ``tile x tile`` pixels in ``rows x columns`` cells.
 
-    ``groups`` is N of the nested order (Flatten eq. 5-10) and None for every other order. Raises ValueError when the
-    frames do not fit the grid, or the grid is not full and ``pad`` is ``none``.
+    ``groups`` is N of the nested order (Flatten eq. 5-10) and None for every other order. Raises ValueError if the
+    frames do not fit into the grid, or if they do not fill it and ``pad`` is ``none``.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Layout:
         if self.order == "nested":
             _nested_shape(self)
         elif self.groups is not None:
-            raise ValueError(f"layout {self.name}: groups={self.groups} is for order=nested, not {self.order}")
+            raise ValueError(f"layout {self.name}: groups={self.groups} is only for order=nested, not {self.order}")
 
     @property
     def cells(self) -> int:
@@ -88,29 +88,31 @@ def _check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def _nested_shape(layout: Layout) -> tuple[int, int, int, int]:
-    """(outer rows, outer columns, inner rows, inner columns) of a nested order, or a ValueError.
+    """(outer rows, outer columns, inner rows, inner columns) of a nested order.
 
-    N groups are laid out row by row, and each is a block of frames laid out row by row (Flatten eq. 5-10). The paper
-    shows squares alone: 16 frames as 2x2 blocks of 2x2. Otherwise the block is the squarest that tiles the grid, and
-    wide rather than tall: 36 frames in 6 groups are 3x2 blocks of 2x3; 9 in 3 are strips of 1x3, which is row_major.
+    The N groups are blocks in row-major order, and the frames within a block are in row-major order (Flatten eq. 5-10).
+    The paper only shows squares: 16 frames are 2x2 blocks of 2x2. In other cases the block is as square as the grid
+    allows, and rather wide than tall: 36 frames in 6 groups are 3x2 blocks of 2x3. 9 frames in 3 groups are rows of
+    1x3, which is row_major. Raises ValueError if no such blocks exist.
     """
     groups = layout.groups if layout.groups is not None else math.isqrt(layout.frames)
     if layout.groups is None and groups**2 != layout.frames:
         raise ValueError(
-            f"layout {layout.name}: order=nested makes sqrt(T) groups, but T={layout.frames} is no square; give groups"
+            f"layout {layout.name}: order=nested makes sqrt(T) groups, but T={layout.frames} is not a square number; "
+            "give groups"
         )
     if layout.frames != layout.cells or groups < 1 or layout.frames % groups:
         raise ValueError(
             f"layout {layout.name}: order=nested needs a full grid and groups that divide it; "
             f"got {layout.frames} frames in {layout.rows}x{layout.columns} with groups={groups}"
         )
-    blocks = _blocks(layout, layout.frames // groups)  # never none: what divides rows * columns is such a product
+    blocks = _blocks(layout, layout.frames // groups)  # never empty, since the number divides rows * columns
     rows, columns = min(blocks, key=lambda block: (abs(block[1] - block[0]), block[0] > block[1]))
     return layout.rows // rows, layout.columns // columns, rows, columns
 
 
 def _blocks(layout: Layout, frames: int) -> list[tuple[int, int]]:
-    """All (rows, columns) of ``frames`` cells that tile the grid without a rest."""
+    """All blocks (rows, columns) of ``frames`` cells that divide the grid."""
     return [
         (rows, frames // rows)
         for rows in range(1, frames + 1)
@@ -119,14 +121,14 @@ def _blocks(layout: Layout, frames: int) -> list[tuple[int, int]]:
 
 
 def clip_order(layout: Layout, rng: np.random.Generator | None = None) -> np.ndarray:
-    """The order of one sample, int64 (T,). Only ``random`` draws from ``rng``.
+    """The order of one sample, int64 (T,). Only ``random`` uses ``rng``.
 
     ``2x2 row_major -> [0 1 2 3]``, ``column_major -> [0 2 1 3]``, ``snake -> [0 1 3 2]``, ``reverse -> [3 2 1 0]``;
     nested with 16 frames and 4 groups -> ``[0 1 4 5 2 3 6 7 8 9 12 13 10 11 14 15]`` (Flatten eq. 5-10).
     """
     if layout.order == "random":
         if rng is None:
-            raise ValueError(f"layout {layout.name}: order=random needs a generator")
+            raise ValueError(f"layout {layout.name}: order=random needs a random generator")
         return rng.permutation(layout.frames)
     return _FIXED_ORDERS[layout.order](layout)
 
@@ -156,7 +158,7 @@ def _nested(layout: Layout) -> np.ndarray:
 
 
 def _ranks(visits: np.ndarray, layout: Layout) -> np.ndarray:
-    """Visit numbers of the whole grid -> order of the frames alone: the pads stay in the last cells."""
+    """Visit numbers of all cells -> order of the frames; the pads stay in the last cells."""
     return np.argsort(np.argsort(visits.reshape(-1)[: layout.frames]))
 
 
@@ -169,31 +171,52 @@ _FIXED_ORDERS = {
 }
 
 
-def tile(frames: np.ndarray, layout: Layout, order: np.ndarray | None = None) -> np.ndarray:
-    """Lay a clip out: uint8 (T, tile, tile, 3) in time order -> uint8 (rows*tile, columns*tile, 3). SIFAR 3.2."""
-    expected = (layout.frames, layout.tile, layout.tile, 3)
-    if frames.shape != expected:
-        raise ValueError(f"frames of shape {frames.shape}: layout {layout.name} takes {expected}")
-    order = clip_order(layout) if order is None else _checked_order(order, layout)
-    sheet = np.empty((*layout.image_size, 3), np.uint8)
-    # Cell by cell: to join all of them by transposing takes six times as long.
-    for cell, position in enumerate(order):
-        sheet[cell_slices(layout, cell, layout.tile)] = frames[position]
-    fill_pads(sheet, layout, frames[-1] if layout.pad == "last" else pad_colour(layout.pad))
-    return sheet
+class Sheet:
+    """One plane of a super image that is filled tile by tile, in any order. SIFAR 3.2.
+
+    ``order[cell]`` is the position in time of the frame in ``cell``. Tiles are uint8 (side, side[, channels]), where
+    ``side`` is smaller than ``layout.tile`` for a plane of subsampled chroma.
+    """
+
+    def __init__(self, layout: Layout, order: np.ndarray, *, side: int, channels: tuple[int, ...] = ()):
+        self._layout = layout
+        self._cells = np.argsort(_checked_order(order, layout))  # the cell of each position
+        self._side = side
+        # Writing cell by cell is six times as fast as joining all tiles by a transpose.
+        self._plane = np.empty((layout.rows * side, layout.columns * side, *channels), np.uint8)
+
+    def put(self, position: int, tile: np.ndarray) -> None:
+        """Place the tile of the frame at ``position`` in time."""
+        self._plane[cell_slices(self._layout, self._cells[position], self._side)] = tile
+
+    def finish(self, pad: int | tuple[int, ...]) -> np.ndarray:
+        """The plane, uint8 (rows*side, columns*side[, channels]). ``pad`` is the color of the cells without a frame.
+
+        With ``pad: last``, these cells repeat the last tile instead.
+        """
+        content = (
+            self._plane[cell_slices(self._layout, self._cells[-1], self._side)] if self._layout.pad == "last" else pad
+        )
+        for cell in range(self._layout.frames, self._layout.cells):
+            self._plane[cell_slices(self._layout, cell, self._side)] = content
+        return self._plane
 
 
 def cell_slices(layout: Layout, cell: int, side: int) -> tuple[slice, slice]:
-    """(rows, columns) of a cell in a plane whose tiles have ``side`` pixels: that of chroma has less than the luma."""
+    """(rows, columns) of a cell in a plane whose tiles have ``side`` pixels."""
     row, column = divmod(cell, layout.columns)
     return slice(row * side, (row + 1) * side), slice(column * side, (column + 1) * side)
 
 
-def fill_pads(plane: np.ndarray, layout: Layout, pad: np.ndarray | int | tuple[int, ...]) -> None:
-    """Put a tile, or a colour, into the cells without a frame of (rows*side, columns*side[, C])."""
-    side = plane.shape[0] // layout.rows
-    for cell in range(layout.frames, layout.cells):
-        plane[cell_slices(layout, cell, side)] = pad
+def tile(frames: np.ndarray, layout: Layout, order: np.ndarray | None = None) -> np.ndarray:
+    """Make a super image: uint8 (T, tile, tile, 3) in time order -> uint8 (rows*tile, columns*tile, 3). SIFAR 3.2."""
+    expected = (layout.frames, layout.tile, layout.tile, 3)
+    if frames.shape != expected:
+        raise ValueError(f"frames of shape {frames.shape}: layout {layout.name} needs {expected}")
+    sheet = Sheet(layout, clip_order(layout) if order is None else order, side=layout.tile, channels=(3,))
+    for position, frame in enumerate(frames):
+        sheet.put(position, frame)
+    return sheet.finish(pad_color(layout.pad))
 
 
 def untile(image: np.ndarray, layout: Layout, order: np.ndarray | None = None) -> np.ndarray:
@@ -205,7 +228,7 @@ def untile(image: np.ndarray, layout: Layout, order: np.ndarray | None = None) -
 
 
 def reorder(image: np.ndarray, layout: Layout, old_order: np.ndarray, new_order: np.ndarray) -> np.ndarray:
-    """Move the tiles of a sheet from one order to another; the pads stay as they are. Shapes as in ``tile``."""
+    """Move the tiles of a super image from one order to another. The pads do not change. Shapes as in ``tile``."""
     cells = _split_cells(image, layout)
     frames = np.empty_like(cells[: layout.frames])
     frames[_checked_order(old_order, layout)] = cells[: layout.frames]
@@ -214,15 +237,15 @@ def reorder(image: np.ndarray, layout: Layout, old_order: np.ndarray, new_order:
     return _join_cells(moved, layout)
 
 
-def pad_colour(pad: str) -> tuple[int, int, int]:
-    """The RGB colour of a pad tile; a grid with pad ``none`` is full and never asks."""
-    return BLACK if pad == "black" else MEAN_COLOUR
+def pad_color(pad: str) -> tuple[int, int, int]:
+    """The RGB color of a pad tile. Not called for pad ``none``, since its grid is full."""
+    return BLACK if pad == "black" else MEAN_COLOR
 
 
 def _checked_order(order: np.ndarray, layout: Layout) -> np.ndarray:
     order = np.asarray(order)
     if not np.array_equal(np.sort(order), np.arange(layout.frames)):
-        raise ValueError(f"order {order.tolist()} is no permutation of the {layout.frames} frames of {layout.name}")
+        raise ValueError(f"order {order.tolist()} is not a permutation of the {layout.frames} frames of {layout.name}")
     return order
 
 
@@ -233,6 +256,6 @@ def _join_cells(cells: np.ndarray, layout: Layout) -> np.ndarray:
 
 def _split_cells(image: np.ndarray, layout: Layout) -> np.ndarray:
     if image.shape != (*layout.image_size, 3):
-        raise ValueError(f"image of shape {image.shape}: layout {layout.name} makes {(*layout.image_size, 3)}")
+        raise ValueError(f"image of shape {image.shape}: layout {layout.name} has {(*layout.image_size, 3)}")
     grid = image.reshape(layout.rows, layout.tile, layout.columns, layout.tile, 3)
     return grid.transpose(0, 2, 1, 3, 4).reshape(layout.cells, layout.tile, layout.tile, 3)

@@ -1,7 +1,7 @@
-"""The cells of a super image without a frame: where they are, and the colour that normalisation makes zero. Pure.
+"""Pads, the cells of a super image without a frame: where they are, and which color normalizes to zero. Pure.
 
-SIFAR's code pads after normalisation, so its pads are zero whatever the mean. The shards hold 8-bit images, whose pads
-have ImageNet's mean to the nearest integer: readers put there what the model's own mean asks for.
+SIFAR's code pads after normalization, so its pads are zero for any mean. Shards contain 8-bit images, in which the pads
+have the ImageNet mean, rounded. Readers replace it by the mean of the model.
 """
 
 from collections.abc import Sequence
@@ -13,27 +13,27 @@ from shards.layouts import Layout, cell_slices
 
 
 def has_mean_pads(layout: Layout) -> bool:
-    """Whether the layout has pads that stand for zero; black pads and repeated frames were asked for, and stay."""
+    """Whether the layout has pads with ``pad: mean``. Black pads and repeated frames are not changed when read."""
     return layout.pad == "mean" and layout.frames < layout.cells
 
 
-def nearest_colour(mean: Sequence[float]) -> tuple[int, ...]:
-    """The 8-bit colour nearest to a mean of 0 to 1: ``(0.485, 0.456, 0.406) -> (124, 116, 104)``."""
+def nearest_color(mean: Sequence[float]) -> tuple[int, ...]:
+    """The 8-bit color nearest to a mean in 0 to 1: ``(0.485, 0.456, 0.406) -> (124, 116, 104)``."""
     return tuple(round(255 * value) for value in mean)
 
 
-def fill_pads_of_image(image: Image.Image, layout: Layout, colour: tuple[int, ...]) -> None:
-    """Put a colour into the pads of a super image of the stored size, in place."""
+def fill_pads_of_image(image: Image.Image, layout: Layout, color: tuple[int, ...]) -> None:
+    """Fill the pads of a super image of the stored size with a color, in place."""
     for cell in range(layout.frames, layout.cells):
         rows, columns = cell_slices(layout, cell, layout.tile)
-        image.paste(colour, (columns.start, rows.start, columns.stop, rows.stop))
+        image.paste(color, (columns.start, rows.start, columns.stop, rows.stop))
 
 
 def pad_mask(layout: Layout, height: int, width: int) -> np.ndarray:
-    """The pixels of a super image scaled to height x width that show pads alone: bool (H, W).
+    """Mask of the pad pixels in a super image that was resized to height x width: bool (H, W).
 
-    2x2 cells, 3 frames, 4x4 pixels -> True in the last two rows of the last two columns. A pixel that a pad shares with
-    a frame, where the size is no multiple of the grid, is the frame's.
+    2x2 cells, 3 frames, 4x4 pixels -> True in the last two rows of the last two columns. If the size is not a multiple
+    of the grid, pixels that belong to both a pad and a frame are False.
     """
     pads = (np.arange(layout.cells) >= layout.frames).reshape(layout.rows, layout.columns)
     rows, columns = _cells_of(height, layout.rows), _cells_of(width, layout.columns)

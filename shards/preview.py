@@ -1,4 +1,4 @@
-"""A contact sheet: some super images of a split with their labels, in one PNG that a person looks at."""
+"""Makes a contact sheet: some super images of a split with their labels in one picture."""
 
 import itertools
 import math
@@ -21,16 +21,16 @@ _SAMPLES_READ_PER_PICTURE = 16
 
 
 def contact_sheet(directory: str | Path, *, split: str, count: int = 12, thumbnail: int = 240) -> Image.Image:
-    """``count`` super images, as even over the classes as the split allows, each ``thumbnail`` pixels wide at most.
+    """A picture of ``count`` super images, each at most ``thumbnail`` pixels wide, as evenly over classes as possible.
 
-    Under each: the class's name, and the sample's key with the numbers of its first and last frame. Raises ValueError
-    where there is no manifest, no such split, or no sample in it.
+    The captions are the class name, the sample key, and the indices of the first and the last frame. Raises ValueError
+    if there is no manifest, no such split, or no sample in it.
     """
     manifest = read_manifest(directory)
     if manifest is None:
-        raise ValueError(f"{directory}: no manifest of super images here; give the directory of one layout")
+        raise ValueError(f"{directory}: no manifest of super images; give the directory of a layout")
     if count < 1 or thumbnail < 32:
-        raise ValueError(f"count={count}, thumbnail={thumbnail}: at least 1 image of at least 32 pixels")
+        raise ValueError(f"count={count}, thumbnail={thumbnail}: must be at least 1 image of at least 32 pixels")
     chosen = _choose(directory, manifest, split, count)
     if not chosen:
         raise ValueError(f"{directory}: split {split!r} has no samples to show")
@@ -39,10 +39,10 @@ def contact_sheet(directory: str | Path, *, split: str, count: int = 12, thumbna
 
 
 def _choose(directory: str | Path, manifest: Manifest, split: str, count: int) -> list[tuple[str | Path, Sample]]:
-    """The first samples of each class in turn.
+    """The first samples of each class.
 
-    Reads at most ``_SAMPLES_READ_PER_PICTURE * count`` samples, since some classes may be absent. The videos were
-    shuffled when the shards were planned.
+    Reads at most ``_SAMPLES_READ_PER_PICTURE * count`` samples, since some classes may be missing. The conversion
+    shuffled the videos, so the first samples cover many classes.
     """
     num_classes = len(manifest.class_names_of(split))
     wanted = math.ceil(count / max(num_classes, 1))
@@ -52,7 +52,7 @@ def _choose(directory: str | Path, manifest: Manifest, split: str, count: int) -
             by_class[sample.label].append((path, sample))
         if sum(map(len, by_class.values())) >= wanted * num_classes:
             break
-    # The first of each class before the second of any.
+    # The first sample of every class comes before the second of any class.
     ranked = sorted((rank, label) for label, chosen in by_class.items() for rank in range(len(chosen)))[:count]
     return [by_class[label][rank] for label, rank in sorted((label, rank) for rank, label in ranked)]
 
@@ -67,7 +67,7 @@ def _samples(directory: str | Path, manifest: Manifest, split: str) -> Iterator[
 
 def _captioned(sample: Sample, path: str | Path, thumbnail: int, class_names: Sequence[str]) -> Image.Image:
     image = decode_image(sample, path)
-    # Whole multiples keep small super images crisp; larger ones are shrunk.
+    # Small super images are enlarged by whole factors, which keeps them sharp. Larger ones are reduced.
     factor = max(thumbnail // max(image.size), 1) if max(image.size) <= thumbnail else thumbnail / max(image.size)
     resampling = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.LANCZOS
     image = image.resize((round(image.width * factor), round(image.height * factor)), resampling)
@@ -78,13 +78,13 @@ def _captioned(sample: Sample, path: str | Path, thumbnail: int, class_names: Se
     font = ImageFont.load_default(_FONT_SIZE)
     name = class_names[sample.label] if 0 <= sample.label < len(class_names) else f"class {sample.label}"
     lines = (name, f"{sample.key} [{frames[0]}..{frames[-1]}]")
-    for number, (line, colour) in enumerate(zip(lines, ("black", "dimgray"))):
-        draw.text((0, image.height + 2 + 16 * number), _fit(line, font, thumbnail), fill=colour, font=font)
+    for number, (line, color) in enumerate(zip(lines, ("black", "dimgray"))):
+        draw.text((0, image.height + 2 + 16 * number), _fit(line, font, thumbnail), fill=color, font=font)
     return canvas
 
 
 def _fit(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """The line, its middle left out where it is too long: names differ at both ends."""
+    """Shorten a line that is too long in its middle, since names often differ only at their ends."""
     keep = len(line)
     while keep > 8 and font.getlength(shown := _shortened(line, keep)) > width:
         keep -= 1

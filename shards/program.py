@@ -1,4 +1,4 @@
-"""How our commands are written in advice: by their installed names, or as in a checkout."""
+"""The first words of our commands, for messages that suggest a command."""
 
 import sys
 from pathlib import Path
@@ -12,9 +12,10 @@ _IN_CHECKOUT = {
 
 
 def shown_command(name: str) -> list[str]:
-    """The words that start a command of ours, in the form in which the running one was started.
+    """The first words of one of our commands, as the user would type it.
 
-    ``train -> ["superimage-train"]`` where this program is an installed one, else ``["python", "train_image.py"]``.
+    ``train -> ["superimage-train"]`` if the running program is an installed command, else ``["python",
+    "train_image.py"]``.
     """
     if Path(sys.argv[0]).name.startswith("superimage-"):
         return [f"superimage-{name}"]

@@ -1,4 +1,4 @@
-"""Samples out of tars, in order, and an error where one is missing or damaged. No torch."""
+"""Reads samples from tars in order. A missing or damaged sample is an error. Does not need torch."""
 
 import io
 import json
@@ -20,18 +20,18 @@ _WAY_OUT = "run 'python -m shards check' on its directory, then convert that sha
 
 
 class ShardError(ValueError):
-    """A shard that cannot be read as it was written. The message names the file and the way out."""
+    """A shard is missing or damaged. The message contains the file name and a way out."""
 
 
 def iter_samples(
     path: str | Path, *, num_samples: int | None = None, start: int = 0, stop: int | None = None, alt_label: str = ""
 ) -> Iterator[Sample]:
-    """The samples ``start <= i < stop`` of one tar, a path or a URL, the bytes still encoded. One pass over the file.
+    """Yield the samples ``start <= i < stop`` of one tar, a path or a URL, in one pass. Images are not decoded.
 
-    ``alt_label`` is that of a split: the samples are those of its sub-set alone, with their labels within it.
+    With a split's ``alt_label``, only the samples of its subset are counted and returned, with the subset's labels.
 
-    ``num_samples`` is what the manifest says the tar holds: a tar cut at a member's border, or with a broken header in
-    its middle, is otherwise no different from a shorter one. Raises ShardError for anything but whole samples.
+    Pass the number of samples in the manifest as ``num_samples``. Without it, a tar that is cut between two members, or
+    that has a broken header in its middle, looks like a shorter tar. Raises ShardError unless all samples are whole.
     """
     count = 0
     try:
@@ -47,11 +47,11 @@ def iter_samples(
     except FileNotFoundError as error:
         raise ShardError(f"{path}: no such shard; {_WAY_OUT}") from error
     except UnreachableError as error:
-        raise ShardError(f"{error}; once the network is back, the same command goes on") from error
+        raise ShardError(f"{error}; try the same command again when the network works") from error
     except (tarfile.TarError, OSError, EOFError, KeyError, ValueError) as error:
         raise ShardError(f"{path}: damaged after {count} whole samples ({error}); {_WAY_OUT}") from error
     if num_samples is not None and count != num_samples:
-        raise ShardError(f"{path}: {count} samples where the manifest says {num_samples}; {_WAY_OUT}")
+        raise ShardError(f"{path}: {count} samples, but the manifest says {num_samples}; {_WAY_OUT}")
 
 
 def _open_tar(file: BinaryIO, path: str | Path) -> tarfile.TarFile:
@@ -61,15 +61,15 @@ def _open_tar(file: BinaryIO, path: str | Path) -> tarfile.TarFile:
 
 
 def _groups(tar: tarfile.TarFile, *, is_seekable: bool) -> Iterator[tuple[str, dict[str, Callable[[], bytes]]]]:
-    """Consecutive members that share a key: (key, {extension: what gives its content}).
+    """Group consecutive members with the same key: (key, {extension: function that returns the content}).
 
-    Where the file can go back, only what is asked for is read: most readers begin in the middle of a shard.
+    If the file is seekable, content is read only on demand, since most loader workers begin in the middle of a shard.
     """
     key: str | None = None
     members: dict[str, Callable[[], bytes]] = {}
     for member in tar:
         if not member.isfile():
-            raise ValueError(f"member {member.name!r} is no file")
+            raise ValueError(f"member {member.name!r} is not a file")
         name, _, extension = member.name.partition(".")
         if name != key and key is not None:
             yield key, members
@@ -97,7 +97,7 @@ def _sample(key: str, members: dict[str, Callable[[], bytes]], alt_label: str) -
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     file = tar.extractfile(member)
-    assert file is not None, "only files are asked for"
+    assert file is not None, "only regular files are read"
     content = file.read()
     if len(content) != member.size:
         raise EOFError(f"member {member.name!r} has {len(content)} of {member.size} bytes")
@@ -105,20 +105,20 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def decode_image(sample: Sample, path: str | Path) -> Image.Image:
-    """The super image as RGB, size (width, height); ShardError naming ``path`` when it does not decode."""
+    """Decode the super image as RGB. Raises ShardError, with ``path``, if it cannot be decoded."""
     try:
         with Image.open(io.BytesIO(sample.image), formats=("JPEG", "PNG", "WEBP")) as image:
             image.load()
-            return image if image.mode == "RGB" else image.convert("RGB")  # which would copy even what is RGB
+            return image if image.mode == "RGB" else image.convert("RGB")  # convert() would copy an RGB image too
     # Pillow raises SyntaxError for some broken PNGs.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ShardError(f"{path}: the image of sample {sample.key!r} does not decode ({error}); {_WAY_OUT}") from error
+        raise ShardError(f"{path}: cannot decode the image of sample {sample.key!r} ({error}); {_WAY_OUT}") from error
 
 
 def multi_hot(sample: Sample, num_classes: int, path: str | Path) -> np.ndarray:
-    """All labels of a sample as float32 (C,): ``labels [0, 3]`` of 4 classes -> ``[1 0 0 1]``.
+    """The multi-hot target of a sample, float32 (C,): ``labels [0, 3]``, 4 classes -> ``[1 0 0 1]``.
 
-    ShardError naming ``path`` where the sample has no list of labels, or a label outside the classes.
+    Raises ShardError, with ``path``, if the sample has no list of labels, or a label is out of range.
     """
     labels = sample.metadata.get("labels")
     if not isinstance(labels, list) or not all(isinstance(i, int) and 0 <= i < num_classes for i in labels):

@@ -1,4 +1,4 @@
-"""``_records/SPLIT-NUMBER.json``: what became of one planned shard. Its presence means that its tars are whole."""
+"""``_records/SPLIT-NUMBER.json``: the result of one planned shard. A record is written after its tars are complete."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -10,7 +10,7 @@ from shards.storage import whole_file
 
 @dataclass(frozen=True, kw_only=True)
 class Tar:
-    """One view's tar of a planned shard; ``subsets``: how many of its samples are in each sub-set."""
+    """The tar of one view of a planned shard. ``subsets``: number of samples in each subset."""
 
     name: str
     sha256: str
@@ -21,7 +21,7 @@ class Tar:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A video that is not in the shard: ``reason`` is a short class to count by, ``detail`` tells this one's story."""
+    """A video that is not in the shard. ``reason``: a short category, for counting. ``detail``: the error message."""
 
     video: str
     path: str
@@ -31,7 +31,7 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One planned shard: a tar for each view, and the videos that were left out."""
+    """One planned shard: a tar for each view, and the videos that could not be converted."""
 
     split: str
     number: int
@@ -50,14 +50,14 @@ def record_path(directory: Path, split: str, number: int) -> Path:
 
 
 def read_record(directory: Path, split: str, number: int) -> Record | None:
-    """The record of a shard, or None when it is not yet made; ValueError naming the file when it is damaged."""
+    """The record of a shard, or None if there is none yet. Raises ValueError, with the file name, if it is damaged."""
     path = record_path(directory, split, number)
     try:
-        return parse_record(path.read_text())
+        return parse_record(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path}: not a record ({error}); delete it and run the conversion again") from error
+        raise ValueError(f"{path}: not a valid record ({error}); delete it and run the conversion again") from error
 
 
 def parse_record(text: str) -> Record:
@@ -68,10 +68,10 @@ def parse_record(text: str) -> Record:
 
 
 def read_all_records(directory: Path) -> list[Record]:
-    """All records of a shard directory, by split and number."""
+    """All records of a shard directory, sorted by split and number."""
     names = sorted(path.stem for path in (directory / RECORDS_DIR).glob("*-[0-9]*.json"))
     records = (read_record(directory, *_split_and_number(name)) for name in names)
-    return [record for record in records if record is not None]  # None: deleted since the folder was listed
+    return [record for record in records if record is not None]  # None: deleted after glob() found it
 
 
 def _split_and_number(stem: str) -> tuple[str, int]:

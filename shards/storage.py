@@ -1,6 +1,6 @@
-"""The only door to disks and URLs: local paths are read and written, URLs are read.
+"""Access to disks and URLs. Local paths are read and written, URLs are only read.
 
-http and https need nothing else; s3, gs and all else that fsspec knows need the package that it names.
+http and https work by themselves. s3, gs and the other protocols of fsspec need the package that its error names.
 """
 
 import contextlib
@@ -17,23 +17,23 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit, urlunsplit
 
-# Waits of 1, 2, 4, ... seconds between them.
+# The waits between tries are 1, 2, 4, ... seconds.
 _TRIES, _STREAM_TRIES = 3, 6
 _STREAM_TIMEOUT_SECONDS = 60
 _BUFFER_BYTES = 1 << 20
 _FORBIDDEN = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
 _GONE = (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.GONE)
-# Of the client's errors, those that another try may not meet.
+# Client errors that may disappear in another try.
 _PASSING = (http.HTTPStatus.REQUEST_TIMEOUT, http.HTTPStatus.TOO_MANY_REQUESTS)
 _TEMPORARY_SUFFIX = ".partial"
 
 
 class UnreachableError(OSError):
-    """What is behind a URL cannot be read, or could not, however often it was tried."""
+    """A URL cannot be read, or all tries to read it failed."""
 
 
 class ForbiddenError(UnreachableError):
-    """A server that does not let us read what is behind a URL."""
+    """The server refuses access to a URL."""
 
 
 def is_url(location: str | Path) -> bool:
@@ -41,17 +41,18 @@ def is_url(location: str | Path) -> bool:
 
 
 def local_path(location: str | Path) -> Path:
-    """The path of a local location; ValueError for a URL."""
+    """The path of a local location. Raises ValueError for a URL."""
     if is_url(location):
-        raise ValueError(f"{location}: only a local path will do here; copy or mount it first")
+        raise ValueError(f"{location}: must be a local path; copy or mount it first")
     return Path(location)
 
 
 def join(root: str | Path, name: str) -> str | Path:
-    """A file below a directory or a URL.
+    """The path or URL of a file below a directory or URL.
 
-    ``("https://host/videos?sig=1", "a b.mp4") -> "https://host/videos/a%20b.mp4?sig=1"``. In http and https a name is
-    quoted and a query stays at the end. In s3, gs and all other schemes a name is an object's key, taken as it is.
+    ``("https://host/videos?sig=1", "a b.mp4") -> "https://host/videos/a%20b.mp4?sig=1"``. For http and https, the name
+    is quoted and a query stays at the end. For s3, gs and all other protocols, the name is an object key and is not
+    quoted.
     """
     if not is_url(root):
         return Path(root) / name
@@ -66,17 +67,17 @@ def _is_http(url: str) -> bool:
 
 
 def open_stream(location: str | Path) -> BinaryIO:
-    """A file to read from its start to its end. FileNotFoundError, or, behind a URL, UnreachableError."""
+    """Open a file to read it from start to end. Raises FileNotFoundError, and UnreachableError for a URL."""
     if is_url(location):
         return _stream(str(location), timeout_seconds=_STREAM_TIMEOUT_SECONDS, tries=_STREAM_TRIES)
     return open(location, "rb")
 
 
 def exists(location: str | Path) -> bool:
-    """Whether there is a file that can be read. UnreachableError for a server that does not answer.
+    """Whether a file exists and can be read. Raises UnreachableError if a server does not answer.
 
-    One byte is asked for: many servers and signed URLs refuse HEAD. A server that forbids a path (403) is taken to have
-    no such file, as S3 answers where a bucket's list may not be read.
+    Reads one byte, since many servers and signed URLs refuse HEAD requests. If access is forbidden (403), the file is
+    taken to be missing: S3 answers so for a missing file if the bucket may not be listed.
     """
     if not is_url(location):
         return Path(location).is_file()
@@ -94,10 +95,10 @@ def _stream(url: str, *, timeout_seconds: float, tries: int) -> BinaryIO:
 
 @contextlib.contextmanager
 def whole_file(location: str | Path) -> Iterator[BinaryIO]:
-    """Write a file that is there entirely or not at all: a temporary one beside it, synced, then renamed.
+    """Open a file for atomic writing: to a temporary file beside it, which is synced and then renamed.
 
-    Its directory must be there: one that was removed under a running job should not come back half empty.
-    Two writers of the same file never share a temporary one, so that a retried task cannot spoil the first try's.
+    The directory must exist, so that a directory removed during a job does not come back incomplete. Each writer has
+    its own temporary file, so that a retried task does not overwrite the file of the first try.
     """
     path = local_path(location)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_TEMPORARY_SUFFIX}")
@@ -113,16 +114,16 @@ def whole_file(location: str | Path) -> Iterator[BinaryIO]:
 
 
 def write_whole(location: str | Path, content: bytes) -> None:
-    """``whole_file`` for bytes at hand; makes the directory where it is missing."""
+    """Write bytes by ``whole_file``. Creates the directory if it is missing."""
     local_path(location).parent.mkdir(parents=True, exist_ok=True)
     with whole_file(location) as file:
         file.write(content)
 
 
 def remove_partial_files(directory: str | Path, name: str = "*") -> int:
-    """Delete what interrupted writers left of the files ``name`` in ``directory``; returns how many.
+    """Delete the temporary files of interrupted writers of ``name`` in ``directory``; returns their number.
 
-    Call it while nobody writes those.
+    Do not call it while these files are being written.
     """
     leftovers = list(local_path(directory).glob(f".{name}.*{_TEMPORARY_SUFFIX}"))
     for path in leftovers:
@@ -131,16 +132,16 @@ def remove_partial_files(directory: str | Path, name: str = "*") -> int:
 
 
 def fetch(url: str, path: str | Path, *, timeout_seconds: float) -> None:
-    """Copy what is behind ``url`` to ``path``; a network that fails is tried again, twice.
+    """Copy ``url`` to ``path``. Network errors are retried twice.
 
-    Raises FileNotFoundError where the server has no such file, UnreachableError where it does not deliver it.
+    Raises FileNotFoundError if the server has no such file, UnreachableError if it cannot be read.
     """
     with _stream(url, timeout_seconds=timeout_seconds, tries=_TRIES) as source, open(path, "wb") as target:
         shutil.copyfileobj(source, target)
 
 
 class _Download(io.RawIOBase):
-    """What is behind a URL: a connection that breaks is taken up again where it broke."""
+    """A stream of a URL. A broken connection resumes at the same byte."""
 
     def __init__(self, url: str, *, timeout_seconds: float, tries: int):
         self._url = url
@@ -148,19 +149,19 @@ class _Download(io.RawIOBase):
         self._tries = tries
         self._position = 0
         self._size: int | None = None
-        self._source: Any = None  # any of the file objects of fsspec and urllib, which have readinto()
+        self._source: Any = None  # a file object of fsspec or urllib, which has readinto()
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:  # a writable buffer, which Python names from 3.12 on only
+    def readinto(self, buffer: Any) -> int:  # a writable buffer; its type has a name since Python 3.12
         number = 0
         while True:
             try:
                 return self._read_some(buffer)
             except (FileNotFoundError, UnreachableError):
                 raise
-            # Every library under fsspec has errors of its own kinds.
+            # Each library behind fsspec raises its own kinds of errors.
             except Exception as error:
                 self._disconnect()
                 if number == self._tries - 1:
@@ -188,14 +189,14 @@ class _Download(io.RawIOBase):
 
 
 def _open_at(url: str, position: int, timeout_seconds: float) -> tuple[BinaryIO, int | None]:
-    """What is behind ``url`` from a position on, and how long all of it is, if that is told."""
+    """(stream of ``url`` from a byte position on, total number of bytes or None if the server does not say)."""
     if _is_http(url):
         return _open_http_at(url, position, timeout_seconds)
-    import fsspec  # here and not above: only those who need it have to have it
+    import fsspec  # imported here, since only these protocols need it
 
     try:
         opener = fsspec.open(url, "rb")
-    except (ImportError, ValueError) as error:  # its package is not installed, or there is none for such URLs
+    except (ImportError, ValueError) as error:  # the package is not installed, or the protocol is unknown
         raise UnreachableError(f"{url}: {error}") from error
     file = opener.open()
     file.seek(position)
@@ -216,7 +217,7 @@ def _open_http_at(url: str, position: int, timeout_seconds: float) -> tuple[Bina
         raise
     if response.status == http.HTTPStatus.PARTIAL_CONTENT:
         return response, int(response.headers["Content-Range"].rpartition("/")[2])
-    _skip(response, position)  # a server that knows no ranges begins at the beginning
+    _skip(response, position)  # the server does not support ranges and sends the whole file
     size = response.headers["Content-Length"]
     return response, int(size) if size else None
 
@@ -225,12 +226,12 @@ def _skip(source: BinaryIO, num_bytes: int) -> None:
     while num_bytes:
         skipped = len(source.read(min(num_bytes, _BUFFER_BYTES)))
         if not skipped:
-            raise EOFError(f"it is shorter than it was, by {num_bytes} bytes")
+            raise EOFError(f"the file is {num_bytes} bytes shorter than before")
         num_bytes -= skipped
 
 
 def _sync_directory(directory: Path) -> None:
-    """Make a rename survive a power cut (a no-op where directories cannot be opened, as on Windows)."""
+    """Make a rename survive a power failure. Does nothing on Windows, where directories cannot be opened."""
     if os.name == "posix":
         descriptor = os.open(directory, os.O_RDONLY)
         try:

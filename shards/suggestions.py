@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 def did_you_mean(name: object, known: Iterable[str], *, count: int = 1, quoted: bool = True) -> str:
-    """The end of an error message that names the ``count`` nearest of the known names, or an empty string.
+    """The end of an error message that suggests up to ``count`` similar names, or an empty string.
 
     ``("lrr", ["lr", "seed"]) -> "; did you mean 'lr'?"``. ``quoted`` puts each suggestion in quotation marks.
     """

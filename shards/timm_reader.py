@@ -1,8 +1,8 @@
-"""Shards as a timm reader, for ``timm.data.IterableImageDataset``. The only file of ``shards`` that needs torch.
+"""A timm reader of shards, for ``timm.data.IterableImageDataset``. The only file of ``shards`` that needs torch.
 
-It differs from timm's own ``wds`` reader in three ways. The samples of an epoch are dealt as one long row, not shard by
-shard, so every rank gets the same number of whole batches whatever the number of shards. Nothing is skipped: a damaged
-shard or image ends the run. And the shuffle buffer is small, since the videos were shuffled when the shards were made.
+It differs from timm's own ``wds`` reader in three ways. It partitions an epoch by samples, not by shards, so every rank
+gets the same number of whole batches for any number of shards. It skips nothing: a damaged shard or image raises an
+error. Its shuffle buffer is small, since the videos were shuffled when the shards were made.
 """
 
 import hashlib
@@ -21,23 +21,24 @@ from shards.epochs import ALL, TILE_ORDERS, epoch_splits
 from shards.format import Split, read_manifest
 from shards.layouts import reorder
 from shards.pads import fill_pads_of_image, has_mean_pads
-from shards.partition import batches_of_worker, cut_row, samples_of_rank
+from shards.partition import batches_of_worker, files_of_range, samples_of_rank
 from shards.read import decode_image, iter_samples, multi_hot
 from shards.storage import join
 from shards.write import Sample
 
 
 class ShardReader(Reader):
-    """Iterates ``(RGB image, label)`` of one split for this rank and loader worker.
+    """Iterates over ``(RGB image, label)`` of one split, for this rank and loader worker.
 
-    A label is an int, or, where the manifest says that samples have several, all of them as multi-hot float32 (C,).
+    A label is an int, or multi-hot float32 (C,) for multi-label data.
 
-    ``is_training``: whole batches only, shards and samples in an order drawn from (seed, epoch); the less than
-    ``ranks * batch_size`` samples left over are others in each epoch. Otherwise each sample exactly once, in order.
+    With ``is_training``, shards and samples come in an order drawn from (seed, epoch), in whole batches only. Fewer
+    than ``ranks * batch_size`` samples remain, and they are different ones in each epoch. Without ``is_training``,
+    each sample comes exactly once, in the stored order.
 
-    ``views``: ``all`` views of a video in every epoch; ``cycle``: view e % V in epoch e; or the number of one view.
-    ``tile_order``: ``stored``, or ``random``: the frames of a sample are laid out in a new order in each epoch, drawn
-    from (seed, epoch, key); Flatten eq. 11. ``pad_colour``: an RGB colour for pads that stand for the mean.
+    ``views``: ``all`` reads all views of a video in every epoch, ``cycle`` reads view e % V in epoch e, and a number
+    reads that view. ``tile_order``: ``stored``, or ``random`` for a new order of the frames in each epoch, drawn from
+    (seed, epoch, key); Flatten eq. 11. ``pad_color``: RGB color to fill pads with if the layout has ``pad: mean``.
 
     Raises ValueError for an unknown split or view, or too few samples for one batch on each rank.
     """
@@ -53,7 +54,7 @@ class ShardReader(Reader):
         shuffle_size: int = 256,
         views: str = ALL,
         tile_order: str = TILE_ORDERS[0],
-        pad_colour: tuple[int, ...] | None = None,
+        pad_color: tuple[int, ...] | None = None,
     ):
         super().__init__()
         manifest = read_manifest(root)
@@ -65,7 +66,7 @@ class ShardReader(Reader):
         self.split = manifest.split(split)
         self._epoch_splits = epoch_splits(manifest, split, views)
         self._layout, self._tile_order = manifest.layout, tile_order
-        self._pad_colour = pad_colour if has_mean_pads(manifest.layout) else None
+        self._pad_color = pad_color if has_mean_pads(manifest.layout) else None
         own = manifest.for_split(split)
         self.class_to_idx = {name: index for index, name in enumerate(own.class_names)}
         self.multi_label, self._num_classes = own.multi_label, len(own.class_names)
@@ -82,10 +83,10 @@ class ShardReader(Reader):
         self._epoch.value = count
 
     def set_loader_cfg(self, num_workers: int | None = None) -> None:
-        """timm tells the number of loader workers here; the share of a rank does not depend on it."""
+        """timm's API. The samples of a rank do not depend on the number of loader workers."""
 
     def __len__(self) -> int:
-        """Samples that this rank will see in an epoch, over all its loader workers."""
+        """Number of samples that this rank reads in an epoch, with all of its loader workers."""
         return self._num_rank_samples
 
     def __iter__(self) -> Iterator[tuple[Image.Image, int | np.ndarray]]:
@@ -93,7 +94,7 @@ class ShardReader(Reader):
             yield image, target
 
     def with_metadata(self) -> Iterator[tuple[Image.Image, int | np.ndarray, dict]]:
-        """``(RGB image, label, KEY.json)`` of the same samples, for readers that need the video and the view."""
+        """Iterate over the same samples as ``(RGB image, label, content of KEY.json)``."""
         for sample, path in self._samples():
             target = multi_hot(sample, self._num_classes, path) if self.multi_label else sample.label
             yield self._image(sample, path), target, sample.metadata
@@ -102,27 +103,22 @@ class ShardReader(Reader):
         image = decode_image(sample, path)
         if self._tile_order == "random":
             order = random_order(self._layout.frames, seed=self.seed, epoch=self._epoch.value, key=sample.key)
-            # In whatever order the tiles are stored: a permutation of them is as random.
+            # The stored order does not matter, since any permutation of it is equally random.
             cells = np.arange(self._layout.frames)
             image = Image.fromarray(reorder(np.asarray(image), self._layout, cells, order))
-        if self._pad_colour is not None:
-            fill_pads_of_image(image, self._layout, self._pad_colour)
+        if self._pad_color is not None:
+            fill_pads_of_image(image, self._layout, self._pad_color)
         return image
 
     def _filename(self, index: int, basename: bool = False, absolute: bool = False) -> str:
-        raise NotImplementedError("samples are streamed in order; use filenames()")
+        raise NotImplementedError("samples are streamed, so they have no index; use filenames()")
 
     def filenames(self, basename: bool = False, absolute: bool = False) -> list[str]:
-        """The keys of all samples of the split, in the order of evaluation."""
+        """The keys of all samples of the split, in the stored order."""
         return [
             sample.key
-            for sample, _ in _read_row(self._files(self.split), range(self.split.num_samples), self.split.alt_label)
+            for sample, _ in _read_range(self._files(self.split), range(self.split.num_samples), self.split.alt_label)
         ]
-
-    @property
-    def num_views(self) -> int:
-        """Epochs after which all that is read has been read once."""
-        return len(self._epoch_splits)
 
     def _files(self, split: Split) -> list[tuple[str | Path, int]]:
         return [(join(self.root, name), count) for name, count in zip(split.filenames, split.shard_lengths)]
@@ -137,7 +133,7 @@ class ShardReader(Reader):
 
     def _samples(self) -> Iterator[tuple[Sample, str | Path]]:
         worker = get_worker_info()
-        share = batches_of_worker(
+        samples = batches_of_worker(
             self._rank_range(),
             batch_size=self.batch_size,
             worker=worker.id if worker else 0,
@@ -146,15 +142,15 @@ class ShardReader(Reader):
         split = self._epoch_splits[self._epoch.value % len(self._epoch_splits)]
         files = self._files(split)
         if not self.is_training:
-            return _read_row(files, share, split.alt_label)
+            return _read_range(files, samples, split.alt_label)
         random.Random(f"{self.seed} {self._epoch.value}").shuffle(files)
-        # Keyed by the share's start, which no other worker of the epoch has.
-        generator = random.Random(f"{self.seed} {self._epoch.value} {share.start}")
-        return _shuffled(_read_row(files, share, split.alt_label), self.shuffle_size, generator)
+        # Seeded by the start of the range, which no other worker of the epoch has.
+        generator = random.Random(f"{self.seed} {self._epoch.value} {samples.start}")
+        return _shuffled(_read_range(files, samples, split.alt_label), self.shuffle_size, generator)
 
 
 def random_order(frames: int, *, seed: int, epoch: int, key: str) -> np.ndarray:
-    """A permutation of T frames, int64 (T,), the same for the same (seed, epoch, key)."""
+    """A permutation of T frames, int64 (T,), that depends only on (seed, epoch, key)."""
     digest = hashlib.sha256(f"{seed} {epoch} {key}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(frames)
 
@@ -165,9 +161,11 @@ def _rank_and_size() -> tuple[int, int]:
     return 0, 1
 
 
-def _read_row(files: list[tuple[str | Path, int]], share: range, alt_label: str) -> Iterator[tuple[Sample, str | Path]]:
-    """The samples ``share`` of all files laid end to end."""
-    for number, start, stop in cut_row([count for _, count in files], share):
+def _read_range(
+    files: list[tuple[str | Path, int]], samples: range, alt_label: str
+) -> Iterator[tuple[Sample, str | Path]]:
+    """The samples of a range, which counts through all files."""
+    for number, start, stop in files_of_range([count for _, count in files], samples):
         path, count = files[number]
         last = stop if stop < count else None
         for sample in iter_samples(path, num_samples=count, start=start, stop=last, alt_label=alt_label):
@@ -175,7 +173,7 @@ def _read_row(files: list[tuple[str | Path, int]], share: range, alt_label: str)
 
 
 def _shuffled(items: Iterator, size: int, generator: random.Random) -> Iterator:
-    """Each item once, drawn at random from a buffer of ``size`` that the stream refills."""
+    """Yield each item once, drawn at random from a shuffle buffer of ``size`` items."""
     buffer: list = []
     for item in items:
         if len(buffer) < size:

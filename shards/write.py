@@ -1,4 +1,4 @@
-"""Deterministic tars: the same samples give the same bytes, whole files or none."""
+"""Writes deterministic tars: the same samples give the same bytes. An interrupted write leaves no file."""
 
 import contextlib
 import hashlib
@@ -16,7 +16,7 @@ from shards.storage import whole_file
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One super image as it stands in a tar: ``KEY.<extension>``, ``KEY.cls`` and ``KEY.json``."""
+    """One super image in a tar: ``KEY.<extension>``, ``KEY.cls`` and ``KEY.json``."""
 
     key: str
     image: bytes
@@ -26,18 +26,18 @@ class Sample:
 
     def __post_init__(self) -> None:
         if self.extension not in IMAGE_EXTENSIONS:
-            raise ValueError(f"{self.key}: extension {self.extension!r} is none of {', '.join(IMAGE_EXTENSIONS)}")
+            raise ValueError(f"{self.key}: extension {self.extension!r} must be one of {', '.join(IMAGE_EXTENSIONS)}")
         if "." in self.key or "/" in self.key or not 0 < len(self.key) <= MAX_KEY_LENGTH:
-            raise ValueError(f"{self.key!r}: a key has no dot, no slash and 1 to {MAX_KEY_LENGTH} characters")
+            raise ValueError(f"{self.key!r}: a key must have no dot, no slash and 1 to {MAX_KEY_LENGTH} characters")
 
 
 Member = tuple[tarfile.TarInfo, bytes]  # header and content
 
 
 def members_of(sample: Sample) -> tuple[Member, ...]:
-    """A sample's three members, the image first, so that a reader can begin to decode.
+    """The three members of a sample. The image comes first, so that a reader can begin to decode it.
 
-    Raises ValueError for a name, size or metadata that a ustar archive cannot hold.
+    Raises ValueError for a name, size or metadata that a ustar archive cannot store.
     """
     return (
         _member(f"{sample.key}.{sample.extension}", sample.image),
@@ -49,26 +49,26 @@ def members_of(sample: Sample) -> tuple[Member, ...]:
 def _member(name: str, content: bytes) -> Member:
     member = tarfile.TarInfo(name)  # mtime, uid and gid are 0 by default
     member.size = len(content)
-    member.tobuf(tarfile.USTAR_FORMAT)  # raises ValueError for what the header cannot hold
+    member.tobuf(tarfile.USTAR_FORMAT)  # raises ValueError for what the header cannot store
     return member, content
 
 
 class ShardWriter:
-    """Adds samples to one tar; ``sha256``, ``num_bytes`` and ``num_samples`` are final when ``open_shard`` ends."""
+    """Adds samples to one tar. ``sha256``, ``num_bytes`` and ``num_samples`` are final after ``open_shard``."""
 
     def __init__(self, file: BinaryIO):
         self._file = _HashingFile(file)
-        # ustar knows no pax headers, so nothing but name, size and bytes can vary between two runs.
-        # Typeshed asks for a file that can be read too, which tarfile does not do with mode "w:".
+        # ustar has no pax headers, so only name, size and content determine the bytes.
+        # Typeshed requires a readable file, but tarfile does not read with mode "w:".
         self._tar = tarfile.open(fileobj=self._file, mode="w:", format=tarfile.USTAR_FORMAT)  # type: ignore[call-overload]
         self.num_samples = 0
 
     def add(self, sample: Sample) -> None:
-        """Append a sample. Raises ValueError, before anything is written, for a sample that no tar can hold."""
+        """Append a sample. Raises ValueError, before anything is written, for a sample that a tar cannot store."""
         self.add_members(members_of(sample))
 
     def add_members(self, members: Sequence[Member]) -> None:
-        """Append the members of one sample, from ``members_of``. Only the disk can fail here."""
+        """Append the members of one sample, from ``members_of``. Fails only if the disk fails."""
         for member, content in members:
             self._tar.addfile(member, io.BytesIO(content))
         self.num_samples += 1
@@ -86,7 +86,7 @@ class ShardWriter:
 
 
 class _HashingFile:
-    """Passes writes on while it counts and hashes them."""
+    """Forwards writes to a file, and counts and hashes the bytes."""
 
     def __init__(self, file: BinaryIO):
         self._file = file
@@ -104,7 +104,7 @@ class _HashingFile:
 
 @contextlib.contextmanager
 def open_shard(path: str | Path) -> Iterator[ShardWriter]:
-    """``with open_shard(path) as shard: shard.add(sample)``; on an exception ``path`` is not touched."""
+    """``with open_shard(path) as shard: shard.add(sample)``; an exception leaves ``path`` unchanged."""
     with whole_file(path) as file:
         writer = ShardWriter(file)
         yield writer

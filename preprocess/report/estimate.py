@@ -127,9 +127,9 @@ def _cpu_seconds(measured: Mapping[str, Sequence[VideoResult]], sizes: Mapping[s
 def _tar_bytes(result: VideoResult, layout: str) -> int:
     """What a video adds to the tars of a layout."""
     writer = ShardWriter(io.BytesIO())
-    for item in result.samples:
-        if item.layout == layout:
-            writer.add(item.sample)
+    for (name, _), sample in result.samples.items():
+        if name == layout:
+            writer.add(sample)
     return writer.num_bytes
 
 

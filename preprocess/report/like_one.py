@@ -7,6 +7,7 @@ from preprocess.annotations.dataset import Dataset, Video
 from preprocess.config.schema import Config
 from preprocess.plan import plan_split
 from preprocess.run.identity import identity_of
+from preprocess.run.output import Output
 from preprocess.run.pipeline import Prepared
 from preprocess.worker.messages import Job
 
@@ -43,4 +44,4 @@ def prepared_like(config: Config, video: Path, num_videos: int) -> Prepared:
         missing={name: () for name in splits},
         subsets={},
     )
-    return Prepared(dataset=dataset, batches=batches, identity=identity, job=job)
+    return Prepared(dataset=dataset, batches=batches, output=Output(job=job, identity=identity))

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from preprocess.plan import VideoBatch
-from preprocess.run.output import finished_records
 from preprocess.run.pipeline import Prepared, Records
 from preprocess.run.progress import read_history
 from preprocess.worker.statistics import BatchStatistics, VideoStatistics, read_statistics
-from shards.format import MANIFEST_NAME
 from shards.records import Failure
 
 REPORT_NAME = "report.json"
@@ -23,7 +21,7 @@ _POINTS = 300
 def collect(prepared: Prepared) -> dict:
     """The report as plain data. Reads what is on the disk, so it can be made while the conversion runs."""
     job = prepared.job
-    records = [(batch, finished_records(job, batch)) for batch in prepared.batches]
+    records = [(batch, prepared.output.finished(batch)) for batch in prepared.batches]
     done = [(batch, found) for batch, found in records if found is not None]
     failures = [failure for _, found in done for failure in next(iter(found.values())).failures]
     measured = [read_statistics(Path(job.output), batch.split, batch.number) for batch, _ in done]
@@ -31,7 +29,7 @@ def collect(prepared: Prepared) -> dict:
     videos = [video for batch in known for video in batch.videos]
     num_done = sum(len(batch.videos) for batch, _ in done)
     return {
-        "complete": all((Path(job.output) / layout / MANIFEST_NAME).exists() for layout in job.config.layouts),
+        "complete": prepared.output.is_complete(),
         "digest": job.digest,
         "videos": {
             "planned": prepared.num_videos,

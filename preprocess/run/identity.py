@@ -1,6 +1,7 @@
-"""What makes two conversions the same: the settings that shape the bytes, and the videos that are read. Pure.
+"""Decide whether two conversions are the same, from the settings that shape the bytes and the videos that are read.
+Pure.
 
-Where the lists and the videos lie, and how that is spelled, is no part of it.
+The location and the spelling of lists and videos do not count.
 """
 
 import gzip
@@ -17,17 +18,19 @@ from preprocess.plan import VideoBatch
 
 _NAMES_SHOWN = 3
 _OTHER_VERSION = "it was begun by another version of this program, which makes other shards"
-# Settings that say where and how the videos and classes are read. What was read is compared in their place.
+# Settings that select the videos and classes. The videos and classes themselves are compared instead.
 _READING = ("annotations", "subsets")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """``settings``: those that shape the bytes. ``reading``: those that tell what is read, for messages alone.
+    """Everything that determines the bytes of a conversion's shards.
 
-    ``class_names``: names in index order, of the data set under ``""`` and of each subset. ``videos``: {split: count
-    and SHA-256 of all that makes its samples}. ``fingerprints``: {split: {key: a few hex digits of path, segment and
-    names of the labels}}, to tell which videos differ.
+    ``settings`` are the settings that shape the bytes. ``reading`` are the settings that select the videos; only
+    messages use them. ``class_names`` holds the names in index order, of the data set under ``""`` and of each
+    subset. ``videos`` holds, for each split, the number of videos and the SHA-256 of everything that determines their
+    samples. ``fingerprints`` is {split: {key: some hex digits of the path, the segment and the label names}};
+    messages use it to name the videos that differ.
     """
 
     settings: Mapping[str, Any]
@@ -41,7 +44,7 @@ class Identity:
         return digest_of({"settings": self.settings, "class_names": self.class_names, "videos": self.videos})
 
     def to_dict(self) -> dict:
-        """Without the fingerprints, which are many."""
+        """Everything but the fingerprints, which are large."""
         return {
             "digest": self.digest,
             "settings": self.settings,
@@ -57,7 +60,7 @@ def identity_of(
     class_names: Sequence[str],
     subsets: Mapping[str, Sequence[str]],
 ) -> Identity:
-    """The identity of a planned conversion; ``subsets``: the class names of each."""
+    """Return the identity of a planned conversion. ``subsets``: the class names of each subset."""
     batches = list(batches)
     shaping = config.shaping()
     names = {"": list(class_names), **{name: list(inside) for name, inside in subsets.items()}}
@@ -77,25 +80,25 @@ def identity_of(
 
 
 def _fingerprint(video: Video, class_names: Mapping[str, Sequence[str]]) -> str:
-    """By names of classes, since one class more moves the indices of many."""
+    """Hash names of classes, not indices: one additional class changes the indices of many videos."""
     segment = (video.path, video.start, video.end, video.start_frame, video.end_frame, video.frame_rate, video.may_flip)
     targets = [_by_name(video.target(flipped=flipped), class_names) for flipped in (False, True)]
     return hashlib.sha256(json.dumps([segment, targets]).encode("ascii")).hexdigest()[:8]
 
 
 def _by_name(target: Target, class_names: Mapping[str, Sequence[str]]) -> list:
-    """The names of a target's classes; None where it is outside a subset, or has no class."""
+    """The names of a target's classes. None if it is outside a subset, or has no class."""
     labels = [("", label) for label in target.labels]
     return [class_names[part][label] if label >= 0 else None for part, label in (*labels, *target.subsets)]
 
 
 def packed(fingerprints: Mapping[str, Mapping[str, str]]) -> bytes:
-    """The fingerprints as a file, the same bytes for the same videos."""
+    """Compress the fingerprints. The same videos give the same bytes."""
     return gzip.compress(json.dumps(fingerprints, sort_keys=True).encode("ascii"), mtime=0)
 
 
 def unpacked(content: bytes) -> dict[str, dict[str, str]] | None:
-    """The inverse of ``packed``; None for damaged bytes: then videos that differ are counted, not named."""
+    """The inverse of ``packed``. None for damaged bytes; messages then count the videos that differ, without names."""
     try:
         return json.loads(gzip.decompress(content))
     except (OSError, EOFError, ValueError, zlib.error):
@@ -105,9 +108,9 @@ def unpacked(content: bytes) -> dict[str, dict[str, str]] | None:
 def differences(
     before: Mapping[str, Any], fingerprints: Mapping[str, Mapping[str, str]] | None, now: Identity
 ) -> list[str]:
-    """What differs between a conversion as it was written down and this one, a line each; empty for the same one.
+    """Return one line for each difference between a stored conversion and this one, or [] if they are the same.
 
-    ``before`` is as ``Identity.to_dict`` gives it. Without ``fingerprints``, videos are counted but not named.
+    ``before`` is the result of ``Identity.to_dict``. Without ``fingerprints``, videos are counted but not named.
     """
     if "digest" not in before:
         settings = {key: value for key, value in before.get("configuration", {}).items() if key not in _READING}
@@ -123,7 +126,7 @@ def differences(
 
 
 def _trees(before: Any, now: Any, where: str = "") -> Iterator[str]:
-    """Each place where two trees of plain data differ, a line each."""
+    """Yield one line for each place where two trees of plain data differ."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for key in sorted(before.keys() | now.keys()):
             yield from _trees(before.get(key), now.get(key), f"{where}.{key}" if where else key)
@@ -150,17 +153,17 @@ def _videos(
     split: str, before: Mapping[str, Any], fingerprints: Mapping[str, Mapping[str, str]] | None, now: Identity
 ) -> Iterator[str]:
     counts = [side[split]["count"] for side in (before["videos"], now.videos)]
-    told = f"videos of {split}: {counts[0]} there, {counts[1]} now"
+    counted = f"videos of {split}: {counts[0]} there, {counts[1]} now"
     if fingerprints is None:
         if before["videos"][split] != now.videos[split]:
-            yield told
+            yield counted
         return
     old, new = fingerprints.get(split, {}), now.fingerprints[split]
     came, went = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
     changed = sorted(key for key in old.keys() & new.keys() if old[key] != new[key])
     if came or went or changed:
         others = f"{len(changed)} have another path, segment or label ({_shown(changed)})" if changed else ""
-        yield f"{told}: {', '.join(filter(None, (_came_and_went(came, went), others)))}"
+        yield f"{counted}: {', '.join(filter(None, (_came_and_went(came, went), others)))}"
 
 
 def _came_and_went(came: Sequence[str], went: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first one ends the run in good order, and further ones do not disturb that."""
+"""Handle Ctrl-C and SIGTERM: the first signal ends the run cleanly, and further signals do not disturb that."""
 
 import contextlib
 import signal
@@ -11,11 +11,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def interrupted_once(*, is_whole_program: bool) -> Iterator[None]:
-    """The first signal raises KeyboardInterrupt, later ones are ignored.
+    """Raise KeyboardInterrupt at the first signal, and ignore later ones.
 
-    A signal that was ignored when the program started stays ignored, as for a background job of a shell. With
-    ``is_whole_program`` an interrupted program ignores the signals until it ends; without, the handlers of before are
-    put back.
+    A signal that was ignored when the program started stays ignored, as a shell does for background jobs. With
+    ``is_whole_program``, an interrupted program ignores the signals until it ends. Otherwise the previous handlers
+    are restored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

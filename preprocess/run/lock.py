@@ -1,4 +1,4 @@
-"""One conversion at a time in an output directory."""
+"""Allow one conversion at a time in an output directory."""
 
 import contextlib
 import fcntl
@@ -13,9 +13,10 @@ _LOCK_NAME = ".lock"
 
 @contextlib.contextmanager
 def locked(output: Path) -> Iterator[None]:
-    """Hold the directory; ValueError where another run holds it. The system lets go when a run dies, however it dies.
+    """Hold the lock of the directory. Raises ValueError if another run holds it.
 
-    A file system that knows no locks is used without, and the person is told so.
+    The operating system releases the lock when a run ends for any reason. On a file system without locks, a note is
+    printed and the run goes on.
     """
     output.mkdir(parents=True, exist_ok=True)
     with open(output / _LOCK_NAME, "a+") as file:
@@ -25,10 +26,12 @@ def locked(output: Path) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "unknown"
             raise ValueError(
-                f"{output}: another conversion is at work there ({holder}); let it end, or stop it"
+                f"{output}: another conversion is running there ({holder}); wait for it, or stop it"
             ) from error
         except OSError as error:
-            print(f"note: {output} cannot be locked ({error}); start no second conversion into it", file=sys.stderr)
+            print(
+                f"note: {output} cannot be locked ({error}); do not start a second conversion into it", file=sys.stderr
+            )
         file.truncate(0)
         file.write(f"{platform.node()}, process {os.getpid()}\n")
         file.flush()

@@ -1,4 +1,4 @@
-"""What a conversion tells of its data set before the work: what becomes of each entry, and what is odd about it."""
+"""Describe a data set before its conversion: the fate of each entry, and what looks wrong."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _MISSING_SHOWN = 5
 
 
 def overview_lines(dataset: Dataset, config: Config, source: Path) -> Iterator[str]:
-    """The lines: notes, then each split's counts, then what of it is missing or left out."""
+    """Yield notes, then the counts of each split, then its missing and skipped entries."""
     for note in (*config.notes, *dataset.notes, *_notes_on_classes(dataset, config)):
         yield f"note: {note}"
     by_mode = {mode: [name for name in config.splits if config.splits[name].mode == mode] for mode in ("train", "test")}

@@ -1,4 +1,4 @@
-"""The course of a whole conversion: read the lists, plan, convert what is not yet there, complete."""
+"""A whole conversion: read the lists, plan, convert the batches that are not finished, write the manifests."""
 
 import contextlib
 import sys
@@ -16,10 +16,10 @@ from preprocess.annotations.remote import RemoteFolders
 from preprocess.annotations.subsets import build_dataset
 from preprocess.config.schema import Config
 from preprocess.plan import VideoBatch, plan_split
-from preprocess.run.identity import Identity, identity_of
+from preprocess.run.identity import identity_of
 from preprocess.run.interruption import TO_GO_ON
 from preprocess.run.lock import locked
-from preprocess.run.output import begin, complete, finished_records, forget
+from preprocess.run.output import Output
 from preprocess.run.overview import MISSING_NAME, overview_lines
 from preprocess.run.progress import Progress, emit_event, sinks_for
 from preprocess.run.ray_pool import Observer, Workers, run_on_ray
@@ -27,14 +27,14 @@ from preprocess.worker.messages import Job, num_broken
 from shards.records import Failure, Record
 from shards.storage import exists, join, write_whole
 
-Records = Mapping[str, Record]  # of one planned batch, by layout
+Records = Mapping[str, Record]  # of one batch, by layout
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """How a conversion ended. ``complete`` means that the manifests are written.
+    """The outcome of a conversion. ``complete`` means that the manifests are written.
 
-    ``untrained``: classes that had training videos, none of which could be converted.
+    ``untrained``: the classes that lost all their training videos.
     """
 
     num_videos: int
@@ -50,12 +50,15 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A conversion that is read and planned, and has written nothing."""
+    """A conversion that is planned. Nothing is written yet."""
 
     dataset: Dataset
     batches: list[VideoBatch]
-    identity: Identity
-    job: Job
+    output: Output
+
+    @property
+    def job(self) -> Job:
+        return self.output.job
 
     @property
     def num_videos(self) -> int:
@@ -67,7 +70,7 @@ class Prepared:
 
     @property
     def allowed_failures(self) -> int:
-        """Videos that may fail: a share of all, but at least one, unless the share is 0."""
+        """The number of videos that may fail: a share of all, but at least one unless the share is 0."""
         share = self.job.config.max_failures
         return max(1, int(share * self.num_videos)) if share else 0
 
@@ -81,10 +84,9 @@ def prepare(
     require_complete: bool = False,
     show: Callable[[str], None] = lambda line: None,
 ) -> Prepared:
-    """Read the lists and plan the shards. ``show`` is given each line on what is there, missing and left out.
+    """Read the lists and plan the batches. ``show`` is called with each line of the overview of the data set.
 
-    Raises ValueError for annotations that cannot be read, and files that are listed but missing where
-    ``require_complete``.
+    Raises ValueError for annotations that cannot be read, and with ``require_complete`` also for missing files.
     """
     dataset = read_dataset(config, source, videos_url=videos_url)
     for line in overview_lines(dataset, config, source):
@@ -103,7 +105,7 @@ def prepare(
         subsets=dataset.subsets,
         multi_label=any(len(video.labels) > 1 for batch in batches for video in batch.videos),
     )
-    return Prepared(dataset=dataset, batches=batches, identity=identity, job=job)
+    return Prepared(dataset=dataset, batches=batches, output=Output(job=job, identity=identity))
 
 
 def convert_dataset(
@@ -114,21 +116,21 @@ def convert_dataset(
     retry_failed: bool = False,
     again: str = "the same command again",
 ) -> Summary:
-    """Convert a data set, or go on with a conversion that was interrupted.
+    """Convert a data set, or continue an interrupted conversion.
 
-    ``progress``: as ``--progress``. ``retry_failed`` makes the batches with failures again. ``again``: the command that
-    goes on, which is printed when the cluster is lost; the process ends then. Raises ValueError for an output that is
-    not ours or that another run is writing to, OSError for a disk that is full or fails.
+    ``progress``: the value of ``--progress``. ``retry_failed``: convert the batches with failures again. ``again``:
+    the command that continues the conversion; it is printed if the cluster is lost, and the process ends. Raises
+    ValueError if the output belongs to another conversion or another run is writing to it, and OSError if the disk is
+    full or fails.
     """
-    job = prepared.job
-    output = Path(job.output)
-    with locked(output):
-        begin(output, job.config, prepared.identity)
-        table = missing_table(prepared.dataset, job.config.splits)
-        write_whole(output / MISSING_NAME, table.encode("utf-8", "surrogateescape"))
+    output = prepared.output
+    with locked(output.path):
+        output.begin()
+        table = missing_table(prepared.dataset, prepared.job.config.splits)
+        write_whole(output.path / MISSING_NAME, table.encode("utf-8", "surrogateescape"))
         if retry_failed:
-            forget(job, [batch for batch in prepared.batches if num_broken(_failures_of(finished_records(job, batch)))])
-        counter = Progress(total=prepared.num_videos, sinks=sinks_for(progress, output))
+            output.forget([batch for batch in prepared.batches if num_broken(_failures_of(output.finished(batch)))])
+        counter = Progress(total=prepared.num_videos, sinks=sinks_for(progress, output.path))
         observer = Observer(
             works=counter.works, waits=counter.waits, lost=partial(_report_loss, counter, progress, again)
         )
@@ -136,9 +138,10 @@ def convert_dataset(
             records, failures = _run_pending(prepared, workers, counter, observer)
         finally:
             counter.finish()
-        is_complete = None not in records and num_broken(failures) <= prepared.allowed_failures
+        finished = [found for found in records if found is not None]
+        is_complete = len(finished) == len(records) and num_broken(failures) <= prepared.allowed_failures
         if is_complete:
-            complete(job, {layout: [by_layout[layout] for by_layout in records] for layout in job.config.layouts})
+            output.complete(finished)
     return Summary(
         num_videos=prepared.num_videos,
         failures=tuple(failures),
@@ -153,18 +156,19 @@ def _report_loss(counter: Progress, progress: str, again: str, reason: str) -> N
     counter.finish()
     if progress == "json":
         emit_event("end", complete=False, error=reason)
-    print(f"preprocess: {reason}; {TO_GO_ON}, when Ray is there again:\n  {again}", file=sys.stderr)
+    print(f"preprocess: {reason}; {TO_GO_ON}, when Ray runs again:\n  {again}", file=sys.stderr)
 
 
 def _run_pending(
     prepared: Prepared, workers: Workers, progress: Progress, observer: Observer
 ) -> tuple[list[Records | None], list[Failure]]:
-    """Convert what is not yet there, up to the allowed failures; (records of each batch or None, all failures).
+    """Convert the unfinished batches, up to the allowed failures.
 
-    What the workers say counts, not what this machine sees on a shared disk, which may be some seconds behind.
+    Returns (the records of each batch or None, all failures). The workers' messages count, not what this machine sees
+    on a shared disk, which may lag by some seconds.
     """
     batches = {(batch.split, batch.number): batch for batch in prepared.batches}
-    records = {name: finished_records(prepared.job, batch) for name, batch in batches.items()}
+    records = {name: prepared.output.finished(batch) for name, batch in batches.items()}
     failures = {name: _failures_of(found) for name, found in records.items()}
     for name, found in records.items():
         if found is not None:
@@ -184,7 +188,7 @@ def _run_pending(
 
 
 def _untrained(prepared: Prepared, records: Sequence[Records | None]) -> tuple[str, ...]:
-    """Names of classes of which training videos were planned, and none was stored, in the batches that are done."""
+    """Names of the classes with planned but without stored training videos, in the finished batches."""
     planned, stored = Counter(), Counter()
     for batch, found in zip(prepared.batches, records):
         if prepared.job.config.splits[batch.split].mode == "train":
@@ -196,12 +200,12 @@ def _untrained(prepared: Prepared, records: Sequence[Records | None]) -> tuple[s
 
 
 def _failures_of(records: Records | None) -> tuple[Failure, ...]:
-    """Every layout's record tells the same failures."""
+    """The failures of a batch. The records of all layouts have the same ones."""
     return next(iter(records.values())).failures if records else ()
 
 
 def read_dataset(config: Config, source: Path, *, videos_url: str | None = None) -> Dataset:
-    """What the lists name and what of it is on the disk, or below ``videos_url``."""
+    """Read the lists, and find out which of their videos exist on disk or below ``videos_url``."""
     listing = read_listing(config.annotations, source, tuple(config.splits))
     return build_dataset(
         listing,
@@ -223,7 +227,10 @@ def _remote(config: Config, source: Path, class_names: Sequence[str], videos_url
 
 
 def plan(dataset: Dataset, config: Config) -> list[VideoBatch]:
-    """All batches of the configured splits; ValueError for a split that the data set lacks or that holds no video."""
+    """Plan the batches of the configured splits.
+
+    Raises ValueError for a split that the data set lacks or that has no video.
+    """
     batches = []
     for split in config.splits:
         if split not in dataset.splits:

@@ -1,4 +1,4 @@
-"""A directory for Ray's files that no other user can enter, short enough for the sockets in it."""
+"""A directory for Ray's files that no other user can enter, with a path short enough for the sockets in it."""
 
 import contextlib
 import fcntl
@@ -11,10 +11,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-_PREFIX = "si-ray-"  # short: see below
-_RANDOM_LETTERS = 8  # which tempfile.mkdtemp appends
-# The path of a Unix socket has at most so many bytes; Ray appends
-# /session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store to its directory, which is new for each run.
+_PREFIX = "si-ray-"  # kept short, because of _MAX_SOCKET_PATH
+_RANDOM_LETTERS = 8  # appended by tempfile.mkdtemp
+# The largest number of bytes in the path of a Unix socket. Ray appends
+# /session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store to its directory.
 _MAX_SOCKET_PATH = 103 if sys.platform == "darwin" else 107
 _APPENDED_BY_RAY = 64
 MAX_BASE_BYTES = _MAX_SOCKET_PATH - _APPENDED_BY_RAY - len(f"/{_PREFIX}/r") - _RANDOM_LETTERS
@@ -23,21 +23,21 @@ _YOUNG_SECONDS = 60
 
 @contextlib.contextmanager
 def private_directory() -> Iterator[str]:
-    """A new directory below RAY_TMPDIR, TMPDIR or /tmp, which is removed at the end.
+    """Create a directory below RAY_TMPDIR, TMPDIR or /tmp, and remove it at the end.
 
-    Ray opens its own directory to everybody, so it gets one inside another that only this user can enter. OSError
-    where no such directory can be made, with the variable that helps.
+    Ray makes its own directory accessible to everybody. So Ray gets a directory inside another one that only this
+    user can enter. Raises OSError if no such directory can be created; the message names the variable to set.
     """
     outer = _made()
     descriptor = os.open(outer, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # until this process ends, however it ends
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # held until this process ends for any reason
         _remove_abandoned(outer.parent)
         inner = outer / "r"
         inner.mkdir()
         yield str(inner)
     finally:
-        shutil.rmtree(outer, ignore_errors=True)  # Ray's processes may still write their last lines
+        shutil.rmtree(outer, ignore_errors=True)  # Ray's processes may still be writing
         os.close(descriptor)
 
 
@@ -52,13 +52,13 @@ def _made() -> Path:
                 reason = error.strerror
         reasons.append(f"{name} {base}: {reason}")
     raise OSError(
-        f"there is no directory for Ray's files ({'; '.join(reasons)}); set RAY_TMPDIR to a directory that you can "
+        f"no directory is suitable for Ray's files ({'; '.join(reasons)}); set RAY_TMPDIR to a directory that you can "
         f"write to and whose path has at most {MAX_BASE_BYTES} bytes"
     )
 
 
 def _candidates() -> list[tuple[str, str]]:
-    """(variable, directory), in the order of trial; RAY_TMPDIR is the only one where it is set."""
+    """(variable, directory) in the order of preference. If RAY_TMPDIR is set, it is the only one."""
     if named := os.environ.get("RAY_TMPDIR"):
         return [("RAY_TMPDIR", named)]
     variable = os.environ.get("TMPDIR")
@@ -81,19 +81,19 @@ def _reason_against(base: str) -> str | None:
 
 
 def _remove_abandoned(base: Path) -> None:
-    """Remove what runs that were killed left behind: nobody holds their lock any more."""
+    """Remove the directories of killed runs: no process holds their locks."""
     for path in base.glob(f"{_PREFIX}*"):
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        except OSError:  # another user's, or just removed
+        except OSError:  # belongs to another user, or was just removed
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # a run that goes on
+        except OSError:  # its run is alive
             continue
         else:
             status = os.fstat(descriptor)
-            is_young = time.time() - status.st_mtime < _YOUNG_SECONDS  # perhaps its run has yet to take the lock
+            is_young = time.time() - status.st_mtime < _YOUNG_SECONDS  # its run may not hold the lock yet
             if status.st_uid == os.getuid() and not is_young:
                 shutil.rmtree(path, ignore_errors=True)
         finally:

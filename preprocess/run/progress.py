@@ -1,6 +1,6 @@
-"""How far a conversion is: a bar on a terminal, lines in a log file, JSON for a program, a history for the report.
+"""Show the progress of a conversion: a bar on a terminal, lines in a log file, JSON for a program.
 
-All of it is measured with a clock that is never set back.
+The history for the report is written too. All times come from a monotonic clock.
 """
 
 import json
@@ -23,9 +23,11 @@ _SECONDS_BETWEEN = {"lines": 30.0, "json": 1.0, "history": 10.0}
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """``videos`` of ``total`` are done, ``failures`` of them left out; ``earlier`` of them by earlier runs.
+    """The state of a conversion at one moment.
 
-    ``seconds`` of work, and ``waited_seconds`` in which no batch was at work. ``waiting``: for what the run waits now.
+    ``videos`` of ``total`` are finished; ``failures`` of them were skipped, and ``earlier`` of them were finished by
+    earlier runs. ``seconds`` is the time with at least one batch at work, and ``waited_seconds`` the time with none.
+    ``waiting`` says what the run is waiting for now.
     """
 
     videos: int
@@ -38,7 +40,7 @@ class Snapshot:
 
     @property
     def videos_per_second(self) -> float:
-        """Of this run alone, while it is at work."""
+        """The rate of this run only, without the time it waited."""
         return (self.videos - self.earlier) / self.seconds if self.seconds else 0.0
 
     @property
@@ -48,13 +50,15 @@ class Snapshot:
 
 
 class Sink(Protocol):
-    """Where snapshots go."""
+    """Displays or stores snapshots."""
 
     def show(self, snapshot: Snapshot, *, last: bool) -> None: ...
 
 
 class Progress:
-    """Counts videos by batch, so that a batch that is tried again is not counted twice, and tells its sinks."""
+    """Counts videos for each batch, so that a batch that is tried again is counted once, and passes snapshots to
+    sinks.
+    """
 
     def __init__(self, *, total: int, sinks: Sequence[Sink], clock: Callable[[], float] = time.monotonic):
         self._total = total
@@ -63,29 +67,29 @@ class Progress:
         self._earlier = 0
         self._clock = clock
         self._began = clock()
-        self._waited = 0.0  # before the wait that goes on now
+        self._waited = 0.0  # without the current wait
         self._waits_since: float | None = self._began  # until a worker has started
 
     def found(self, batch: object, *, videos: int, failures: int) -> None:
-        """A batch that an earlier run has finished."""
+        """Count a batch that an earlier run has finished."""
         self._counts[batch] = videos, failures
         self._earlier += videos
 
     def reached(self, batch: object, *, videos: int, failures: int) -> None:
-        """A batch of this run has come this far."""
+        """Count the videos that a batch of this run has finished."""
         self.works()
         self._counts[batch] = videos, failures
         self._show(last=False)
 
     def waits(self, free: int, cores: int) -> None:
-        """No batch is at work, and ``free`` of the cluster's ``cores`` are; shown when that lasts."""
+        """Note that no batch is at work while ``free`` of ``cores`` cores are idle. A long wait is shown."""
         if self._waits_since is None:
             self._waits_since = self._clock()
         if self._clock() - self._waits_since >= _SECONDS_BEFORE_WAITING_IS_SHOWN:
             self._show(last=False, waiting=waiting_for(free, cores))
 
     def works(self) -> None:
-        """A batch is at work."""
+        """Note that a batch is at work."""
         if self._waits_since is not None:
             self._waited += self._clock() - self._waits_since
             self._waits_since = None
@@ -110,14 +114,14 @@ class Progress:
 
 
 def waiting_for(free: int, cores: int) -> str:
-    """``waiting for a free core (0 of 2)``; with a free one, what takes time is the start of a worker."""
+    """``waiting for a free core (0 of 2)``. If a core is free, the run is waiting for a worker process to start."""
     if free:
         return f"waiting for workers to start ({free} of {cores} cores free)"
     return f"waiting for a free core (0 of {cores})"
 
 
 def sinks_for(kind: str, output: Path) -> list[Sink]:
-    """The sinks of ``--progress KIND``, and the history that the report is drawn from."""
+    """The sinks for ``--progress KIND``, and the history for the report."""
     if kind == "auto":
         kind = "bar" if sys.stderr.isatty() else "lines"
     shown = {"bar": Bar, "lines": Lines, "json": JsonLines}.get(kind)
@@ -125,14 +129,14 @@ def sinks_for(kind: str, output: Path) -> list[Sink]:
 
 
 class Bar:
-    """One line on a terminal that is drawn over and over."""
+    """One line on a terminal that is redrawn."""
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
 
     def show(self, snapshot: Snapshot, *, last: bool) -> None:
         if self._bar is None:
-            # initial: what an earlier run did is no part of this one's rate.
+            # initial: the videos of earlier runs do not count in the rate of this one.
             self._bar = tqdm(total=snapshot.total, initial=snapshot.earlier, unit="video", file=sys.stderr)
         self._bar.set_description(snapshot.waiting, refresh=False)
         self._bar.set_postfix(failures=snapshot.failures, refresh=False)
@@ -142,7 +146,7 @@ class Bar:
 
 
 class _RateLimiter:
-    """At most one snapshot in ``seconds``; the last one always, and the first of a wait or after it."""
+    """Allows one snapshot in ``seconds``. The last one, and the first of a wait or after it, are always allowed."""
 
     def __init__(self, seconds: float):
         self._seconds = seconds
@@ -158,7 +162,7 @@ class _RateLimiter:
 
 
 class Lines:
-    """A plain line now and then."""
+    """Prints a plain line at intervals."""
 
     def __init__(self) -> None:
         self._limiter = _RateLimiter(_SECONDS_BETWEEN["lines"])
@@ -169,7 +173,7 @@ class Lines:
 
 
 def line_of(snapshot: Snapshot) -> str:
-    """``410 of 1000 videos (41.0 %), 12.3 videos/s, 2 failed, 0:00:48 left``, or for what the run waits."""
+    """``410 of 1000 videos (41.0 %), 12.3 videos/s, 2 failed, 0:00:48 left``, or what the run is waiting for."""
     share = 100 * snapshot.videos / max(snapshot.total, 1)
     done = f"{snapshot.videos} of {snapshot.total} videos ({share:.1f} %)"
     if snapshot.waiting:
@@ -181,7 +185,7 @@ def line_of(snapshot: Snapshot) -> str:
 
 
 class JsonLines:
-    """A JSON object a line on standard error, ``{"event": "progress", ...}``; ``emit_event`` writes other events."""
+    """Writes one JSON object a line to standard error: ``{"event": "progress", ...}``. See also ``emit_event``."""
 
     def __init__(self) -> None:
         self._limiter = _RateLimiter(_SECONDS_BETWEEN["json"])
@@ -192,7 +196,7 @@ class JsonLines:
 
 
 def emit_event(event: str, **values: object) -> None:
-    """One event for the program that reads ``--progress json``."""
+    """Write one event for a program that reads ``--progress json``."""
     print(json.dumps({"event": event, **values}), file=sys.stderr, flush=True)
 
 
@@ -208,7 +212,7 @@ def _rounded(snapshot: Snapshot) -> dict:
 
 
 class History:
-    """Appends to ``progress.jsonl``, run after run: the report's curve of videos over working hours."""
+    """Appends snapshots of every run to ``progress.jsonl``. The report draws its curve from it."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -218,14 +222,14 @@ class History:
     def show(self, snapshot: Snapshot, *, last: bool) -> None:
         if not self._limiter.is_due(snapshot, last=last):
             return
-        if self._path.parent.is_dir():  # an output that was removed is told of by those who need it
+        if self._path.parent.is_dir():  # other code reports an output that was removed
             with open(self._path, "a") as file:
                 file.write(json.dumps({"begins": self._is_first, **_rounded(snapshot)}) + "\n")
             self._is_first = False
 
 
 def read_history(output: Path) -> Iterator[dict]:
-    """The lines of the history; one that a killed run left unfinished is passed over."""
+    """The entries of the history. An unfinished line of a killed run is skipped."""
     path = output / STATISTICS_DIR / HISTORY_NAME
     if not path.exists():
         return

@@ -1,6 +1,6 @@
-"""Hands the batches of a conversion to the workers of this machine or of a cluster, each until it is done.
+"""Distribute the batches of a conversion to Ray workers, on this machine or on a cluster.
 
-``ray_session`` starts or joins Ray; this module gets it from there.
+``ray_session`` starts or joins Ray.
 """
 
 import contextlib
@@ -22,9 +22,9 @@ from preprocess.worker.messages import Job, UnfitNodeError
 from preprocess.worker.node_check import refuse_unfit_directories, unseen_of
 
 _IN_FLIGHT_PER_WORKER = 2
-# Nodes that are pre-empted take their batches with them, over and over. No video can do that: its decoder is sandboxed.
+# A batch may be lost many times to preempted nodes. A video cannot kill a worker, because its decoder is sandboxed.
 _DEATHS_PER_BATCH = 1000
-# A disk that fails for a moment is no reason to end a job of days. A full one is: the others would fill it again.
+# A disk that fails once must not end a job of days. A full disk must: the other workers would fill it again.
 _TRIES_PER_BATCH = 3
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 _POLL_SECONDS = 1.0
@@ -35,8 +35,8 @@ _DISMISS_SECONDS = 10
 class Workers:
     """Where a conversion runs: ``count`` processes on this machine, or a running cluster at ``address``.
 
-    In a cluster, ``count`` (None: as many as it has cores, growing with it) bounds the batches at work at once, and
-    ``runtime_env`` is Ray's: our code is added to it, so that no machine needs an installation.
+    On a cluster, ``count`` limits the batches at work at once. None means one for each core, also when the cluster
+    grows. ``runtime_env`` is passed to Ray. Our code is added to it, so that no node needs an installation.
     """
 
     count: int | None = None
@@ -45,15 +45,15 @@ class Workers:
 
 
 def _say(text: str) -> None:
-    tqdm.write(text, file=sys.stderr)  # which a progress bar survives
+    tqdm.write(text, file=sys.stderr)  # does not break a progress bar
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observer:
-    """What is called while batches are converted.
+    """Callbacks of a running conversion.
 
-    ``works()`` when a batch is at work, ``waits(free_cores, cores)`` when none is, about once a second each.
-    ``note(text)`` for the person at the terminal. ``lost(reason)`` when Ray has died, just before the process ends.
+    ``works()`` is called about once a second while a batch is at work, and ``waits(free_cores, cores)`` while none
+    is. ``note(text)`` is for the user. ``lost(reason)`` is called when Ray has died, just before the process ends.
     """
 
     works: Callable[[], None] = lambda: None
@@ -65,10 +65,11 @@ class Observer:
 def run_on_ray(
     job: Job, batches: Sequence[VideoBatch], workers: Workers, observer: Observer = Observer()
 ) -> Iterator[tuple[VideoBatch, BatchState]]:
-    """Each batch as it comes on, until all are done. A worker that dies is replaced and its batch tried again.
+    """Yield the state of each batch as it advances, until all batches are finished.
 
-    A machine that cannot do its part is left out. Raises OSError for a disk that fails, and UnfitNodeError when no
-    machine is left. While the iterator is in use, what Ray prints goes to standard error.
+    If a worker dies, Ray starts another one and the batch is tried again. A node that cannot work on the batches is
+    excluded. Raises OSError if a disk fails, and UnfitNodeError if no node is left. While the iterator is in use,
+    Ray's output goes to standard error.
     """
     session = ray_session(
         count=workers.count, address=workers.address, runtime_env=workers.runtime_env, lost=observer.lost
@@ -80,13 +81,13 @@ def run_on_ray(
 
 @dataclass(frozen=True)
 class _Began:
-    """The first thing that a worker says of a batch."""
+    """The first message of a worker about a batch."""
 
     node: str
 
 
 def _batch_task(job: Job, batch: VideoBatch, gone: frozenset[str]) -> Iterator[_Began | BatchState]:
-    """Runs on a worker. Its OSErrors carry the node that they come from."""
+    """Runs on a worker. It adds the node to every OSError."""
     yield _Began(this_node())
     try:
         yield from write_batch(job, batch, gone)
@@ -96,7 +97,7 @@ def _batch_task(job: Job, batch: VideoBatch, gone: frozenset[str]) -> Iterator[_
 
 
 class _Scheduler:
-    """Shards in the hands of Ray: waiting, handed out, and how often one was given back."""
+    """Keeps track of the batches: waiting, submitted, and how often each one came back unfinished."""
 
     def __init__(self, ray: ModuleType, task: Any, job: Job, count: int | None, observer: Observer):
         self._ray = ray
@@ -107,11 +108,11 @@ class _Scheduler:
         self._observer = observer
         self._waiting: deque[VideoBatch] = deque()
         self._handed_out: dict[Any, VideoBatch] = {}
-        self._began_on: dict[Any, str] = {}  # the node of each stream whose worker has begun
+        self._began_on: dict[Any, str] = {}  # the node of each stream that has begun
         self._given_back: Counter[tuple[str, int]] = Counter()
         self._avoided: defaultdict[tuple[str, int], set[str]] = defaultdict(set)  # nodes where a batch has failed
         self._nodes = _Nodes(ray)
-        self._gone: frozenset[str] = frozenset()  # videos that were planned and that the driver no longer sees
+        self._gone: frozenset[str] = frozenset()  # planned videos that the driver no longer sees
 
     def run(self, batches: Sequence[VideoBatch]) -> Iterator[tuple[VideoBatch, BatchState]]:
         self._waiting.extend(batches)
@@ -139,7 +140,7 @@ class _Scheduler:
         return self._ray.wait(list(self._handed_out), num_returns=1, timeout=_POLL_SECONDS)[0]
 
     def _dismiss(self) -> None:
-        """Have the workers discard their unfinished batches when the run ends early; they get some seconds for it."""
+        """If the run ends early, let the workers discard their unfinished batches, for some seconds at most."""
         for stream in self._handed_out:
             self._ray.cancel(stream)
         end = time.monotonic() + _DISMISS_SECONDS
@@ -159,9 +160,10 @@ class _Scheduler:
             self._handed_out[task.remote(self._job_reference, batch, self._gone)] = batch
 
     def _room(self) -> int:
-        """More batches than cores, so that no core waits for its next, and a cluster that can grow sees a queue.
+        """The number of batches to submit at once.
 
-        Where the count is less than its cores, the count.
+        Two for each core, so that no core idles and an autoscaling cluster sees a backlog. If ``count`` is less than
+        the number of cores, exactly ``count``.
         """
         cores = max(self._nodes.num_cores, 1)
         count = self._count or cores
@@ -193,20 +195,20 @@ class _Scheduler:
         return self._handed_out.pop(stream)
 
     def _retry_on_another_node(self, batch: VideoBatch, error: UnfitNodeError) -> None:
-        """Leave the machine out, unless the driver does not see either what the machine does not see.
+        """Exclude the node, unless the driver cannot see the missing files either.
 
-        Raises UnfitNodeError for a directory that the driver does not see, since no other machine can help then.
+        Raises UnfitNodeError if the driver does not see a directory, because no other node can help then.
         """
         refuse_unfit_directories(self._job)
         gone = unseen_of(self._job, error.unseen)
         self._gone |= set(gone)
         is_fault_of_node = len(gone) < len(error.unseen) or not error.unseen
         if is_fault_of_node and self._nodes.leave_out(error):
-            self._observer.note(f"note: a node is left out: {error} (Ray's node {error.node[:8]})")
+            self._observer.note(f"note: a node is excluded: {error} (Ray's node {error.node[:8]})")
         self._waiting.appendleft(batch)
 
     def _retry_later(self, batch: VideoBatch, error: BaseException) -> None:
-        """Try a batch again, later, and on another machine if there is one; else raise what its worker raised."""
+        """Try a batch again later, on another node if there is one, or raise the worker's exception."""
         name = batch.split, batch.number
         self._given_back[name] += 1
         is_hopeless = not isinstance(error, OSError) or error.errno in _HOPELESS
@@ -218,7 +220,7 @@ class _Scheduler:
 
 
 class _Nodes:
-    """The nodes that can work: alive, with a core, and not left out."""
+    """The nodes that can work: alive, with at least one core, and not excluded."""
 
     def __init__(self, ray: ModuleType):
         self._ray = ray
@@ -231,7 +233,7 @@ class _Nodes:
         return sum(self.cores.values())
 
     def look(self) -> bool:
-        """Ask Ray, if it is time again; UnfitNodeError when machines were left out and no other is there."""
+        """Ask Ray for its nodes, at most once a second. Raises UnfitNodeError if every node is excluded."""
         if time.monotonic() - self._looked < _POLL_SECONDS:
             return False
         alive = [node for node in self._ray.nodes() if node["Alive"]]
@@ -246,26 +248,28 @@ class _Nodes:
         *others, last = self._left_out.values()
         if not others:
             return last
-        return UnfitNodeError(f"no node can do its part: {len(self._left_out)} were left out, the last for: {last}")
+        return UnfitNodeError(
+            f"no node can convert the batches: {len(self._left_out)} were excluded, the last one because: {last}"
+        )
 
     def free_cores(self) -> int:
         return min(int(self._ray.available_resources().get("CPU", 0)), self.num_cores)
 
     def leave_out(self, error: UnfitNodeError) -> bool:
-        """Whether its node is a new one."""
+        """Exclude the node of this error. Returns whether it was not excluded before."""
         is_new = error.node not in self._left_out
         self._left_out[error.node] = error
         self.cores.pop(error.node, None)
-        self._looked = -_POLL_SECONDS  # the next look comes at once, and sees whether one is left
+        self._looked = -_POLL_SECONDS  # look again at once, to see whether a node is left
         return is_new
 
     def to_avoid(self, failed_on: set[str]) -> set[str]:
-        """The nodes that a batch must not go to: those left out, and those where it failed if there are others."""
+        """The nodes that must not get a batch: the excluded ones, and those where it failed if there are others."""
         has_others = bool(self.cores.keys() - failed_on)
         return self._left_out.keys() | (failed_on if has_others else set())
 
 
 def _error_of_ray(error: Exception) -> str:
-    """Its last line, which has the cause; those before are Ray's own traceback."""
+    """The last line of an exception of Ray, which has the cause. The lines before are Ray's own traceback."""
     lines = str(error).strip().splitlines()
-    return f"Ray gave a batch up, {type(error).__name__}: {lines[-1] if lines else 'without a word'}"
+    return f"Ray gave up a batch, {type(error).__name__}: {lines[-1] if lines else 'no message'}"

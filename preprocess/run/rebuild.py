@@ -1,4 +1,4 @@
-"""Make batches again, and put them in place only where their bytes are those that were recorded."""
+"""Convert batches again, and put their shards in place only if the bytes equal the recorded ones."""
 
 import dataclasses
 import os
@@ -9,7 +9,6 @@ from pathlib import Path
 
 from preprocess.plan import VideoBatch
 from preprocess.run.lock import locked
-from preprocess.run.output import begin
 from preprocess.run.pipeline import Prepared
 from preprocess.run.ray_pool import Workers, run_on_ray
 from preprocess.worker.statistics import STATISTICS_DIR
@@ -17,18 +16,18 @@ from shards.format import RECORDS_DIR
 from shards.records import Record, read_record
 
 _SCRATCH = ".rebuild"
-# train-000012, or the name of its record or of one of its tars
+# train-000012, or the file name of its record or of one of its tars
 _NAME = re.compile(r"(?P<split>[A-Za-z0-9_-]+?)(-v\d+)?-(?P<number>\d{6,})(\.tar|\.json)?")
 
 
 def rebuild(prepared: Prepared, names: Sequence[str], *, workers: Workers) -> Iterator[tuple[str, list[str]]]:
-    """(batch, differences from its record) of each batch that was named; one without differences is put in place.
+    """Yield (batch, differences from its record) for each named batch. One without differences is put in place.
 
     Raises ValueError for a name that is not planned, or that was never converted.
     """
-    output = Path(prepared.job.output)
+    output = prepared.output.path
     with locked(output):
-        begin(output, prepared.job.config, prepared.identity)
+        prepared.output.begin()
         batches = [_planned(prepared, name) for name in names]
         recorded = {(batch.split, batch.number): _recorded(prepared, batch) for batch in batches}
         scratch = output / _SCRATCH
@@ -62,8 +61,8 @@ def _planned(prepared: Prepared, name: str) -> VideoBatch:
 
 def _recorded(prepared: Prepared, batch: VideoBatch) -> dict[str, Record]:
     records = {
-        layout: read_record(Path(prepared.job.output) / layout, batch.split, batch.number)
-        for layout in prepared.job.config.layouts
+        layout: read_record(directory, batch.split, batch.number)
+        for layout, directory in prepared.output.layouts.items()
     }
     if None in records.values():
         name = f"{batch.split}-{batch.number:06d}"
@@ -72,7 +71,7 @@ def _recorded(prepared: Prepared, batch: VideoBatch) -> dict[str, Record]:
 
 
 def _make_room(scratch: Path, prepared: Prepared) -> None:
-    shutil.rmtree(scratch, ignore_errors=True)  # of a rebuild that was killed
+    shutil.rmtree(scratch, ignore_errors=True)  # left by a rebuild that was killed
     (scratch / STATISTICS_DIR).mkdir(parents=True)
     for layout in prepared.job.config.layouts:
         (scratch / layout / RECORDS_DIR).mkdir(parents=True)
@@ -87,7 +86,7 @@ def _differences(layout: str, before: Record, now: Record) -> Iterator[str]:
             )
     left_out = {failure.path for failure in before.failures} ^ {failure.path for failure in now.failures}
     for path in sorted(left_out):
-        yield f"{layout}: {path} is left out in one of them"
+        yield f"{layout}: {path} is skipped in only one of the two conversions"
 
 
 def _put_in_place(scratch: Path, output: Path, records: dict[str, Record]) -> None:

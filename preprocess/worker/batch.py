@@ -1,4 +1,4 @@
-"""One planned batch: its videos through the sandbox into tars, statistics and records. Knows no Ray."""
+"""Convert one video batch: decode its videos in the sandbox, and write shards, statistics and records. Knows no Ray."""
 
 import contextlib
 import dataclasses
@@ -11,12 +11,13 @@ from pathlib import Path
 
 from preprocess import reasons
 from preprocess.annotations.dataset import Video
+from preprocess.annotations.subsets import OUTSIDE
 from preprocess.plan import VideoBatch
-from preprocess.worker.messages import Job, RenderedSample, VideoResult
+from preprocess.worker.messages import Job, VideoResult
 from preprocess.worker.node_check import refuse_unfit_directories, refuse_unseen_videos
 from preprocess.worker.sandbox import Sandbox
 from preprocess.worker.statistics import BatchStatistics, VideoStatistics, statistics_of
-from shards.format import shard_name
+from shards.format import shard_name, subset_field
 from shards.records import Failure, Record, Tar
 from shards.storage import remove_partial_files
 from shards.write import Member, ShardWriter, members_of, open_shard
@@ -26,7 +27,10 @@ _SECONDS_BETWEEN_STATES = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class BatchState:
-    """How far a batch is: ``videos`` are done, ``failures`` among them. The last state has the records, by layout."""
+    """The progress of a batch. ``videos`` are finished, and ``failures`` of them were skipped.
+
+    The last state also has the records, by layout.
+    """
 
     videos: int
     failures: tuple[Failure, ...]
@@ -34,24 +38,24 @@ class BatchState:
 
 
 def write_batch(job: Job, batch: VideoBatch, gone: frozenset[str] = frozenset()) -> Iterator[BatchState]:
-    """Write the tars of all layouts and views, the statistics, then a record in each layout's directory.
+    """Write the shards of all layouts and views, then the statistics, then a record for each layout.
 
-    A video that fails is in none of the tars, so that every view has the same videos in the same order. ``gone`` names
-    the files that even the driver no longer sees: they count as failed videos. OSError (a full disk) and
-    UnfitNodeError (this machine does not see the output, the source or a video that the driver saw) leave no tar
-    half-written and no record behind.
+    A video that fails is in none of the shards, so that every view has the same videos in the same order. ``gone``
+    names the files that the driver no longer sees either. They count as failed videos. OSError (a full disk) and
+    UnfitNodeError (this node does not see the output, the source or a video that the driver saw) leave no partial
+    shard and no record.
     """
     refuse_unfit_directories(job)
     refuse_unseen_videos(job, batch.videos, gone)
-    began = last_told = time.monotonic()
+    began = last_report = time.monotonic()
     with _OpenShards(job, batch) as tars, Sandbox(job) as sandbox:
         for number, video in enumerate(batch.videos, 1):
             result = sandbox.result_of(batch.split, video)
-            if result.failure:  # perhaps because the disk with the videos was lost since the batch began
+            if result.failure:  # the disk with the videos may have been lost since the batch began
                 refuse_unseen_videos(job, [video], gone)
             tars.add(video, result)
-            if time.monotonic() - last_told > _SECONDS_BETWEEN_STATES:
-                last_told = time.monotonic()
+            if time.monotonic() - last_report > _SECONDS_BETWEEN_STATES:
+                last_report = time.monotonic()
                 yield BatchState(videos=number, failures=tuple(tars.failures))
     tars.statistics(time.monotonic() - began).write(Path(job.output))
     records = {layout: tars.record(layout) for layout in job.config.layouts}
@@ -61,7 +65,9 @@ def write_batch(job: Job, batch: VideoBatch, gone: frozenset[str] = frozenset())
 
 
 class _OpenShards:
-    """The tars of one batch, one for each layout and view: all are whole at the end of the ``with``, or none is."""
+    """The shards of one batch, one for each layout and view. At the end of the ``with`` block all are complete, or
+    none exists.
+    """
 
     def __init__(self, job: Job, batch: VideoBatch):
         self._job = job
@@ -78,7 +84,7 @@ class _OpenShards:
             for layout in self._job.config.layouts:
                 for view in self._views:
                     directory, name = Path(self._job.output) / layout, self._name(view)
-                    # Of a worker that was killed over this batch: in a job of days they would fill the disk.
+                    # Left by a worker that was killed. In a job of days such files would fill the disk.
                     remove_partial_files(directory, name)
                     self._writers[layout, view] = stack.enter_context(open_shard(directory / name))
             self._stack = stack.pop_all()
@@ -88,8 +94,9 @@ class _OpenShards:
         return self._stack.__exit__(*exception)
 
     def add(self, video: Video, result: VideoResult) -> None:
-        """Write a video's samples. A sample that no tar can hold fails its video, and not the job."""
-        members, failure = [], result.failure
+        """Write a video's samples. If a sample does not fit into a tar, its video fails, not the conversion."""
+        members: dict[tuple[str, int], tuple[Member, ...]] = {}
+        failure = result.failure
         if failure is None:
             try:
                 members = self._members(result)
@@ -99,16 +106,17 @@ class _OpenShards:
         self._videos.append(statistics_of(video, dataclasses.replace(result, failure=failure)))
         if failure:
             self.failures.append(failure)
-        for item, sample_members in members:
-            self._writers[item.layout, item.view].add_members(sample_members)
-            self._subsets[item.layout, item.view].update(item.subsets)
+        for tar, sample_members in members.items():
+            self._writers[tar].add_members(sample_members)
+            metadata = result.samples[tar].metadata
+            self._subsets[tar].update(name for name in self._job.subsets if metadata[subset_field(name)] != OUTSIDE)
 
-    def _members(self, result: VideoResult) -> list[tuple[RenderedSample, tuple[Member, ...]]]:
-        """The members of all samples, before any is written, so that all tars hold the same videos."""
-        given = Counter((item.layout, item.view) for item in result.samples)
-        if given != Counter(dict.fromkeys(self._writers, 1)):
-            raise ValueError(f"{given.total()} samples instead of {len(self._writers)}, one for each layout and view")
-        return [(item, members_of(item.sample)) for item in result.samples]
+    def _members(self, result: VideoResult) -> dict[tuple[str, int], tuple[Member, ...]]:
+        """Build the tar members of all samples before any is written, so that all shards hold the same videos."""
+        samples = result.samples
+        if samples.keys() != self._writers.keys():
+            raise ValueError(f"{len(samples)} samples instead of {len(self._writers)}, one for each layout and view")
+        return {tar: members_of(sample) for tar, sample in samples.items()}
 
     def statistics(self, wall_seconds: float) -> BatchStatistics:
         return BatchStatistics(
@@ -130,14 +138,14 @@ class _OpenShards:
         )
 
     def _check_counts(self, layout: str) -> None:
-        """Videos planned = videos stored + failures, in every tar."""
+        """Check that planned videos = stored videos + failures, in every shard."""
         stored = len(self._batch.videos) - len(self.failures)
         for view in self._views:
             written = self._writers[layout, view].num_samples
             if written != stored or len(self._videos) != len(self._batch.videos):
                 raise RuntimeError(
                     f"{layout}/{self._name(view)}: {written} samples were written, but {len(self._batch.videos)} "
-                    f"videos less {len(self.failures)} failures make {stored}; please report this fault of the program"
+                    f"videos less {len(self.failures)} failures make {stored}; please report this bug"
                 )
 
     def _tar(self, layout: str, view: int) -> Tar:

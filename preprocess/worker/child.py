@@ -1,8 +1,9 @@
-"""``python -m preprocess.worker.child``: the process that may crash, hang or bloat. ``sandbox.py`` starts it.
+"""The process that may crash, hang or run out of memory: ``python -m preprocess.worker.child``, started by
+``sandbox.py``.
 
-It takes a job, and tells the versions of its libraries; then it takes (split, video) pairs, and answers each with a
-JSON message and one message of bytes per image. What comes back from a process that has parsed untrusted files is never
-unpickled.
+It receives a job and sends the versions of its libraries. Then it receives (split, video) pairs, and answers each
+with a JSON message and one message of bytes per image. The worker never unpickles what this process sends, because it
+has parsed untrusted files.
 """
 
 import fcntl
@@ -21,12 +22,15 @@ from preprocess.worker.versions import shaping_versions
 from preprocess.worker.video import make_samples
 from shards.records import Failure
 
-_F_SETSIG = 10  # of Linux's fcntl.h; Python has no name for it
+_F_SETSIG = 10  # from Linux's fcntl.h; Python has no name for it
 _DATA_PAGES_FIELD = 5  # of /proc/self/statm
 
 
 def main() -> None:
-    """Serve until the commands end. Arguments: the descriptors of commands, replies and the worker's lifeline."""
+    """Serve until the pipe of commands closes.
+
+    Arguments: the descriptors of the commands, the replies and the worker's lifeline.
+    """
     commands, replies, lifeline = (int(argument) for argument in sys.argv[1:])
     commands, replies = Connection(commands, writable=False), Connection(replies, readable=False)
     _die_with_the_writer_of(lifeline)
@@ -47,15 +51,15 @@ def _result_of(job: Job, split: str, video: Video) -> VideoResult:
     except MemoryError:
         reason, detail = reasons.MEMORY_LIMIT, f"needs more than memory_limit_mb={job.config.memory_limit_mb}"
     except Exception as error:
-        # No one foresaw it, so it may be our mistake: counted under a reason of its own, with the place it came from.
+        # This may be a bug of ours, so it has a reason of its own, and the detail names the place in the code.
         reason, detail = reasons.UNEXPECTED, unexpected_detail(error)
     return VideoResult(failure=Failure(video=video.key, path=video.path, reason=reason, detail=detail))
 
 
 def _send(replies: Connection, result: VideoResult) -> None:
-    # By hand: dataclasses.asdict() would copy the metadata through and through.
-    samples = [{**vars(item), "sample": {**vars(item.sample)}} for item in result.samples]
-    images = [item["sample"].pop("image") for item in samples]
+    # Not dataclasses.asdict(): it would deep-copy the metadata.
+    samples = [(layout, view, {**vars(sample)}) for (layout, view), sample in result.samples.items()]
+    images = [fields.pop("image") for _, _, fields in samples]
     failure = result.failure and vars(result.failure)
     message = {"samples": samples, "failure": failure, "statistics": vars(result.statistics)}
     replies.send_bytes(json.dumps(message).encode("ascii"))
@@ -64,22 +68,24 @@ def _send(replies: Connection, result: VideoResult) -> None:
 
 
 def _die_with_the_writer_of(lifeline: int) -> None:
-    """Ask the kernel to end this process and its children once the other end of the pipe is closed.
+    """Ask the kernel to kill this process and its children when the other end of the pipe is closed.
 
-    That is when the worker ends, however it ends; and it works in the middle of a decoder's loop, where no code of
-    ours runs. A parent-death signal (prctl) follows the thread that started this process, which may end before the
-    worker does.
+    The pipe closes when the worker ends for any reason. The signal also interrupts a decoder's loop, where none of
+    our code runs. A parent-death signal (prctl) would follow the thread that started this process, which may end
+    before the worker does.
     """
     if sys.platform == "linux":
         fcntl.fcntl(lifeline, _F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
         fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
-        if select.select([lifeline], [], [], 0)[0]:  # it was closed before we asked
+        if select.select([lifeline], [], [], 0)[0]:  # the pipe was closed before
             os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def _limit_memory(num_bytes: int) -> None:
-    """Allow ``num_bytes`` of data beside what the libraries took at the start; children such as ffmpeg inherit it."""
+    """Allow ``num_bytes`` of data in addition to what the libraries use at the start. Child processes inherit the
+    limit.
+    """
     if sys.platform == "linux":
         with open("/proc/self/statm") as file:
             pages = int(file.read().split()[_DATA_PAGES_FIELD])

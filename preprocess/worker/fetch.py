@@ -1,4 +1,4 @@
-"""A video as a local file: where it lies below the source, or fetched from a URL for as long as it is needed."""
+"""Provide a video as a local file: its path below the source, or a temporary copy of a URL."""
 
 import contextlib
 import os
@@ -15,14 +15,14 @@ from shards.storage import fetch, join
 
 @contextlib.contextmanager
 def local_file(job: Job, video: Video, *, deadline: float) -> Iterator[str]:
-    """The path of a video; DecodeError for one that cannot be fetched before ``deadline``, with its URL for a name."""
+    """Yield the local path of a video. Raises DecodeError with the URL if it cannot be fetched before ``deadline``."""
     path = os.path.join(job.source, video.path)
     if job.videos_url is None or os.path.exists(path):
         yield path
         return
     url = str(join(job.videos_url, video.path))
     with tempfile.TemporaryDirectory(prefix="superimage-") as folder:
-        # Its suffix, since some containers are told by that; not its name, which may be of any length.
+        # Keep the suffix, because ffmpeg recognizes some containers by it. The name itself may be too long.
         copy = os.path.join(folder, "video" + os.path.splitext(video.path)[1])
         _fetch(url, copy, deadline)
         yield copy
@@ -36,4 +36,4 @@ def _fetch(url: str, copy: str, deadline: float) -> None:
     except OSError as error:
         raise DecodeError(reasons.NOT_FETCHED, f"{url}: {error}") from error
     if time.monotonic() > deadline:
-        raise DecodeError(reasons.TIME_LIMIT, f"{url}: to fetch it took longer than timeout_seconds allows")
+        raise DecodeError(reasons.TIME_LIMIT, f"{url}: the download took longer than timeout_seconds allows")

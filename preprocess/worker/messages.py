@@ -1,4 +1,4 @@
-"""What the processes of a conversion say to each other: the job, what becomes of a video, what became of a shard."""
+"""The data that the processes of a conversion exchange: the job, and the result of each video."""
 
 import os
 import traceback
@@ -13,10 +13,10 @@ from shards.write import Sample
 
 
 class UnfitNodeError(OSError):
-    """A machine that cannot do its part; another one may.
+    """A node cannot work on the conversion, but another node may.
 
-    ``unseen``: the files that it does not see although the driver saw them when it planned. ``node``: its id in Ray,
-    which is known only once the error has left the machine's worker.
+    ``unseen``: the files that the node does not see although the driver saw them while planning. ``node``: the node's
+    id in Ray, which is set when the error leaves the node's worker.
     """
 
     def __init__(self, message: str, *, unseen: Sequence[str] = ()):
@@ -26,18 +26,18 @@ class UnfitNodeError(OSError):
 
 
 def unexpected_detail(error: Exception) -> str:
-    """``ValueError: its words, at file.py:12``: where an exception that no one foresaw came from."""
+    """``ValueError: message, at file.py:12``: an unexpected exception and the place where it was raised."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error}, at {os.path.basename(place.filename)}:{place.lineno}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What every shard of a conversion shares. ``digest`` names configuration and videos together.
+    """What all batches of a conversion share. ``digest`` identifies the configuration and the videos.
 
-    ``videos_url``: where the videos are fetched from that are not below ``source``.
-    ``versions``: the libraries that every decoder must have.
-    ``subsets``: the class names of each subset. ``multi_label``: some video has several labels.
+    ``videos_url``: the URL of the videos that are not below ``source``. ``versions``: the versions of libraries that
+    every decoder must have. ``subsets``: the class names of each subset. ``multi_label``: whether some video has more
+    than one label.
     """
 
     config: Config
@@ -52,18 +52,8 @@ class Job:
 
 
 def num_broken(failures: Iterable[Failure]) -> int:
-    """How many of the videos that were left out count against ``max_failures``: a short one was left out on request."""
+    """The number of failures that count against ``max_failures``. Videos below ``min_frames`` do not count."""
     return sum(failure.reason != reasons.TOO_FEW_FRAMES for failure in failures)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RenderedSample:
-    """A sample, the layout and view whose tar it belongs to, and the subsets that it is in."""
-
-    layout: str
-    view: int
-    sample: Sample
-    subsets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +80,8 @@ class Statistics:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoResult:
-    """What became of a video: its samples, or why there are none."""
+    """What became of a video: one sample for each (layout, view), or the reason why there is none."""
 
-    samples: tuple[RenderedSample, ...] = ()
+    samples: Mapping[tuple[str, int], Sample] = field(default_factory=dict)
     failure: Failure | None = None
     statistics: Statistics = field(default_factory=Statistics)

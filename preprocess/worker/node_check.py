@@ -1,6 +1,6 @@
-"""Whether this machine can do its part of a conversion: it sees the output, the source, and the planned videos.
+"""Check that this node can work on a conversion: it sees the output, the source and the planned videos.
 
-What the driver saw when it planned, every machine must see. A difference is the machine's fault, not the video's.
+Every node must see what the driver saw while planning. A difference is a fault of the node, not of the video.
 """
 
 import os
@@ -14,16 +14,16 @@ from preprocess.worker.messages import Job, UnfitNodeError
 from shards.format import RECORDS_DIR
 
 _WAY_OUT = "mount the disk there, or leave this node out of the cluster"
-# A network disk may hide a file for a moment: a server restarts, or a cached answer is out of date.
+# A network disk may hide a file briefly, for example while its server restarts.
 _SECOND_LOOK_SECONDS = 2.0
 
 
 def refuse_unfit_directories(job: Job) -> None:
-    """UnfitNodeError where this machine cannot write to the output, or sees no source or an empty one."""
+    """Raise UnfitNodeError if this node cannot write to the output, or sees no source or an empty one."""
     for layout in job.config.layouts:
         records = Path(job.output) / layout / RECORDS_DIR
         if not records.is_dir():
-            raise _unfit(f"{job.output}/{layout}", "not there", "it was removed, or is not on a disk that all share")
+            raise _unfit(f"{job.output}/{layout}", "missing", "it was removed, or is not on a shared disk")
         if not os.access(records, os.W_OK | os.X_OK):
             raise _unfit(str(records), "not writable", "is it mounted read-only, or owned by another user?")
     if job.videos_url is None:
@@ -32,7 +32,7 @@ def refuse_unfit_directories(job: Job) -> None:
 
 def _refuse_unfit_source(source: str) -> None:
     if not os.path.isdir(source):
-        raise _unfit(source, "not there", f"it was removed, or is not on a disk that all share; {_WAY_OUT}")
+        raise _unfit(source, "missing", f"it was removed, or is not on a shared disk; {_WAY_OUT}")
     try:
         with os.scandir(source) as entries:
             is_empty = next(entries, None) is None
@@ -47,9 +47,10 @@ def _unfit(path: str, what: str, why: str) -> UnfitNodeError:
 
 
 def refuse_unseen_videos(job: Job, videos: Sequence[Video], gone: Collection[str]) -> None:
-    """UnfitNodeError, with the paths, where this machine cannot read videos that the driver saw when it planned.
+    """Raise UnfitNodeError with the paths if this node cannot read videos that the driver saw while planning.
 
-    ``gone`` names those that the driver no longer sees either. With ``--videos-url`` the driver saw only the lists.
+    ``gone`` names the videos that the driver no longer sees either. With ``--videos-url`` the driver saw only the
+    lists.
     """
     if job.videos_url is not None:
         return
@@ -59,14 +60,14 @@ def refuse_unseen_videos(job: Job, videos: Sequence[Video], gone: Collection[str
         time.sleep(_SECOND_LOOK_SECONDS)
         unseen = unseen_of(job, unseen)
     if unseen:
-        others = f" and {len(unseen) - 1} more of this shard" if len(unseen) > 1 else ""
+        others = f" and {len(unseen) - 1} more of this batch" if len(unseen) > 1 else ""
         raise UnfitNodeError(
-            f"{os.path.join(job.source, unseen[0])}{others}: not readable on {platform.node()}, though the driver saw "
-            f"the file when it planned; {_WAY_OUT}",
+            f"{os.path.join(job.source, unseen[0])}{others}: not readable on {platform.node()}, although the driver "
+            f"saw the file while planning; {_WAY_OUT}",
             unseen=unseen,
         )
 
 
 def unseen_of(job: Job, paths: Iterable[str]) -> list[str]:
-    """Those of the videos' paths that this process cannot read."""
+    """Return the paths of the videos that this process cannot read."""
     return [path for path in paths if not os.access(os.path.join(job.source, path), os.R_OK)]

@@ -1,7 +1,8 @@
-"""A worker's decoder in a process of its own: a video that crashes, hangs or bloats it is found and named.
+"""Run the decoder of a worker in its own process. A video that crashes it, hangs it or fills its memory is found and
+named.
 
-The price is one process start a shard and a pipe's copy of each image. In exchange the worker outlives every video, and
-knows for certain which one ended its decoder.
+The cost is one process start for each batch and one copy of each image through a pipe. In return, the worker survives
+every video, and knows which one ended its decoder.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from preprocess import reasons
 from preprocess.annotations.dataset import Video
-from preprocess.worker.messages import Job, RenderedSample, Statistics, UnfitNodeError, VideoResult
+from preprocess.worker.messages import Job, Statistics, UnfitNodeError, VideoResult
 from preprocess.worker.versions import differences
 from shards.allocator import KEEP_FREED_MEMORY
 from shards.records import Failure
@@ -29,17 +30,17 @@ from shards.write import Sample
 _CRASHES_TO_BLAME = 3
 _KILLS_TO_BLAME = 10
 _START_SECONDS = 300
-# The decoders keep timeout_seconds themselves; one that has not answered by then is stuck inside a library.
+# The decoders observe timeout_seconds themselves. A decoder that still does not answer hangs inside a library.
 _LEAST_GRACE_SECONDS = 5
 _STDERR_TAIL_CHARACTERS = 1000
-_DYING_SECONDS = 5  # from the end of its pipe to the end of a process
+_DYING_SECONDS = 5  # from the end of a process's pipe to the end of the process
 
 
 class Sandbox:
-    """Converts videos one by one; use as a context manager. The process starts with the first video.
+    """Converts videos one by one. Context manager. The process starts with the first video.
 
-    Blame does not depend on what was result before: a crash or a lack of memory counts only when a new process,
-    which has seen no other video, shows it too.
+    The result does not depend on the videos before: a crash or a lack of memory counts only if a new process, which
+    has seen no other video, fails in the same way.
     """
 
     def __init__(self, job: Job):
@@ -53,13 +54,13 @@ class Sandbox:
         self._stop()
 
     def start(self) -> None:
-        """Start the process now, and not with the first video. Raises UnfitNodeError where it does not start."""
+        """Start the process now instead of with the first video. Raises UnfitNodeError if it does not start."""
         self._child = self._child or _started(self._job)
 
     def result_of(self, split: str, video: Video) -> VideoResult:
-        """What becomes of a video. Its failure may be that it crashed, hung or bloated its decoder.
+        """Convert one video. Its failure may be that its decoder crashed, hung or ran out of memory.
 
-        Raises UnfitNodeError where the process does not even start, or has other libraries than the driver.
+        Raises UnfitNodeError if the process does not start, or has other library versions than the driver.
         """
         causes: list[str] = []
         while not _is_to_blame(causes):
@@ -75,18 +76,18 @@ class Sandbox:
                 causes.append(self._stop(_DYING_SECONDS))
                 continue
             except (ValueError, TypeError, KeyError) as error:
-                # The process has parsed a hostile file, perhaps: what it sends may be anything.
+                # The process may have parsed a hostile file, so its answer may be anything.
                 self._stop()
-                return _failed(video, reasons.UNEXPECTED, f"its decoder sent an answer that cannot be read: {error!r}")
+                return _failed(video, reasons.UNEXPECTED, f"its decoder sent an unreadable answer: {error!r}")
             if result.failure is None or result.failure.reason != reasons.MEMORY_LIMIT:
                 return result
             self._stop()
             if is_new:
                 return result
-        return _failed(video, reasons.CRASHED, f"its decoder died {len(causes)} times, at last of {causes[-1]}")
+        return _failed(video, reasons.CRASHED, f"its decoder died {len(causes)} times, the last time of {causes[-1]}")
 
     def peak_memory_bytes(self) -> int:
-        """The most that the running decoder has held at once; 0 where none runs, or the system does not tell."""
+        """The peak memory of the running decoder; 0 if none runs, or if the system does not report it."""
         return self._child.peak_memory_bytes() if self._child else 0
 
     def _stop(self, patience_seconds: float = 0) -> str:
@@ -100,7 +101,7 @@ def _is_to_blame(causes: list[str]) -> bool:
 
 
 class _DidNotStartError(Exception):
-    """(how the process ended, the end of its standard error)."""
+    """Arguments: how the process ended, and the end of its standard error."""
 
 
 def _started(job: Job) -> "_Child":
@@ -115,7 +116,7 @@ def _started(job: Job) -> "_Child":
 
 
 class _Child:
-    """The running ``preprocess.worker.child``."""
+    """The running process ``preprocess.worker.child``."""
 
     def __init__(self, job: Job):
         self._stderr = tempfile.TemporaryFile()
@@ -123,7 +124,7 @@ class _Child:
         self._patience_seconds = timeout + max(_LEAST_GRACE_SECONDS, timeout / 10)
         read_commands, write_commands = os.pipe()
         read_replies, write_replies = os.pipe()
-        # Nothing is ever written: the decoder dies when its other end is closed, which this process alone holds.
+        # Nothing is ever written. Only this process holds the other end, and the decoder dies when it is closed.
         lifeline, self._lifeline = os.pipe()
         descriptors = (read_commands, write_replies, lifeline)
         try:
@@ -134,7 +135,7 @@ class _Child:
                 pass_fds=descriptors,
                 stderr=self._stderr,
                 env={**KEEP_FREED_MEMORY, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                start_new_session=True,  # so that its own children are killed with it, and Ctrl-C is left to the driver
+                start_new_session=True,  # its children are killed with it, and Ctrl-C reaches only the driver
             )
         finally:
             for descriptor in descriptors:
@@ -154,8 +155,8 @@ class _Child:
         if differing := differences(job.versions, versions):
             self.stop()
             raise UnfitNodeError(
-                f"the driver and {platform.node()} have other libraries ({differing}), so their bytes would differ; "
-                "install the same ones there, or name them in --runtime-env"
+                f"the driver and {platform.node()} have different versions of libraries ({differing}), so their bytes would "
+                "differ; install the same ones there, or name them in --runtime-env"
             )
 
     def _stderr_tail(self) -> str:
@@ -163,24 +164,27 @@ class _Child:
         return self._stderr.read().decode("utf-8", "replace").strip()[-_STDERR_TAIL_CHARACTERS:]
 
     def request(self, split: str, video: Video) -> VideoResult:
-        """TimeoutError when there is no answer in time, EOFError or BrokenPipeError when the process has died."""
+        """Raises TimeoutError without an answer in time, and EOFError or BrokenPipeError if the process has died."""
         self._commands.send((split, video))
         if not self._replies.poll(self._patience_seconds):
             raise TimeoutError
         header = json.loads(self._replies.recv_bytes())
-        samples = []
-        for item in header["samples"]:
-            sample = Sample(**item.pop("sample"), image=self._replies.recv_bytes())
-            samples.append(RenderedSample(**{**item, "subsets": tuple(item["subsets"])}, sample=sample))
+        samples = {
+            (layout, view): Sample(**fields, image=self._replies.recv_bytes())
+            for layout, view, fields in header["samples"]
+        }
         failure = Failure(**header["failure"]) if header["failure"] else None
-        return VideoResult(samples=tuple(samples), failure=failure, statistics=Statistics(**header["statistics"]))
+        return VideoResult(samples=samples, failure=failure, statistics=Statistics(**header["statistics"]))
 
     def peak_memory_bytes(self) -> int:
         status = Path(f"/proc/{self._process.pid}/status")
         return peak_memory_bytes(status.read_text()) if status.exists() else 0
 
     def stop(self, patience_seconds: float = 0) -> str:
-        """Kill it and its children; how it ended, such as ``SIGSEGV``, if it did so within ``patience_seconds``."""
+        """Kill the process and its children.
+
+        Returns how it ended, such as ``SIGSEGV``, if it ended by itself within ``patience_seconds``.
+        """
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(patience_seconds)
         with contextlib.suppress(ProcessLookupError):
@@ -193,7 +197,7 @@ class _Child:
 
 
 def peak_memory_bytes(status: str) -> int:
-    """Out of Linux's ``/proc/PID/status``."""
+    """Read the peak memory from the content of ``/proc/PID/status`` (Linux)."""
     return int(re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)[1]) * 1024
 
 

@@ -26,7 +26,7 @@ class VideoStatistics:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchStatistics:
-    """The videos of a batch, the ``node`` that result them, and the ``wall_seconds`` that it took."""
+    """The videos of a batch, the ``node`` that converted them, and the ``wall_seconds`` that this took."""
 
     split: str
     number: int

@@ -1,4 +1,4 @@
-"""The libraries that shape pixels: two machines, or two runs, make the same bytes only with the same ones."""
+"""Versions of the libraries that shape pixels. Nodes and runs give the same bytes only with the same versions."""
 
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -7,7 +7,7 @@ _SHAPING = ("av", "imageio-ffmpeg", "numpy", "pillow", "simplejpeg")
 
 
 def shaping_versions() -> dict[str, str]:
-    """``{"av": "18.1.0", "numpy": "2.1.0", ...}`` of this process."""
+    """Return the versions in this process: ``{"av": "18.1.0", "numpy": "2.1.0", ...}``."""
     return {name: _version(name) for name in _SHAPING}
 
 
@@ -19,7 +19,7 @@ def _version(name: str) -> str:
 
 
 def differences(here: Mapping[str, str], there: Mapping[str, str]) -> str:
-    """``av 18.1.0 and 17.0.1, numpy 2.1.0 and 2.0.2``; empty where both are the same."""
+    """``av 18.1.0 and 17.0.1, numpy 2.1.0 and 2.0.2``, or an empty string if all versions are equal."""
     names = sorted(here.keys() | there.keys())
     return ", ".join(
         f"{name} {here.get(name, 'none')} and {there.get(name, 'none')}"

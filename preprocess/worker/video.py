@@ -1,23 +1,22 @@
-"""One video into samples: decode, cut the views, lay them out, encode. Knows neither Ray nor tars."""
+"""Turn one video into samples: decode, cut the views, arrange the tiles, encode. Knows neither Ray nor tars."""
 
 import dataclasses
 import os
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
 from preprocess import reasons
 from preprocess.annotations.dataset import Video
-from preprocess.annotations.subsets import OUTSIDE
 from preprocess.config.schema import Config, SplitConfig
 from preprocess.decode.open import decoders_to_try, open_video
 from preprocess.decode.source import DecodeError, VideoInfo, VideoSource
 from preprocess.render import Frames, SuperImage, encode, render, stores_ycbcr
 from preprocess.views import crop_of_view, plan_views
 from preprocess.worker.fetch import local_file
-from preprocess.worker.messages import Job, RenderedSample, Statistics, VideoResult, unexpected_detail
+from preprocess.worker.messages import Job, Statistics, VideoResult, unexpected_detail
 from shards.format import sample_key, subset_field
 from shards.records import Failure
 from shards.write import Sample
@@ -26,7 +25,10 @@ _Result = TypeVar("_Result")
 
 
 def make_samples(job: Job, split: str, video: Video) -> VideoResult:
-    """All samples of a video by the first decoder that succeeds, or why none did. MemoryError where it runs out."""
+    """Make all samples of a video with the first decoder that succeeds, or report why none did.
+
+    Raises MemoryError if memory runs out.
+    """
     began_wall, began_cpu = time.monotonic(), _cpu_seconds()
     deadline = began_wall + job.config.timeout_seconds
     try:
@@ -45,7 +47,7 @@ def make_samples(job: Job, split: str, video: Video) -> VideoResult:
 
 
 def _by_first_decoder(job: Job, split: str, video: Video, path: str, deadline: float) -> VideoResult:
-    def use(source: VideoSource) -> tuple[tuple[RenderedSample, ...], Statistics]:
+    def use(source: VideoSource) -> tuple[Mapping[tuple[str, int], Sample], Statistics]:
         return _samples_from(source, job, job.config.splits[split], video)
 
     result, errors = use_first_decoder(job.config, video, path, deadline=deadline, use=use)
@@ -59,9 +61,10 @@ def _by_first_decoder(job: Job, split: str, video: Video, path: str, deadline: f
 def use_first_decoder(
     config: Config, video: Video, path: str, *, deadline: float, use: Callable[[VideoSource], _Result]
 ) -> tuple[_Result | None, list[DecodeError]]:
-    """(what ``use`` gives of the video by the first decoder that succeeds, or None; why those before it failed).
+    """Call ``use`` with the video opened by the first decoder that succeeds.
 
-    ``path`` is where the file lies now. MemoryError where memory runs out.
+    Returns (the result of ``use`` or None, the errors of the decoders before). ``path`` is the current location of
+    the file. Raises MemoryError if memory runs out.
     """
     errors: list[DecodeError] = []
     for decoder in decoders_to_try(config.decoder, path):
@@ -84,22 +87,22 @@ def use_first_decoder(
         except MemoryError:
             raise
         except Exception as error:
-            # The next decoder may know how to read it; only where none does is it told as our mistake.
+            # The next decoder may be able to read the file. If none is, the failure is reported as unexpected.
             errors.append(DecodeError(reasons.UNEXPECTED, f"{path}: {unexpected_detail(error)}"))
     return None, errors
 
 
 def _failed(video: Video, errors: Sequence[DecodeError], path: str) -> VideoResult:
-    # Records are the same wherever the videos lie, be it for a moment.
+    # Records must not depend on the location of the videos, so the temporary path is replaced.
     details = dict.fromkeys(error.detail.replace(path, video.path) if path else error.detail for error in errors)
-    # The last decoder is the most forgiving one, so its reason is the one to count by.
+    # The last decoder tolerates the most, so the failure is counted by its reason.
     detail = "; then ".join(details)
     return VideoResult(failure=Failure(video=video.key, path=video.path, reason=errors[-1].reason, detail=detail))
 
 
 def _samples_from(
     source: VideoSource, job: Job, split: SplitConfig, video: Video
-) -> tuple[tuple[RenderedSample, ...], Statistics]:
+) -> tuple[Mapping[tuple[str, int], Sample], Statistics]:
     if source.info.num_frames < job.config.min_frames:
         detail = f"{source.info.num_frames} frames, fewer than min_frames={job.config.min_frames}"
         raise DecodeError(reasons.TOO_FEW_FRAMES, detail)
@@ -108,7 +111,10 @@ def _samples_from(
     frames = Frames(source, views)
     crops = {view.number: crop_of_view(video, view.number, frames.size, job.config, split) for view in views}
     images = render(frames, views, crops, is_ycbcr=partial(stores_ycbcr, job.config.encoding))
-    samples = tuple(_rendered_sample(image, job, video, info, split.num_views) for image in images)
+    samples = {
+        (image.clip.layout.name, image.view.number): _sample_of(image, job, video, info, split.num_views)
+        for image in images
+    }
     statistics = Statistics(
         decoder=info.decoder,
         codec=info.codec,
@@ -131,35 +137,32 @@ def _refuse_mostly_damaged(info: VideoInfo, path: str, min_decoded_share: float)
 
 
 def _raise_lack_of_memory(error: DecodeError) -> None:
-    """To the decoders it is one of many errors, and the next decoder would meet it too."""
+    """Turn a decoder's error into MemoryError if memory ran out: the next decoder would fail too."""
     if isinstance(error.__cause__, MemoryError) or "Cannot allocate memory" in error.detail:
         raise MemoryError(error.detail) from error
 
 
 def _cpu_seconds() -> float:
-    """Of this process and of its children that have ended."""
+    """CPU time of this process and of its finished child processes."""
     uses = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(use.ru_utime + use.ru_stime for use in uses)
 
 
-def _rendered_sample(image: SuperImage, job: Job, video: Video, info: VideoInfo, num_views: int) -> RenderedSample:
-    target = video.target(flipped=image.crop.flip)
-    sample = Sample(
+def _sample_of(image: SuperImage, job: Job, video: Video, info: VideoInfo, num_views: int) -> Sample:
+    return Sample(
         key=sample_key(video.key, image.view.number),
         image=encode(image.planes, job.config.encoding),
         extension=job.config.encoding.extension,
-        label=target.labels[0],
+        label=video.target(flipped=image.crop.flip).labels[0],
         metadata=_metadata(image, video, info, num_views, job.class_names),
     )
-    inside = tuple(name for name, index in target.subsets if index != OUTSIDE)
-    return RenderedSample(layout=image.clip.layout.name, view=image.view.number, sample=sample, subsets=inside)
 
 
 def _metadata(image: SuperImage, video: Video, info: VideoInfo, num_views: int, class_names: Sequence[str]) -> dict:
-    """``KEY.json``: where each tile comes from. Times in seconds from the first frame, the crop in pixels.
+    """The content of ``KEY.json``. Times are in seconds from the first frame, the crop is in pixels.
 
-    The labels are those of what the view shows: a mirrored one may have others than its video. Each subset has a field
-    of its own, with the class index in it, or -1.
+    The labels are those of the view: a mirrored view may have other labels than its video. Each subset has its own
+    field with the class index in that subset, or -1.
     """
     crop, indices = image.crop, image.clip.indices
     target = video.target(flipped=crop.flip)

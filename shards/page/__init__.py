@@ -1,1 +1,1 @@
-"""HTML reports: Jinja templates and SVG charts. It lies in ``shards`` because both other packages may import it."""
+"""HTML reports: Jinja templates and SVG charts. In ``shards``, since both other packages may import it."""

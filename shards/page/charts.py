@@ -1,7 +1,6 @@
-"""Charts as SVG for a page that needs no script and no other file. The only user of matplotlib for pages.
+"""SVG charts for self-contained pages, drawn by matplotlib.
 
-All text and axes take the color of the surrounding page (``currentColor``), so that a chart reads well in light and
-dark.
+Text and axes have the text color of the page (``currentColor``), so that charts are readable in light and dark mode.
 """
 
 import io
@@ -18,12 +17,12 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from shards.page.formats import short_number
 
-_INK = "#010203"  # a color that no chart uses; the page's own text color takes its place
+_INK = "#010203"  # a color that no chart uses; it is replaced by the page's text color
 _BLUE = "#4a7fc6"
 _SIZE_INCHES = (5.0, 1.9)
 _STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text: it can be searched, and the page's font draws it
-    "svg.hashsalt": "superimage",  # the same chart has the same bytes
+    "svg.fonttype": "none",  # keep text as text: searchable, and drawn in the page's font
+    "svg.hashsalt": "superimage",  # the same chart gives the same bytes
     "font.size": 8,
     "text.parse_math": False,
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK),
@@ -33,7 +32,7 @@ _STYLE: dict[Any, Any] = {
 
 
 class _Svg:
-    """The chart's text, once the ``with`` block that draws it has ended."""
+    """The SVG of a chart, available after the ``with`` block that draws it."""
 
     markup = Markup("")
 
@@ -67,7 +66,7 @@ def histogram(spread: Mapping, *, unit: float = 1.0) -> Markup:
     The last bin also holds all larger values, up to the maximum. Values are divided by ``unit``.
     """
     last = spread["bin_start"] + spread["bin_width"] * len(spread["counts"])
-    ends = dict.fromkeys((short_number(last / unit), short_number(spread["max"] / unit)))  # equal ends are shown once
+    ends = dict.fromkeys((short_number(last / unit), short_number(spread["max"] / unit)))  # equal labels are shown once
     return columns(spread["counts"], left=short_number(spread["bin_start"] / unit), right=" ... ".join(ends))
 
 
@@ -86,7 +85,7 @@ def _axes() -> Iterator[tuple[Axes, _Svg]]:
 
 
 def _inline(text: str) -> str:
-    """The ``<svg>`` element to be put inside a page: no XML header, no fixed size, the page.s text color and font."""
+    """The ``<svg>`` element for a page: no XML header, no fixed size, the page's text color and font."""
     element = text[text.index("<svg") :]
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
     element = re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', r"<svg \1", element, count=1)

@@ -1,4 +1,4 @@
-"""Tables in Markdown, written into a document between markers."""
+"""Markdown tables, written into a document between markers."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def write_tables(document: Path, tables: Mapping[str, str]) -> None:
-    """Put each table between ``<!-- name -->`` and ``<!-- /name -->``; ValueError where a marker is missing."""
+    """Write each table between ``<!-- name -->`` and ``<!-- /name -->``. Raises ValueError if a marker is missing."""
     check_markers(document, tables)
     text = document.read_text(encoding="utf-8")
     for name, table in tables.items():
@@ -20,11 +20,11 @@ def write_tables(document: Path, tables: Mapping[str, str]) -> None:
 
 
 def check_markers(document: Path, names: Iterable[str]) -> None:
-    """ValueError unless the document has both markers of each table once."""
+    """Raise ValueError unless the document contains both markers of each table exactly once."""
     text = document.read_text(encoding="utf-8")
     for name in names:
         if any(text.count(marker) != 1 for marker in _markers(name)):
-            raise ValueError(f"{document}: {' and '.join(_markers(name))} are each needed once")
+            raise ValueError(f"{document}: {' and '.join(_markers(name))} must each occur exactly once")
 
 
 def _markers(name: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Templates to one HTML page that needs nothing but itself. All values are escaped, since file names may be hostile."""
+"""Renders templates to one self-contained HTML page. All values are escaped, since file names may be hostile."""
 
 import base64
 from pathlib import Path
@@ -12,9 +12,9 @@ _OWN_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_page(template: Path, **values: Any) -> bytes:
-    """The page as UTF-8. A template may extend ``page.html`` and import ``macros.html`` of this folder.
+    """Render a page as UTF-8. A template may extend ``page.html`` and import ``macros.html`` of this folder.
 
-    A name that the template uses and ``values`` lacks is an error.
+    Raises jinja2.UndefinedError if the template uses a name that is not in ``values``.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([template.parent, _OWN_TEMPLATES]),
@@ -28,5 +28,5 @@ def render_page(template: Path, **values: Any) -> bytes:
 
 
 def data_url(jpeg: bytes) -> str:
-    """A JPEG file as the ``src`` of an image."""
+    """A JPEG file as a data URL, for the ``src`` of an image."""
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"

@@ -1,1 +1,1 @@
-"""From the scores of views to the numbers and pictures of a report. Pure, but for the plots; needs no torch."""
+"""The parts of `eval_video.py`: predict the views of videos, average them, compute metrics, write the results."""

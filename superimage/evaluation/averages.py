@@ -1,4 +1,4 @@
-"""Many views of a video -> one score vector. Pure numpy."""
+"""Averages the logits of a video's views into one score for each class. Pure NumPy."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -9,21 +9,21 @@ _NAMED = 5
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Over the last axis, in float64."""
+    """Softmax over the last axis, in float64."""
     shifted = np.exp(np.asarray(logits, np.float64) - np.max(logits, axis=-1, keepdims=True))
     return shifted / shifted.sum(-1, keepdims=True)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Each by itself, in float64."""
+    """Element-wise sigmoid, in float64, without overflow."""
     return np.exp(-np.logaddexp(0, -np.asarray(logits, np.float64)))
 
 
 def average_views(logits: np.ndarray, average: str, *, probabilities: Callable = softmax) -> np.ndarray:
     """Logits (V, C) of one video's views -> probabilities (C,).
 
-    ``logits``: softmax of the mean; ``probabilities``: mean of the softmax. One view: the same. With
-    ``probabilities=sigmoid``, for classes that do not exclude each other, sigmoid takes the place of softmax.
+    ``average="logits"`` applies softmax to the mean logits; ``average="probabilities"`` averages the softmax of each
+    view. Both are equal for a single view. Pass ``probabilities=sigmoid`` for multi-label data.
     """
     if average not in AVERAGES:
         raise ValueError(f"average={average!r}: must be one of {', '.join(AVERAGES)}")
@@ -32,7 +32,7 @@ def average_views(logits: np.ndarray, average: str, *, probabilities: Callable =
 
 
 def check_views(seen: Mapping[str, Collection[int]], expected: Collection[int]) -> None:
-    """ValueError that names the videos without all the expected views, or with others."""
+    """Raise ValueError with the names of the videos whose views are not exactly the expected ones."""
     wrong = {video: sorted(views) for video, views in seen.items() if set(views) != set(expected)}
     if wrong:
         named = "; ".join(f"{video} has {views}" for video, views in sorted(wrong.items())[:_NAMED])

@@ -1,4 +1,4 @@
-"""A trained model out of a checkpoint, for data that the checkpoint was made for."""
+"""Builds the trained model from a checkpoint, and checks that the data fits it."""
 
 import dataclasses
 import hashlib
@@ -20,24 +20,25 @@ from superimage.training.comparison import class_difference, grid_differences, i
 from superimage.training.experiment import FLAGS_NAME
 from superimage.training.stored import epochs_done, flags_in, read_checkpoint, trained_on
 
-# The keys of timm's data configuration, which training stores as ``input``.
+# Keys of timm's data configuration. Training stores it under ``input`` in the checkpoint.
 _INPUT = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A model with its weights, what it was trained on, and which of the checkpoint's weights it has.
+    """A model with the weights of a checkpoint, and what it was trained on.
 
-    ``input`` is timm's data configuration: size, mean, std, interpolation and crop. ``superimage`` is the manifest's
-    section that it was trained on, or that of the data if the checkpoint has none. ``epoch`` counts finished epochs.
-    ``notes`` say what differs from the data, or cannot be compared.
+    ``input`` is timm's data configuration: size, mean, std, interpolation and crop. ``superimage`` is the section
+    ``superimage`` of the training data's manifest; if the checkpoint has none, it comes from the evaluated data.
+    ``weights`` is ``average`` for averaged weights (EMA) and ``weights`` otherwise. ``epoch`` is the number of finished
+    epochs. ``notes`` list the differences between training data and evaluated data, and what cannot be compared.
     """
 
     model: nn.Module
     spec: ModelSpec
     input: dict[str, Any]
     superimage: dict
-    weights: str  # "average", "weights"
+    weights: str
     epoch: int | None
     sha256: str
     notes: tuple[str, ...] = ()
@@ -58,19 +59,19 @@ def load_trained(
     std: list[float] | None = None,
     allow_other_layout: bool = False,
 ) -> Trained:
-    """The model of a checkpoint for the super images of ``manifest``; averaged weights if it has them, as timm does.
+    """Load a checkpoint to evaluate the super images of ``manifest``. Averaged weights come first, as in timm.
 
-    Without a manifest, everything comes from the checkpoint. A checkpoint of ``train_image.py`` holds what makes the
-    model. For one of another trainer it is read from the flags that the checkpoint holds, or from args.yaml beside it.
-    ``mean`` and ``std`` replace its own. Raises ValueError, in one line, where weights and data do not belong together:
-    other classes, another grid of tiles, another size.
+    Without a manifest, everything comes from the checkpoint. A checkpoint of ``train_image.py`` describes its model.
+    For a checkpoint of another trainer, the model comes from the flags in the checkpoint or from args.yaml beside it.
+    ``mean`` and ``std`` replace the checkpoint's values. Raises ValueError, in one line, if the weights do not fit the
+    data: other classes, another grid of tiles, or another image size.
     """
     shown = f"--checkpoint {path}"
     content = read_checkpoint(path, shown)
     section = trained_on(path, content)
     data = section if manifest is None else manifest.superimage
     if data is None:
-        raise ValueError(f"{shown}: it does not say what it was trained on; give the --data-dir")
+        raise ValueError(f"{shown}: the checkpoint has no description of its training data; give --data-dir")
     flags = {} if "model_spec" in content else flags_in(content) or _flags_beside(path)
     spec = _spec(path, content, flags, data, model=model, options=model_kwargs)
     net = build_or_explain(spec)
@@ -95,20 +96,20 @@ def load_trained(
 def _spec(
     path: Path, content: Mapping, flags: Mapping, data: Mapping, *, model: str | None, options: dict | None
 ) -> ModelSpec:
-    """What makes the model: as training stored it, or from a trainer's flags, or of the data where there are none."""
+    """The model's specification: from the checkpoint, else from a trainer's flags, else from the data."""
     if "model_spec" in content:
         try:
             spec = ModelSpec.from_dict(content["model_spec"])
         except (TypeError, KeyError) as error:
-            raise ValueError(f"{path}: this version does not know its model_spec ({error})") from error
+            raise ValueError(f"{path}: this version cannot read its model_spec ({error})") from error
     else:
         name = flags.get("model") or model
         if name is None:
             raise ValueError(
-                f"{path} does not say which model it is of, and {path.with_name(FLAGS_NAME)} is missing: give --model"
+                f"{path} does not name its model, and {path.with_name(FLAGS_NAME)} does not exist: give --model"
             )
-        of_data = {"num_classes": len(data["class_names"]), "input_size": [3, *image_size(data)]}
-        spec = ModelSpec.from_flags({**({} if flags else of_data), **flags, "model": name})
+        from_data = {"num_classes": len(data["class_names"]), "input_size": [3, *image_size(data)]}
+        spec = ModelSpec.from_flags({**({} if flags else from_data), **flags, "model": name})
     return dataclasses.replace(spec, **({"name": model} if model else {}), **({"options": options} if options else {}))
 
 
@@ -121,7 +122,7 @@ def _input(
     mean: list[float] | None,
     std: list[float] | None,
 ) -> tuple[dict[str, Any], list[str]]:
-    """(timm's data configuration for the model's input, a line where mean and std are not the checkpoint's)."""
+    """(timm's data configuration of the model's input, a note if mean or std are not from the checkpoint)."""
     stored = content.get("input") if isinstance(content.get("input"), dict) else {}
     given = {name: flags[name] for name in (*_INPUT, "img_size") if flags.get(name) is not None}
     if spec.img_size is not None and "input_size" not in given:
@@ -131,15 +132,15 @@ def _input(
     config = resolve_data_config(given, model=net)
     notes = []
     if "mean" not in given or "std" not in given:
-        used = f"mean {list(config['mean'])} and std {list(config['std'])} of the model's pretrained configuration"
-        notes.append(f"the checkpoint does not say its mean and std: {used}; --mean and --std give others")
+        used = f"mean {list(config['mean'])} and std {list(config['std'])} from the model's pretrained configuration"
+        notes.append(f"the checkpoint has no mean and std; using {used}. --mean and --std change them")
     return config, notes
 
 
 def _load_weights(path: Path, net: nn.Module, spec: ModelSpec, *, use_ema: bool) -> None:
     try:
         net.load_state_dict(load_state_dict(str(path), use_ema=use_ema))
-    # torch says in many ways that a file holds the weights of something else.
+    # torch raises many kinds of errors for the weights of another model.
     except Exception as error:
         raise ValueError(f"{path} does not fit {spec.name}: {' '.join(str(error).split())[:300]}") from error
 
@@ -151,27 +152,27 @@ def _flags_beside(path: Path) -> dict:
     except yaml.YAMLError as error:
         raise ValueError(f"{beside}: not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(flags, dict):
-        raise ValueError(f"{beside}: a mapping of flags to values is needed, as in 'model: resnet50'")
+        raise ValueError(f"{beside}: must be a mapping of flags to values, such as 'model: resnet50'")
     return flags
 
 
 def _compare(
     path: Path, section: dict | None, data: dict, net: nn.Module, config: Mapping, *, allow_other_layout: bool
 ) -> list[str]:
-    """What differs, by name and value, and does no harm; ValueError for what does."""
+    """Return a line for each harmless difference, with both values. Raises ValueError for a harmful one."""
     if net.num_classes != len(data["class_names"]) and section is None:
-        raise ValueError(f"{path} tells {net.num_classes} classes apart; the data has {len(data['class_names'])}")
+        raise ValueError(f"{path} has {net.num_classes} classes, but the data has {len(data['class_names'])}")
     if section is None:
         size = tuple(config["input_size"][1:])
         _check_size(path, size, image_size(data))
-        return [f"{path} does not say what it was trained on: its class names and layout are not compared"]
+        return [f"{path} has no description of its training data, so class names and layout are not compared"]
     classes = class_difference(section["class_names"], data["class_names"])
     if classes:
-        raise ValueError(f"{path} was trained on other classes than those of the data: {classes}")
+        raise ValueError(f"{path} was trained on other classes: {classes}")
     grid = grid_differences(section, data)
     if grid and not allow_other_layout:
         raise ValueError(
-            f"{path} was trained on another layout: {'; '.join(grid)}. Give data of its layout, or permit another with "
+            f"{path} was trained on another layout: {'; '.join(grid)}. Give data with that layout, or permit it with "
             "--allow-other-layout"
         )
     _check_size(path, image_size(section), image_size(data))
@@ -179,11 +180,11 @@ def _compare(
 
 
 def _check_size(path: Path, trained: tuple[int, int], given: tuple[int, int]) -> None:
-    """The stored images are as large as in training: the data's own size, or what training made of that same size."""
+    """Raise ValueError unless the stored images have the size (height, width) of the training images."""
     if trained != given:
         raise ValueError(
-            f"{path} was trained on images of {trained[0]}x{trained[1]} pixels, but those of the data have "
-            f"{given[0]}x{given[1]}; give the data of a layout and tile size that it was trained on"
+            f"{path} was trained on images of {trained[0]}x{trained[1]} pixels, but the images here have "
+            f"{given[0]}x{given[1]}; give data with the layout and tile size of the training data"
         )
 
 

@@ -1,4 +1,4 @@
-"""Other orders for the tiles of a super image, to see what a classifier owes to time (SIFAR, Table 9). Pure."""
+"""Orders of the tiles, to measure how much a classifier relies on time (SIFAR, Table 9). Pure."""
 
 import hashlib
 
@@ -8,10 +8,11 @@ ORDERS = ("normal", "reverse", "random")
 
 
 def other_order(order: np.ndarray, how: str, *, video: str, seed: int) -> np.ndarray:
-    """The order int (T,) to lay a sample's frames out in, from the one it has (``order[cell]`` = position in the clip).
+    """Return a new order int (T,) for the frames of a sample; ``order[cell]`` is the frame's position in the clip.
 
-    ``[0 1 2] reverse -> [2 1 0]``: every frame at the mirrored time. ``random``: a permutation of time drawn from
-    (seed, video), the same for all of a video's views. ``normal``: as it is.
+    ``normal`` keeps the order. ``reverse`` reverses time: ``[0 1 2] -> [2 1 0]``. ``random`` permutes time; the
+    permutation is drawn from (seed, video), so all views of a video get the same one. Raises ValueError for another
+    ``how``.
     """
     order = np.asarray(order)
     if how == "normal":

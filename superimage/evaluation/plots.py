@@ -1,4 +1,4 @@
-"""Pictures of results. The only door to matplotlib."""
+"""Pictures of results as PNG, drawn by matplotlib."""
 
 import contextlib
 import io
@@ -15,39 +15,39 @@ _MOST_NAMED_CLASSES = 60
 _MOST_NUMBERED_CLASSES = 15
 _MOST_NAMED_BARS = 320  # Charades has 157 classes, Multi-Moments in Time 313
 _LONGEST_LABEL = 60
-_FONT = "DejaVu Sans"  # matplotlib brings it along
+_FONT = "DejaVu Sans"  # shipped with matplotlib
 
 
 def confusion_png(confusion: np.ndarray, class_names: Sequence[str], title: str) -> bytes:
-    """PNG of a confusion matrix int (C, C), each row scaled to its class; names and counts while they can be read."""
+    """PNG of a confusion matrix int (C, C). Colors show the fraction of each row; names and counts only if readable."""
     with _plain_text([*class_names, title]) as (*labels, title):
         return _png(_confusion(confusion, labels, title))
 
 
 def _confusion(confusion: np.ndarray, labels: Sequence[str], title: str) -> Figure:
     num_classes = len(labels)
-    share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    fraction = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     side = float(np.clip(2 + 0.35 * num_classes, 5, 24))
     room = _room(labels) if num_classes <= _MOST_NAMED_CLASSES else 0.0
     figure = Figure(figsize=(side + 1 + room, side + room), layout="constrained")
     axes = figure.add_subplot()
-    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-    figure.colorbar(image, ax=axes, label="part of the class")
+    image = axes.imshow(fraction, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    figure.colorbar(image, ax=axes, label="fraction of the class")
     axes.set(title=title, xlabel="predicted", ylabel="true class")
     if num_classes <= _MOST_NAMED_CLASSES:
         axes.set_xticks(range(num_classes), labels, rotation=90)
         axes.set_yticks(range(num_classes), labels)
     if num_classes <= _MOST_NUMBERED_CLASSES:
         for (row, column), count in np.ndenumerate(confusion):
-            colour = "white" if share[row, column] > 0.5 else "black"
-            axes.text(column, row, str(count), ha="center", va="center", color=colour)
+            color = "white" if fraction[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=color)
     return figure
 
 
 def average_precision_png(average_precisions: np.ndarray, class_names: Sequence[str], title: str) -> bytes:
-    """PNG of a bar for each class float (C,), in percent, the highest first; names while they can be read.
+    """PNG with one bar for each class, the highest first; float (C,) in percent. Names only if readable.
 
-    NaN, of a class without positives, is left out.
+    NaN marks a class without positives, which gets no bar.
     """
     with _plain_text([*class_names, title]) as (*labels, title):
         return _png(_bars(average_precisions, labels, title))
@@ -70,7 +70,7 @@ def _bars(average_precisions: np.ndarray, labels: Sequence[str], title: str) -> 
 
 
 def _room(labels: Sequence[str]) -> float:
-    """Inches that the longest label needs beside what a short one does: long names leave the picture its size."""
+    """Extra inches for the longest label, so that long names do not shrink the plot."""
     return 0.1 * max(0, max(map(len, labels), default=0) - 20)
 
 
@@ -83,9 +83,9 @@ def _png(figure: Figure) -> bytes:
 
 @contextlib.contextmanager
 def _plain_text(names: Sequence[str]) -> Iterator[list[str]]:
-    """Labels for names of any characters, while a figure is made and drawn: none is read as mathematics.
+    """Yield printable labels for the names, and set matplotlib up to draw them as plain text, not as mathematics.
 
-    Characters that DejaVu Sans has not come from another font of this machine; those that no font has are left out.
+    Characters that DejaVu Sans lacks are drawn in another installed font. Characters that no font has are dropped.
     """
     spaced = [" ".join("".join(map(_spaced, name)).split()) for name in names]
     fonts, missing = _fonts_for({character for name in spaced for character in name})
@@ -97,12 +97,12 @@ def _plain_text(names: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _spaced(character: str) -> str:
-    """A space for tabs, line ends and all that has no width of its own to draw."""
+    """Replace tabs, line ends and characters without a width by a space."""
     return " " if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp") else character
 
 
 def _fonts_for(characters: set[str]) -> tuple[list[str], set[str]]:
-    """(families that have the characters, in the order that matplotlib tries them; the characters that none has)."""
+    """(font families that have the characters, in the order that matplotlib tries them; characters without a font)."""
     families, missing = [_FONT], characters - _characters_of(_FONT)
     names = sorted({entry.name for entry in font_manager.fontManager.ttflist} - {_FONT}) if missing else []
     for name in names:
@@ -117,6 +117,6 @@ def _fonts_for(characters: set[str]) -> tuple[list[str], set[str]]:
 def _characters_of(family: str) -> set[str]:
     try:
         font = font_manager.get_font(font_manager.findfont(family, fallback_to_default=False))
-    except (ValueError, RuntimeError, OSError):  # a font file that is gone, or that FreeType cannot read
+    except (ValueError, RuntimeError, OSError):  # the font file is missing, or FreeType cannot read it
         return set()
     return set(map(chr, font.get_charmap())) if font.scalable else set()

@@ -1,11 +1,11 @@
-"""Which code made a result: the versions of the packages, and a hash of our own sources."""
+"""Identifies the code that computed a result: versions of the packages, and a hash of our source files."""
 
 import hashlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _PACKAGES = ("superimage", "timm", "torch", "numpy", "pillow")
-# The packages that a result goes through. Both lie in one folder, installed or in a checkout.
+# Our packages that compute results. They are in one folder, both installed and in a checkout.
 _SOURCES = ("shards", "superimage")
 _FOLDER = Path(__file__).resolve().parents[2]
 
@@ -13,7 +13,7 @@ _FOLDER = Path(__file__).resolve().parents[2]
 def code_versions(folder: Path = _FOLDER) -> dict[str, str]:
     """``{"superimage": "0.1.0", "timm": "1.0.31", ..., "sources": "1f0c..."}`` of the code in ``folder``.
 
-    A checkout keeps its version from commit to commit, so only the hash of the sources tells two of them apart.
+    The version of a checkout does not change from commit to commit, but the hash of its sources does.
     """
     digest = hashlib.sha256()
     for path in sorted(path for name in _SOURCES for path in (folder / name).rglob("*.py")):

@@ -1,6 +1,6 @@
-"""Architectures that timm lacks, under timm's registry: importing this package is all that timm needs to know them.
+"""Architectures that timm lacks. Importing this package registers them with timm.
 
-python train.py --device-modules superimage.models --model sifar_swin_base_w14_3x3_224 ...      timm's own trainer
+python train.py --device-modules superimage.models --model sifar_swin_base_w14_3x3_224 ...      timm's own train.py
 """
 
 from superimage.models import sifar_resnet, sifar_swin, uniformer

@@ -1,4 +1,4 @@
-"""A timm model, ours or timm's own, with what super images ask of it: a size, windows, large kernels."""
+"""Builds a timm model, ours or timm's own, for super images: input size, windows, large kernels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,9 +28,10 @@ def build_model(
 ) -> nn.Module:
     """``timm.create_model(name, **kwargs)`` for an input of ``img_size`` (height, width) px.
 
-    The size is handed to the models that are made for one and to no other. ``windows`` is for a Swin, as
-    ``(14, 14, 14, "global")``; ``extra_kernels`` for a ResNet, as ``(21, 11)``. The weights of ``pretrained_path`` are
-    adapted, without their classifier; those of ``checkpoint_path`` must fit. ValueError for what does not fit.
+    Only models with a fixed input size get ``img_size``. ``windows`` is for a Swin, such as ``(14, 14, 14, "global")``;
+    ``extra_kernels`` is for a ResNet, such as ``(21, 11)``. The weights in ``pretrained_path`` are adapted and loaded
+    without their classifier. The weights in ``checkpoint_path`` must fit as they are. Raises ValueError for windows,
+    kernels or weights that do not fit the model.
     """
     if img_size is not None and needs_img_size(name):
         kwargs.setdefault("img_size", tuple(img_size))
@@ -49,21 +50,21 @@ def build_model(
 
 
 def pretrained_file(path: str | Path) -> dict:
-    """What timm is told so that it adapts the weights of a file as if they were the published ones."""
+    """Arguments that make timm load and adapt the weights of a file as if it had published them."""
     overlay = {"file": str(path), "num_classes": -1, "custom_load": str(path).endswith(".npz")}
     return {"pretrained": True, "pretrained_cfg_overlay": overlay}
 
 
 def needs_img_size(name: str) -> bool:
-    """Whether the model is made for one size and can be told another. A name with ``hf-hub:`` is left to timm."""
+    """Whether the model has a fixed input size that ``img_size`` sets. False for ``hf-hub:`` names."""
     preset = get_pretrained_cfg(name, allow_unregistered=True)
     return preset is not None and bool(preset.fixed_input_size)
 
 
 def fit_windows(name: str, windows: Sequence[Window], **kwargs: Any) -> Size | tuple[Size, ...]:
-    """``window_size`` for the named Swin: (height, width) of each stage's window, or the one that all have.
+    """``window_size`` for the named Swin: (height, width) of each stage's window, or one pair if all are equal.
 
-    Tried on the meta device. ValueError for windows that do not fit, and for a timm that makes others of them.
+    Builds the model on the meta device. Raises ValueError for windows that do not fit, or that timm would change.
     """
     options = {key: value for key, value in kwargs.items() if key not in _WEIGHTS}
     with torch.device("meta"):
@@ -79,7 +80,7 @@ def fit_windows(name: str, windows: Sequence[Window], **kwargs: Any) -> Size | t
 
 
 def load_blocks(model: nn.Module, num_blocks: int, path: str | Path | None) -> None:
-    """The extra blocks' weights, from a file that has them: timm read it before they were there."""
+    """Load the weights of the extra blocks, if the file has them. timm loads the file before the blocks exist."""
     if not path:
         return
     wanted = extra_names(model, num_blocks)

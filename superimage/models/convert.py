@@ -1,4 +1,4 @@
-"""Published weights into a file that a model here, or timm's trainer, takes as it is."""
+"""Converts published weights into a file that our models and timm's train.py load without changes."""
 
 import argparse
 import os
@@ -26,15 +26,16 @@ ADAPTERS = (
 
 
 def convert(source: Path, target: Path, name: str, *, keep_head: bool = False, **kwargs: Any) -> list[str]:
-    """Write the weights of ``source`` as those of model ``name`` (``kwargs`` as for build_model); lines that say what.
+    """Convert the weights in ``source`` for model ``name`` and write them to ``target``; returns lines to print.
 
-    Names are translated and tables of relative positions resized bilinearly; the classifier is dropped, or kept with
-    its classes. ValueError for a file of no weights, or of another network's.
+    Translates parameter names and resizes tables of relative positions bilinearly. The classifier is dropped, or kept
+    with its classes. ``kwargs`` are those of ``build_model``. Raises ValueError for a file that holds no weights, or
+    the weights of another network.
     """
     weights = read_weights(source)
     classes = head_classes(weights) if keep_head else 0
     if keep_head and not classes:
-        raise ValueError(f"{source} has no classifier to keep: leave out --keep-head")
+        raise ValueError(f"{source} has no classifier; leave out --keep-head")
     model = build_model(name, num_classes=classes, **kwargs)
     try:
         adapted = adapter_of(model)(weights, model)
@@ -42,29 +43,29 @@ def convert(source: Path, target: Path, name: str, *, keep_head: bool = False, *
         raise ValueError(f"{source} does not fit {name}: {error}") from error
     write_checkpoint({"arch": name, "state_dict": adapted}, target)
     resized = {size for size in map(len, table_sizes(weights))} != {size for size in map(len, table_sizes(adapted))}
-    tables = f"tables of relative positions: {'resized bilinearly' if resized else 'as they were'}"
+    tables = f"tables of relative positions: {'resized bilinearly' if resized else 'unchanged'}"
     return [
-        f"{len(adapted)} tensors of {name}, from {len(weights)} of {source}; others are computed, or dropped",
+        f"{len(adapted)} tensors of {name} from {len(weights)} tensors of {source}; the others are dropped",
         *([tables] if table_sizes(adapted) else []),
         f"classifier: {f'kept, {classes} classes' if classes else 'dropped'}",
     ]
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint, without running code that it may hold."""
+    """The tensors of a checkpoint. Code in the file is not executed."""
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # trainers save their flags beside the weights
+        with torch.serialization.safe_globals([argparse.Namespace]):  # trainers also save their flags
             weights = unwrap(load_state_dict(str(path), use_ema=False))
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        told = str(error).strip() or "it is empty"
-        raise ValueError(f"{path}: not a checkpoint ({told.splitlines()[0]})") from error
+        reason = str(error).strip() or "the file is empty"
+        raise ValueError(f"{path}: not a checkpoint ({reason.splitlines()[0]})") from error
     if not weights or not all(isinstance(value, torch.Tensor) for value in weights.values()):
-        raise ValueError(f"{path}: not the weights of a network")
+        raise ValueError(f"{path}: the file holds no weights")
     return weights
 
 
 def head_classes(weights: dict) -> int:
-    """Rows of the classifier: 0 where there is none."""
+    """Number of classes of the classifier; 0 if there is none."""
     return next((len(weights[name]) for name in ("head.weight", "head.fc.weight", "fc.weight") if name in weights), 0)
 
 
@@ -77,12 +78,12 @@ def adapter_of(model: nn.Module) -> Any:
         if isinstance(model, kind):
             return adapter
     raise ValueError(
-        f"only weights of Swin (V1), ResNet and UniFormer are converted; timm itself adapts {type(model).__name__}'s"
+        f"{type(model).__name__}: only weights of Swin (V1), ResNet and UniFormer can be converted; timm loads others"
     )
 
 
 def write_checkpoint(content: dict, target: Path) -> None:
-    """Whole or not at all."""
+    """Write a checkpoint; an interrupted write leaves no file at ``target``."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"{target.name}.part")
     torch.save(content, partial)

@@ -1,4 +1,4 @@
-"""What a model costs: parameters, and multiply-adds of one view, counted on the meta device without memory."""
+"""Parameters and multiply-adds of a model, counted on the meta device, which needs no memory."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,17 +13,17 @@ from superimage.models.windows import Size
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """``gmacs``: 10^9 multiply-adds of one image; ``params``: 10^6."""
+    """``gmacs``: 10^9 multiply-adds for one image; ``params``: 10^6 parameters."""
 
     gmacs: float
     params: float
 
 
 def count_gmacs(model: nn.Module, image_size: Size, in_chans: int = 3) -> float:
-    """10^9 multiply-adds of a (1, in_chans, height, width) input, in evaluation, by torch's own counter.
+    """10^9 multiply-adds for an input (1, in_chans, height, width) in evaluation mode, by PyTorch's FLOP counter.
 
-    Convolutions and matrix products count, those of attention included; norms, activations, biases and sums do not.
-    The papers call multiply-adds FLOPs: ResNet-101 at 224 px has 7.8 of them.
+    Convolutions and matrix products are counted, including attention. Norms, activations, biases and sums are not. The
+    papers call multiply-adds FLOPs; ResNet-101 at 224 px has 7.8 GMACs.
     """
     parameter = next(model.parameters())
     was_training = model.training
@@ -35,7 +35,7 @@ def count_gmacs(model: nn.Module, image_size: Size, in_chans: int = 3) -> float:
 
 
 def model_cost(name: str, image_size: Size, **kwargs: Any) -> Cost:
-    """Cost of the named model at this size; ``kwargs`` as in :func:`superimage.models.build.build_model`."""
+    """Cost of the named model at this image size; ``kwargs`` as in :func:`superimage.models.build.build_model`."""
     with torch.device("meta"):
         model = build_model(name, img_size=image_size, **kwargs)
     params = sum(parameter.numel() for parameter in model.parameters())

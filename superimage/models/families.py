@@ -1,4 +1,4 @@
-"""timm's families on a super image: which take any size, which must be told it, which cannot."""
+"""Tries timm's model families on super images: which take any size, which need ``img_size``, which fail."""
 
 import time
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from superimage.models.forward import reason
 from superimage.models.windows import Size
 
 NUM_CLASSES = 5
-ANY, TOLD, CANNOT = "any size", "needs img_size", "cannot"
+ANY, NEEDS_SIZE, CANNOT = "any size", "needs img_size", "cannot"
 
-# Of each of timm's modules the model with the fewest parameters that is a classifier.
+# For each module of timm: the classifier with the fewest parameters.
 FAMILIES = {
     "beit": "beit_base_patch16_224",
     "byoanet": "halonet_h1",
@@ -138,7 +138,7 @@ SHAPES = (SQUARE, OBLONG)
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """How one model took super images. ``verdicts``: by shape. ``remark``: why it cannot, or what it leaves out."""
+    """The result for one model. ``verdicts``: by shape. ``remark``: why it fails, or which pixels it ignores."""
 
     family: str
     model: str
@@ -149,7 +149,7 @@ class Trial:
 
 
 def try_family(family: str, shapes: Sequence[Shape] = SHAPES) -> Trial:
-    """The family's smallest model on super images of each shape, as train_image.py builds it, forward and backward."""
+    """Run the family's smallest model forward and backward on each shape, built as train_image.py builds it."""
     name, started = FAMILIES[family], time.perf_counter()
     verdicts, remarks, params = {}, [], 0.0
     for shape in shapes:
@@ -158,10 +158,10 @@ def try_family(family: str, shapes: Sequence[Shape] = SHAPES) -> Trial:
             model = build_model(name, img_size=shape.size, num_classes=NUM_CLASSES)
             params = sum(parameter.numel() for parameter in model.parameters()) / 1e6
             dropped = step(model, shape)
-            verdicts[shape] = TOLD if needs_img_size(name) else ANY
+            verdicts[shape] = NEEDS_SIZE if needs_img_size(name) else ANY
             if any(dropped):
-                remarks.append(f"{shape}: the last {dropped[0]} rows and {dropped[1]} columns are in no patch")
-        except Exception as error:  # any way in which a network can fail is a finding here
+                remarks.append(f"{shape}: the last {dropped[0]} rows and {dropped[1]} columns are ignored")
+        except Exception as error:  # every error of a network is a result here
             verdicts[shape] = CANNOT
             remarks.append(f"{shape}: {reason(error)}")
     seconds = time.perf_counter() - started
@@ -170,26 +170,26 @@ def try_family(family: str, shapes: Sequence[Shape] = SHAPES) -> Trial:
 
 
 def step(model: nn.Module, shape: Shape) -> Size:
-    """Logits of two super images and their gradient; AssertionError unless every tile has a part in them.
+    """Check logits and gradients of two super images. Raises AssertionError unless every tile influences the logits.
 
-    (rows, columns) of px at the bottom and on the right that have none.
+    Returns how many (rows, columns) of pixels at the bottom and on the right have no influence.
     """
     for parameter in model.parameters():
-        if not parameter.any():  # a head or a branch that begins at nothing would hide what reaches it
+        if not parameter.any():  # a zero-initialized head or branch would have no gradient
             nn.init.normal_(parameter, std=0.02)
     images = torch.randn(2, 3, *shape.size, requires_grad=True)
     logits = model.train()(images)
-    assert isinstance(logits, torch.Tensor), f"{type(logits).__name__} comes out in training, not one tensor"
+    assert isinstance(logits, torch.Tensor), f"{type(logits).__name__} was returned in training, not one tensor"
     assert logits.shape == (2, NUM_CLASSES), f"logits are {tuple(logits.shape)}"
     nn.functional.cross_entropy(logits, torch.tensor([0, 1])).backward()
     parts = images.grad.abs().sum((0, 1))
     assert torch.isfinite(parts).all(), "the gradient is not finite"
     rows, columns = shape.grid
     tiles = parts.unflatten(1, (columns, shape.tile)).unflatten(0, (rows, shape.tile)).sum((1, 3))
-    assert (tiles > 0).all(), f"{int((tiles == 0).sum())} of {rows * columns} tiles have no part in the logits"
+    assert (tiles > 0).all(), f"{int((tiles == 0).sum())} of {rows * columns} tiles do not influence the logits"
     return _idle_end(parts.sum(1)), _idle_end(parts.sum(0))
 
 
 def _idle_end(parts: torch.Tensor) -> int:
-    """``[.3, .1, 0, 0] -> 2``."""
+    """Number of zeros at the end: ``[.3, .1, 0, 0] -> 2``."""
     return len(parts) - 1 - int(parts.nonzero().max())

@@ -1,4 +1,4 @@
-"""One forward on the meta device, without memory: whether a network takes images of a size, and what it leaves out.
+"""A forward pass on the meta device: whether a network takes images of a size, and which pixels it ignores.
 
 with torch.device("meta"):
     model = build_model("test_vit", img_size=(192, 192), num_classes=5)
@@ -17,10 +17,11 @@ from superimage.models.windows import Size
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """``patch``: (height, width) in px of the patches that the image is cut into first, None where it is not.
+    """How a network reads its images.
 
-    ``dropped``: rows and columns of px, at the bottom and on the right, that are part of no such patch. What a later
-    stage leaves out of its map is not counted: its neighbours have seen it by then.
+    ``patch``: (height, width) in pixels of the patches of the first layer, or None if it does not cut patches.
+    ``dropped``: numbers of pixel rows at the bottom and columns on the right that are in no patch. Later stages may
+    also drop parts of their maps, but not pixels: by then, neighboring positions contain the information.
     """
 
     patch: Size | None
@@ -28,7 +29,7 @@ class Seen:
 
 
 class _Patches:
-    """Hooks that look at the first convolution: with a stride as long as its kernel, it cuts the image into patches."""
+    """Hooks on the first convolution. If its stride equals its kernel size, it cuts the image into patches."""
 
     def __init__(self, model: nn.Module, image_size: Size):
         self.image_size, self.first, self.dropped = image_size, None, (0, 0)
@@ -47,29 +48,29 @@ class _Patches:
 
 
 def forward_on_meta(model: nn.Module, image_size: Size, *, batch_size: int = 2, in_chans: int = 3) -> Seen:
-    """Run ``model``, which lies on the meta device, in training on ``batch_size`` images of ``image_size`` px.
+    """Run ``model`` in training mode on ``batch_size`` images of ``image_size`` pixels; it must be on the meta device.
 
-    The hooks stay, so the model is of no further use. ValueError, in one line, where the forward fails, or where it
-    gives anything but logits (batch_size, num_classes).
+    The hooks are not removed, so do not use the model afterwards. Raises ValueError, in one line, if the forward pass
+    fails or does not return logits (batch_size, num_classes).
     """
     patches = _Patches(model, tuple(image_size))
     try:
         with torch.no_grad():
             logits = model.train()(torch.empty(batch_size, in_chans, *image_size, device="meta"))
-    except Exception as error:  # any way in which a network can fail is a finding here
+    except Exception as error:  # every error of a network is a result here
         raise ValueError(reason(error)) from error
     if not isinstance(logits, torch.Tensor):
-        raise ValueError(f"{type(logits).__name__} comes out in training, not one tensor of logits")
+        raise ValueError(f"the model returns {type(logits).__name__} in training, not one tensor of logits")
     if logits.shape != (batch_size, model.num_classes):
-        raise ValueError(f"{tuple(logits.shape)} comes out, not logits of {batch_size} images x {model.num_classes}")
+        raise ValueError(f"the model returns {tuple(logits.shape)}, not logits ({batch_size}, {model.num_classes})")
     return Seen(patch=patches.first, dropped=patches.dropped)
 
 
 def reason(error: Exception) -> str:
-    """First line of the message, and what it introduces; of a bare assertion, the line that asserts."""
+    """First line of an error message, and the next one if it ends in a colon. Bare assertion: its source line."""
     lines = str(error).strip().splitlines()
     if lines:
-        # As in "Error(s) in loading state_dict for ResNet:", which says nothing by itself.
+        # For example "Error(s) in loading state_dict for ResNet:", which gives no reason by itself.
         shown = f"{lines[0]} {lines[1].strip()}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]
         return f"{type(error).__name__}: {shown}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if f"{os.sep}timm{os.sep}" in frame.filename]

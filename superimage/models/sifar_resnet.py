@@ -1,9 +1,9 @@
-"""SIFAR's CNNs (SIFAR 4.2, Table 7): timm's ResNets, with one or two residual blocks of a large kernel at the end.
+"""SIFAR's CNNs (SIFAR 4.2, Table 7): timm's ResNets with one or two extra residual blocks of large kernels.
 
     timm.create_model("sifar_resnet50_c21_11", num_classes=174)
 
-Small kernels see a tile at a time; one of 21 x 21 sees the whole 3x3 super image of 224 px tiles, whose last map is
-21 x 21.
+Small kernels see one tile at a time. A 21 x 21 kernel sees the whole 3x3 super image of 224 px tiles, whose last
+feature map is 21 x 21.
 """
 
 import re
@@ -23,13 +23,13 @@ from superimage.models.weights import check_fit, unwrap, without_other_head
 def kernel_block(
     channels: int, kernel: int, *, depthwise: bool = False, device: Any = None, dtype: Any = None
 ) -> Bottleneck:
-    """``2048 -> 512 -> 512 (kernel x kernel, stride 1) -> 2048``, the input added. It begins as the identity.
+    """A residual bottleneck ``2048 -> 512 -> 512 (kernel x kernel, stride 1) -> 2048``, initialized as the identity.
 
-    Dense as in the paper, where the k x k convolution of C21 alone has 115.6 M weights; or depthwise, with 0.2 M.
-    ``device`` and ``dtype`` are torch's, of the parameters.
+    The k x k convolution is dense, as in the paper (115.6 M weights in C21), or ``depthwise`` (0.2 M). ``device`` and
+    ``dtype`` are those of the parameters.
     """
     if kernel < 1 or kernel % 2 == 0:
-        raise ValueError(f"extra kernel {kernel}: an odd number is needed, so that the map keeps its size")
+        raise ValueError(f"extra kernel {kernel}: must be a positive odd number, so that the map keeps its size")
     factory = {"device": device, "dtype": dtype}
     block = Bottleneck(channels, channels // Bottleneck.expansion, **factory)
     width = block.conv2.in_channels
@@ -43,9 +43,9 @@ def kernel_block(
 
 
 def add_kernel_blocks(model: nn.Module, kernels: Sequence[int], *, depthwise: bool = False) -> nn.Module:
-    """A timm ResNet with a block for each kernel at the end of its last stage. ValueError for another network."""
+    """Append a block for each kernel to the last stage of a timm ResNet. Raises ValueError for another network."""
     if not isinstance(model, ResNet):
-        raise ValueError(f"extra kernels {list(kernels)}: for a timm ResNet, and this is {type(model).__name__}")
+        raise ValueError(f"extra kernels {list(kernels)} need a timm ResNet, but the model is {type(model).__name__}")
     factory = get_device_dtype(model)
     for kernel in kernels:
         model.layer4.append(kernel_block(model.num_features, kernel, depthwise=depthwise, **factory))
@@ -53,7 +53,7 @@ def add_kernel_blocks(model: nn.Module, kernels: Sequence[int], *, depthwise: bo
 
 
 class SifarResNet(ResNet):
-    """timm's ResNet with ``extra_kernels=(21, 11)``: a block for each."""
+    """timm's ResNet with an extra block for each of ``extra_kernels``, such as ``(21, 11)``."""
 
     def __init__(self, *args: Any, extra_kernels: Sequence[int] = (), extra_depthwise: bool = False, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -62,16 +62,16 @@ class SifarResNet(ResNet):
 
 
 def extra_names(model: ResNet, num_blocks: int) -> set[str]:
-    """Names of the weights of the last blocks: ``layer4.3.conv1.weight``, ..."""
+    """Parameter names of the last ``num_blocks`` blocks: ``layer4.3.conv1.weight``, ..."""
     count = len(model.layer4)
     last = tuple(f"layer4.{index}." for index in range(count - num_blocks, count))
     return {name for name in model.state_dict() if name.startswith(last)}
 
 
 def keep_extra_blocks(state_dict: dict, model: SifarResNet) -> dict[str, torch.Tensor]:
-    """Weights for the whole network; of a plain ResNet's, with the extra blocks as the model was made.
+    """Weights for the whole network. Weights of a plain ResNet are completed by the model's own extra blocks.
 
-    ValueError for the weights of another network.
+    Raises ValueError for the weights of another network.
     """
     own = model.state_dict()
     kept = {name: own[name] for name in extra_names(model, model.num_extra)}
@@ -79,9 +79,9 @@ def keep_extra_blocks(state_dict: dict, model: SifarResNet) -> dict[str, torch.T
 
 
 def adapt_resnet(state_dict: dict, model: ResNet) -> dict[str, torch.Tensor]:
-    """The weights of a ResNet, timm's or SIFAR's, for a timm ResNet; a head of other classes is left out.
+    """Weights of timm's or SIFAR's ResNet for a timm ResNet, without the classifier if its classes differ.
 
-    ValueError for the weights of another network.
+    Raises ValueError for the weights of another network.
     """
     own = model.state_dict()
     adapted = without_other_head(timm_names(unwrap(state_dict)), own, ("fc.",))
@@ -90,10 +90,10 @@ def adapt_resnet(state_dict: dict, model: ResNet) -> dict[str, torch.Tensor]:
 
 
 def timm_names(state_dict: dict) -> dict[str, torch.Tensor]:
-    """timm's names of SIFAR's CNN, which keeps timm's ResNet in ``backbone`` and its own classifier in ``head``.
+    """Rename the weights of SIFAR's CNN, which has timm's ResNet in ``backbone`` and its own classifier in ``head``.
 
-    ``backbone.layer1.0.conv1.weight -> layer1.0.conv1.weight``, ``head.weight -> fc.weight``; the classifier of the
-    backbone itself, which SIFAR's code never calls, is dropped. Other weights pass unchanged.
+    ``backbone.layer1.0.conv1.weight -> layer1.0.conv1.weight``, ``head.weight -> fc.weight``. The classifier of the
+    backbone is dropped, since SIFAR's code never uses it. Weights of other models are returned unchanged.
     """
     if not any(name.startswith("backbone.") for name in state_dict):
         return dict(state_dict)
@@ -112,7 +112,7 @@ BIT = "sifar_resnetv2_152x2_bit"
 
 
 def _cfg(published_name: str) -> dict:
-    """Weights of the published model, for a super image of 3x3 tiles of 224 px: any other size will do as well."""
+    """Configuration of the published weights, for 3x3 tiles of 224 px. Other sizes work too."""
     published = get_pretrained_cfg(published_name).to_dict()
     own = ("architecture", "tag", "test_input_size", "test_crop_pct")
     super_image = {"input_size": (3, 672, 672), "pool_size": (21, 21), "crop_pct": 1.0}

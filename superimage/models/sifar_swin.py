@@ -1,9 +1,10 @@
-"""SIFAR's Swin (SIFAR 3.2, Table 1): timm's, with a window for each stage, the last one global, and APE per tile.
+"""SIFAR's Swin (SIFAR 3.2, Table 1): timm's Swin with a window for each stage, the last one global.
 
     timm.create_model("sifar_swin_base_w14_3x3_224", num_classes=400)     # 8 frames of 224 px in a 3x3 super image
 
-`sifar_swin_<size>_w<window>_<rows>x<columns>_<tile px>`; a trailing `_ape` adds one learned vector per tile to the
-tokens of that tile, which SIFAR does on Something-Something V2 alone (Table 8b).
+Model names are `sifar_swin_<size>_w<window>_<rows>x<columns>_<tile px>`. With the suffix `_ape` (absolute position
+embedding), the tokens of each tile get a learned vector of the tile, which SIFAR uses for Something-Something V2 only
+(Table 8b).
 """
 
 from collections.abc import Sequence
@@ -29,14 +30,14 @@ from superimage.models.windows import (
 
 
 class TilePatchEmbed(PatchEmbed):
-    """timm's patches, each plus its tile's vector: ``frame_pos_embed`` (1, rows * columns, C), tiles row by row.
+    """timm's patch embedding plus a vector for each tile: ``frame_pos_embed`` (1, rows * columns, C), row by row.
 
-    Its forward is written out, because TorchScript knows no ``super()``, and asserts by functions, because torch.fx
-    follows no branch that depends on a size.
+    ``forward`` repeats timm's code, since TorchScript does not support ``super()``. It uses ``torch._assert``, since
+    torch.fx cannot trace a branch that depends on a size.
     """
 
     def __init__(self, *args: Any, grid: tuple[int, int], output_fmt: str = "NHWC", **kwargs: Any):
-        assert output_fmt == "NHWC", f"output_fmt {output_fmt}: a Swin's patches are NHWC"
+        assert output_fmt == "NHWC", f"output_fmt {output_fmt}: must be NHWC for a Swin"
         super().__init__(*args, output_fmt=output_fmt, **kwargs)
         self.grid = tuple(grid)
         tiles = self.grid[0] * self.grid[1]
@@ -45,19 +46,19 @@ class TilePatchEmbed(PatchEmbed):
         trunc_normal_(self.frame_pos_embed, std=0.02)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) -> (B, H / patch, W / patch, C). AssertionError for another size than the model is made for."""
+        """(B, 3, H, W) -> (B, H / patch, W / patch, C). AssertionError for an image of another size."""
         height, width = x.shape[-2], x.shape[-1]
         if self.strict_img_size:
-            message = f"{height}x{width} px given to a model of {self.img_size[0]}x{self.img_size[1]} px"
+            message = f"{height}x{width} px, but the model takes {self.img_size[0]}x{self.img_size[1]} px"
             torch._assert(height == self.img_size[0], message)
             torch._assert(width == self.img_size[1], message)
         tokens = self.norm(self.proj(x).permute(0, 2, 3, 1))
         return tokens + self.tile_map(height // self.patch_size[0], width // self.patch_size[1])
 
     def tile_map(self, height: int, width: int) -> torch.Tensor:
-        """(1, height, width, C) in tokens, of one vector in each tile. AssertionError where the tiles are not whole."""
+        """(1, height, width, C): each token has its tile's vector. AssertionError if the tiles are not whole."""
         rows, columns = self.grid
-        message = f"{height}x{width} tokens are not {rows}x{columns} whole tiles"
+        message = f"{height}x{width} tokens cannot be divided into {rows}x{columns} tiles"
         torch._assert(height % rows == 0, message)
         torch._assert(width % columns == 0, message)
         grid = self.frame_pos_embed.view(rows, columns, -1)
@@ -65,28 +66,28 @@ class TilePatchEmbed(PatchEmbed):
 
 
 def check_tiles(tokens: Size, grid: Size) -> None:
-    """ValueError unless (height, width) in tokens is ``grid`` (rows, columns) whole tiles."""
+    """Raise ValueError unless ``grid`` (rows, columns) divides the tokens (height, width)."""
     if tokens[0] % grid[0] or tokens[1] % grid[1]:
         raise ValueError(
-            f"{tokens[0]}x{tokens[1]} tokens cannot be cut into {grid[0]}x{grid[1]} tiles; set grid to the layout"
+            f"{tokens[0]}x{tokens[1]} tokens cannot be divided into {grid[0]}x{grid[1]} tiles; set grid to the layout"
         )
 
 
 def check_grid(model: nn.Module, grid: tuple[int, int]) -> None:
-    """ValueError for a model with vectors for the tiles of another grid (rows, columns) than this."""
+    """Raise ValueError if the model has tile vectors for a grid other than ``grid`` (rows, columns)."""
     embed = getattr(model, "patch_embed", None)
     if isinstance(embed, TilePatchEmbed) and embed.grid != tuple(grid):
         raise ValueError(
-            f"the model has a vector for each of {embed.grid[0]}x{embed.grid[1]} tiles and the data has "
-            f"{grid[0]}x{grid[1]}: give --model-kwargs 'grid=({grid[0]},{grid[1]})'"
+            f"the model has a vector for each of {embed.grid[0]}x{embed.grid[1]} tiles, but the data has "
+            f"{grid[0]}x{grid[1]} tiles: give --model-kwargs 'grid=({grid[0]},{grid[1]})'"
         )
 
 
 class SifarSwin(SwinTransformer):
-    """timm's Swin with checked windows, ``global`` among them, and with ``ape`` a vector for each tile of ``grid``.
+    """timm's Swin with checked windows, which may be ``global``. ``ape`` adds a vector for each tile of ``grid``.
 
-    ValueError for a window that does not divide its stage, and with ``ape`` for a grid that does not divide the tokens;
-    the same when the size is changed.
+    Raises ValueError for a window that does not divide its stage, and with ``ape`` for a grid that does not divide the
+    tokens. ``set_input_size`` raises the same errors.
     """
 
     def __init__(
@@ -116,10 +117,10 @@ class SifarSwin(SwinTransformer):
         window_ratio: int | Sequence[int] | None = None,
         always_partition: bool | None = None,
     ) -> None:
-        """timm's, with the checks of the constructor: a model that could not be built again is not made of this one.
+        """timm's ``set_input_size`` with the checks of the constructor.
 
-        Sizes in px, windows in tokens, ``global`` among them. Without windows each stage's is scaled with the image.
-        ValueError, before anything is changed, for windows that do not divide their stage.
+        Sizes are in pixels, windows in tokens or ``global``. Without windows, each stage's window is scaled with the
+        image. Raises ValueError, before anything is changed, for windows that do not divide their stage.
         """
         size = self.patch_embed.img_size if img_size is None else to_2tuple(img_size)
         patch = self.patch_embed.patch_size if patch_size is None else to_2tuple(patch_size)
@@ -141,8 +142,8 @@ class SifarSwin(SwinTransformer):
         return super().no_weight_decay() | {"patch_embed.frame_pos_embed"}
 
 
-# Widths, depths and heads: Swin, section 3.3. The last is the timm model whose ImageNet-21K weights SIFAR starts from,
-# but for tiles of 384 px: see _starts_from.
+# Widths, depths and heads: Swin, section 3.3. The last item is the timm model whose ImageNet-21K weights SIFAR starts
+# from, except for tiles of 384 px: see _starts_from.
 SIZES = {
     "tiny": ({"embed_dim": 96, "depths": (2, 2, 6, 2), "num_heads": (3, 6, 12, 24)}, "swin_tiny_patch4_window7_224"),
     "small": ({"embed_dim": 96, "depths": (2, 2, 18, 2), "num_heads": (3, 6, 12, 24)}, "swin_small_patch4_window7_224"),
@@ -152,8 +153,8 @@ SIZES = {
         "swin_large_patch4_window7_224",
     ),
 }
-# (size, window before the last stage, window of the last, grid, tile in px): SIFAR Tables 1, 3, 4, 5; tiny and small
-# are ours, for modest machines.
+# (size, window of the first three stages, window of the last, grid, tile in px): SIFAR Tables 1, 3, 4, 5. Tiny and
+# small are our additions, for small GPUs.
 SHAPES = (
     ("base", 7, 7, (3, 3), 224),
     ("base", 12, GLOBAL, (3, 3), 192),
@@ -186,7 +187,7 @@ PRESETS = dict(
 
 
 def _starts_from(name: str) -> str:
-    """The published model whose weights a preset starts from, as in SIFAR's code: at 384 px, that of window 12."""
+    """The published model whose weights a preset starts from, as in SIFAR's code: for 384 px the one with window 12."""
     size, tile = name.split("_")[2], PRESETS[name]["img_size"][0] // PRESETS[name]["grid"][0]
     published = SIZES[size][1]
     return published.replace("window7_224", "window12_384") if tile == 384 else published

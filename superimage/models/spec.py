@@ -1,4 +1,4 @@
-"""What a model is made of besides its weights, as plain data that a checkpoint holds."""
+"""The specification of a model, without its weights, as plain data that checkpoints store."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from superimage.models.windows import Size, Window
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """The arguments of ``build_model`` that shape a model; those that only train it (dropout, weights) are not here.
+    """The arguments of ``build_model`` that determine the architecture, without those for training (dropout, weights).
 
-    ``img_size`` is (height, width) in pixels, or None for the model's own size. ``options`` are further keyword
-    arguments of timm's constructor. The other fields are described in ``build_model``.
+    ``img_size`` is (height, width) in pixels, or None for the model's default. ``options`` are extra keyword arguments
+    of timm's constructor. ``build_model`` documents the other fields.
     """
 
     name: str
@@ -31,7 +31,7 @@ class ModelSpec:
 
     @classmethod
     def from_flags(cls, flags: Mapping[str, Any]) -> "ModelSpec":
-        """The specification in the flags of ``train_image.py``, or of timm's ``train.py``, which lack some of ours."""
+        """The specification from the flags of ``train_image.py`` or of timm's ``train.py``."""
         input_size, side = flags.get("input_size"), flags.get("img_size")
         if input_size is not None:
             img_size = (input_size[1], input_size[2])
@@ -51,7 +51,7 @@ class ModelSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ModelSpec":
-        """The inverse of ``to_dict``; keys of a later version are an error of the constructor, TypeError."""
+        """The inverse of ``to_dict``. Raises TypeError for unknown keys, such as those of a later version."""
         tuples = {name: tuple(values[name]) for name in ("windows", "extra_kernels") if name in values}
         size = {"img_size": tuple(values["img_size"])} if values.get("img_size") else {}
         return cls(**{**values, **tuples, **size})
@@ -62,7 +62,7 @@ class ModelSpec:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     def build(self, **training: Any) -> nn.Module:
-        """The model. ``training``: further arguments of ``build_model``, such as dropout and weights."""
+        """Build the model. ``training``: arguments of ``build_model`` such as dropout and weights."""
         options = {**training, **self.options}
         return build_model(
             self.name,

@@ -1,6 +1,6 @@
-"""A Swin's weights made to fit another Swin: names, tables of relative positions, head.
+"""Adapts the weights of a Swin to another Swin: parameter names, tables of relative positions, classifier.
 
-Three spellings are read: Microsoft's, SIFAR's (Microsoft's with ``frame_pos_embed``) and timm's.
+Reads the parameter names of Microsoft, of SIFAR (Microsoft's plus ``frame_pos_embed``) and of timm.
 """
 
 import logging
@@ -19,17 +19,17 @@ _log = logging.getLogger("models")
 
 
 def adapt_swin(state_dict: dict, model: nn.Module) -> dict[str, torch.Tensor]:
-    """``state_dict`` of any Swin, for ``model``: its names, and its windows by bilinear resizing as SIFAR's code does.
+    """Translate the ``state_dict`` of any Swin for ``model``. Tables of relative positions are resized bilinearly.
 
-    A head of another number of classes is left out; tiles without vectors keep those that the model was made with.
-    ValueError for a weight that has no place, or a place that has no weight.
+    SIFAR's code resizes them the same way. The classifier is dropped if its number of classes differs. If the weights
+    have no tile vectors, the model keeps its own. Raises ValueError for missing and for unknown weights.
     """
     own = model.state_dict()
     adapted = {name: fit_table(tensor, name, model) for name, tensor in timm_names(unwrap(state_dict)).items()}
     if TILES in adapted and TILES not in own:
-        raise ValueError(f"the weights have {TILES} and the model has none: choose a model that ends in _ape")
+        raise ValueError(f"the weights have {TILES}, but the model does not: choose a model whose name ends in _ape")
     if TILES in own and TILES not in adapted:
-        _log.info("the weights have no vectors per tile: these start at random")
+        _log.info("the weights have no tile vectors, so the tile vectors are initialized at random")
         adapted[TILES] = own[TILES]
     adapted = without_other_head(adapted, own)
     check_fit(adapted, own)
@@ -37,9 +37,9 @@ def adapt_swin(state_dict: dict, model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def timm_names(state_dict: dict) -> dict[str, torch.Tensor]:
-    """timm's spelling, without what is computed: ``layers.0.downsample.norm.bias -> layers.1.downsample.norm.bias``.
+    """Rename weights as in timm, and drop buffers: ``layers.0.downsample.norm.bias -> layers.1.downsample.norm.bias``.
 
-    Microsoft's stages end with the step to the next; timm's begin with it.
+    In Microsoft's code a stage ends with the downsampling; in timm the next stage begins with it.
     """
     microsoft = "layers.0.downsample.reduction.weight" in state_dict
     return {_timm_name(name, microsoft): tensor for name, tensor in state_dict.items() if not name.endswith(_BUFFERS)}
@@ -53,7 +53,7 @@ def _timm_name(name: str, microsoft: bool) -> str:
 
 
 def fit_table(tensor: torch.Tensor, name: str, model: nn.Module) -> torch.Tensor:
-    """A table of relative positions at the size of ``model``'s window; any other weight as it is."""
+    """Resize a table of relative positions to ``model``'s window. Other weights are returned unchanged."""
     if not name.endswith(TABLE):
         return tensor
     try:
@@ -64,15 +64,15 @@ def fit_table(tensor: torch.Tensor, name: str, model: nn.Module) -> torch.Tensor
 
 
 def resize_table(table: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """((2h-1)(2w-1), heads) -> (size[0] * size[1], heads), bilinear; the window that it came from is square.
+    """Resize bilinearly: ((2h-1)(2w-1), heads) -> (size[0] * size[1], heads). The source window must be square.
 
-    ``(169, 4)`` of window 7, for window 14 -> ``(729, 4)``.
+    ``(169, 4)`` of window 7, for window 14 -> ``(729, 4)``. Raises ValueError for a source that is not square.
     """
     if len(table) == size[0] * size[1]:
         return table
     side = round(len(table) ** 0.5)
     if side * side != len(table):
-        raise ValueError(f"a table of {len(table)} relative positions is of no square window: it cannot be resized")
+        raise ValueError(f"a table of {len(table)} relative positions cannot be resized: its window is not square")
     image = table.float().T.reshape(1, -1, side, side)
     resized = F.interpolate(image, size=size, mode="bilinear", align_corners=False)
     return resized.flatten(2)[0].T.contiguous().to(table.dtype)

@@ -1,4 +1,4 @@
-"""The papers' models: what each prints of its size and cost, and the model here that it is."""
+"""The models in the papers' tables: printed parameters and GMACs, and the corresponding model here."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,9 +11,10 @@ KINETICS_CLASSES = 400
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One model of a paper: ``gmacs`` of one view and ``params`` in millions as printed, None where it prints none.
+    """One model of a paper: printed ``gmacs`` of one view and ``params`` in millions; None if not printed.
 
-    ``variant`` says which of several readings it is; ``differs`` why ours is not within what :meth:`agrees` allows.
+    ``variant`` names the interpretation, if the paper allows several. ``differs`` explains why our figures do not agree
+    with the paper's (:meth:`agrees`).
     """
 
     paper: str
@@ -30,7 +31,7 @@ class Row:
         return model_cost(self.model, self.image, num_classes=KINETICS_CLASSES, **self.kwargs)
 
     def agrees(self, cost: Cost) -> bool:
-        """GMACs within 1 % and parameters within 0.5 % of what is printed."""
+        """Whether GMACs are within 1 % and parameters within 0.5 % of the printed figures."""
         return _near(cost.gmacs, self.gmacs, 0.01) and _near(cost.params, self.params, 0.005)
 
 
@@ -47,7 +48,7 @@ def _flatten(label: str, model: str, side: int, gmacs: float, **more: Any) -> Ro
     return Row(paper="Flatten Table 1", label=label, model=model, image=(side, side), gmacs=gmacs, **more)
 
 
-_STEM = "the published XXS has a convolutional stem, which costs more; Flatten's figure is that of a patch stem"
+_STEM = "the published XXS has a convolutional stem, which costs more; Flatten's figure fits a patch stem"
 ROWS = (
     _swin("SIFAR-B-7", "base_w7_3x3_224", 672, 138, 87),
     _swin("SIFAR-B-12", "base_w12_3x3_192", 576, 106, 87),
@@ -59,7 +60,7 @@ ROWS = (
         896,
         263,
         87,
-        differs="87 is printed for every SIFAR-B; the global window's table alone brings this one to 87.5",
+        differs="the paper prints 87 for every SIFAR-B; the table of the global window alone makes this one 87.5",
     ),
     _swin("SIFAR-L-14, 16 frames", "large_w14_4x4_224", 896, 576, 196, paper="SIFAR Table 3"),
     _swin("SIFAR-L-12, 384 px", "large_w12_3x3_384", 1152, 944, 196, paper="SIFAR Table 3"),
@@ -79,7 +80,7 @@ ROWS = (
         423,
         87,
         variant="{12,12,12,36}, the windows that are printed",
-        differs="423 is what {12,12,12,12} gives; the global window costs 6 more and its table 0.3 M",
+        differs="{12,12,12,12} gives 423; the global window costs 6 more, and its table 0.3 M",
     ),
     _swin("SIFAR-L-12, 16 frames", "large_w12_4x4_192", 768, None, 196, paper="SIFAR Table 5"),
     _flatten("UniFormer-S, 16 frames", "uniformer_small", 896, 107.3),

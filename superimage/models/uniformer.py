@@ -1,7 +1,7 @@
 """UniFormer for images (Li et al. 2023, "UniFormer: Unifying convolution and self-attention for visual recognition").
 
-Convolutions mix neighbours in the two early stages, self-attention mixes all positions in the two late ones. Flatten
-trains it on super images; timm has none. No tokens are pruned: the GFLOPs of Flatten's Table 1 fit only that.
+The two early stages use convolutions, the two late stages global self-attention. Flatten trains UniFormer on super
+images; timm does not have it. No tokens are pruned, since only then the GFLOPs of Flatten's Table 1 are reproduced.
 """
 
 from functools import partial
@@ -41,7 +41,7 @@ class LocalBlock(nn.Module):
 
 
 class GlobalBlock(nn.Module):
-    """x += DW3x3(x); x += MHSA(LN x); x += MLP(LN x), every position of (B, C, h, w) a token."""
+    """x += DW3x3(x); x += MHSA(LN x); x += MLP(LN x). Every position of (B, C, h, w) is a token."""
 
     def __init__(
         self, dim: int, *, head_dim: int, mlp_ratio: float, proj_drop: float, drop_path: float, **factory: Any
@@ -64,7 +64,7 @@ class GlobalBlock(nn.Module):
 
 
 class PatchDown(nn.Module):
-    """p x p patches, each to one position, with a LayerNorm. A side that p does not divide is padded with zeros."""
+    """Patch embedding of p x p patches and a LayerNorm. A side that p does not divide is padded with zeros."""
 
     def __init__(self, in_chans: int, dim: int, patch: int, **factory: Any):
         super().__init__()
@@ -79,7 +79,7 @@ class PatchDown(nn.Module):
 
 
 def conv_stem(in_chans: int, dim: int, **factory: Any) -> nn.Sequential:
-    """To a quarter of the side by two 3x3 convolutions of stride 2."""
+    """Two 3x3 convolutions of stride 2, which reduce each side to a quarter."""
     return nn.Sequential(
         nn.Conv2d(in_chans, dim // 2, 3, stride=2, padding=1, **factory),
         nn.BatchNorm2d(dim // 2, **factory),
@@ -90,12 +90,12 @@ def conv_stem(in_chans: int, dim: int, **factory: Any) -> nn.Sequential:
 
 
 def conv_down(in_chans: int, dim: int, **factory: Any) -> nn.Sequential:
-    """To half of the side by one 3x3 convolution."""
+    """One 3x3 convolution of stride 2, which halves each side."""
     return nn.Sequential(nn.Conv2d(in_chans, dim, 3, stride=2, padding=1, **factory), nn.BatchNorm2d(dim, **factory))
 
 
 class Stage(nn.Module):
-    """A smaller map with more channels, then blocks."""
+    """Downsampling, followed by the blocks."""
 
     def __init__(self, downsample: nn.Module, blocks: list[nn.Module]):
         super().__init__()
@@ -105,17 +105,17 @@ class Stage(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.downsample(x)
-        # TorchScript cannot compile torch's checkpointing, and a scripted model has no use for it.
+        # TorchScript cannot compile activation checkpointing, and a scripted model does not need it.
         if self.grad_checkpointing and not torch.jit.is_scripting():
             return checkpoint_seq(self.blocks, x)
         return self.blocks(x)
 
 
 class UniFormer(nn.Module):
-    """(B, in_chans, H, W) of any size -> logits (B, num_classes), in training too.
+    """Images (B, in_chans, H, W) of any size -> logits (B, num_classes).
 
-    stem: ``patch`` (4x4 patches) or ``conv``; down: the same choice for the three steps between stages. device, dtype:
-    where the parameters are made, and of what type; torch's current defaults if None.
+    ``stem`` is ``patch`` (4x4 patches) or ``conv``; ``down`` is the same choice for the downsampling between stages.
+    ``device`` and ``dtype`` are those of the parameters; None means PyTorch's defaults.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class UniFormer(nn.Module):
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> list[torch.Tensor] | tuple[torch.Tensor, list[torch.Tensor]]:
-        """timm's: the maps after the stages that ``indices`` name, and the last map beside them unless not wanted."""
+        """timm's API: the feature maps of the stages in ``indices``, and the last one unless ``intermediates_only``."""
         assert output_fmt == "NCHW", f"output_fmt {output_fmt}: only NCHW"
         wanted, last_wanted = feature_take_indices(len(self.stages), indices)
         last, maps = len(self.stages) - 1, []
@@ -206,7 +206,7 @@ class UniFormer(nn.Module):
     def prune_intermediate_layers(
         self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
-        """timm's: drop what comes after the last stage of ``indices``; returns the stages that are kept."""
+        """timm's API: drop the stages after the last one in ``indices``; returns the stages that are kept."""
         wanted, last_wanted = feature_take_indices(len(self.stages), indices)
         shorter = last_wanted < len(self.stages) - 1
         self.stages = self.stages[: last_wanted + 1]
@@ -244,7 +244,7 @@ def _init_linear(module: nn.Module) -> None:
 
 
 # Depths, widths, head widths and stems: UniFormer, Tables 1 and 3 of the paper and its light variants. The published
-# XXS and XS step down by patches after a convolutional stem. `xxs_patch` is the one whose GMACs Flatten prints.
+# XXS and XS have a convolutional stem and patch downsampling. `xxs_patch` has the GMACs that Flatten prints.
 _XXS = {"depths": (2, 5, 8, 2), "dims": (56, 112, 224, 448), "head_dim": 28, "mlp_ratio": 3.0}
 VARIANTS = {
     "uniformer_xxs": {**_XXS, "stem": "conv"},

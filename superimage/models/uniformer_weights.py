@@ -1,4 +1,4 @@
-"""A UniFormer's weights as its authors publish them, under the names of ours."""
+"""Renames the published weights of UniFormer for our UniFormer."""
 
 import re
 
@@ -11,11 +11,11 @@ _TWO_OUTPUTS = ("cls_token", "cls_upsample", "norm_cls", "head_cls", "aux_head")
 
 
 def adapt_uniformer(state_dict: dict, model: nn.Module) -> dict[str, torch.Tensor]:
-    """The weights that UniFormer's authors publish, under our names; ours pass unchanged.
+    """Rename the weights that UniFormer's authors publish. Weights with our names are returned unchanged.
 
-    ``blocks3.7.attn.qkv.weight -> stages.2.blocks.7.attn.qkv.weight``. Class token and token-labelling heads are
-    dropped: they have no place in a network of one output. So is a head of another number of classes. ValueError for
-    the weights of another network.
+    ``blocks3.7.attn.qkv.weight -> stages.2.blocks.7.attn.qkv.weight``. The class token and the token-labelling heads
+    are dropped, since our network has one output. A classifier with another number of classes is dropped too. Raises
+    ValueError for the weights of another network.
     """
     state_dict, own = unwrap(state_dict), model.state_dict()
     if any(name.startswith("patch_embed1.") for name in state_dict):

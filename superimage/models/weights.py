@@ -1,4 +1,4 @@
-"""Weights on their way into a network: unwrapped, without the head of other classes, and checked name by name."""
+"""Prepares a state dict for a model: unwraps it, drops a classifier with other classes, checks names and shapes."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,14 @@ import torch
 
 
 def unwrap(state_dict: dict) -> dict[str, torch.Tensor]:
-    """The weights of a checkpoint that keeps them under ``model`` or ``state_dict``, or that is them."""
+    """The weights of a checkpoint: the entry ``model`` or ``state_dict``, or else the checkpoint itself."""
     for key in ("model", "state_dict"):
         state_dict = state_dict.get(key, state_dict)
     return {name.removeprefix("module."): tensor for name, tensor in state_dict.items()}
 
 
 def without_other_head(state_dict: dict, own: dict, heads: Sequence[str] = ("head.",)) -> dict[str, torch.Tensor]:
-    """The weights less a classifier that is not of the model's number of classes."""
+    """The weights, without the classifier if its number of classes differs from the model's."""
     return {
         name: tensor
         for name, tensor in state_dict.items()
@@ -22,12 +22,12 @@ def without_other_head(state_dict: dict, own: dict, heads: Sequence[str] = ("hea
 
 
 def check_fit(state_dict: dict, own: dict, heads: Sequence[str] = ("head.",)) -> None:
-    """ValueError unless the names and shapes are those of ``own``, the model's; its head alone may be missing."""
+    """Raise ValueError unless names and shapes equal those of ``own``, the model's. Only the head may be missing."""
     unknown = sorted(set(state_dict) - set(own))
     missing = sorted(name for name in set(own) - set(state_dict) if not name.startswith(tuple(heads)))
     if unknown or missing:
-        first = f"{unknown[0]} has no place in it" if unknown else f"its {missing[0]} is not among them"
-        raise ValueError(f"these are not the weights of this model: {first} ({len(unknown) + len(missing)} such names)")
+        first = f"the model has no {unknown[0]}" if unknown else f"the weights have no {missing[0]}"
+        raise ValueError(f"the weights are of another model: {first} ({len(unknown) + len(missing)} names differ)")
     for name, tensor in state_dict.items():
         if tensor.shape != own[name].shape:
             raise ValueError(

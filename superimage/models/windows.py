@@ -1,7 +1,7 @@
-"""Windows of attention, one for each stage of a Swin: which fit, and a refusal of those that timm would change unasked.
+"""Attention windows of a Swin, one for each stage: which sizes fit. Sizes that timm would change are refused.
 
-timm shrinks a window that is larger than its stage, and pads a stage that the window does not divide, so that tokens
-of nothing are attended to. Neither is said anywhere; SIFAR 3.2 asks for windows that divide.
+timm silently shrinks a window that is larger than its stage, and silently pads a stage that its window does not divide,
+so that attention includes padding. SIFAR 3.2 requires windows that divide their stages.
 """
 
 import math
@@ -16,12 +16,12 @@ Window = int | str | Size
 
 
 def stage_windows(windows: Window | Sequence[Window], stages: Sequence[Size]) -> tuple[Size, ...]:
-    """One (height, width) for each stage, in tokens; ``global`` is the whole stage, attended to at once.
+    """The window (height, width) of each stage, in tokens.
 
     ``(14, 14, 14, "global")``, stages 168, 84, 42 and 21 square -> ``((14, 14), (14, 14), (14, 14), (21, 21))``.
-    ``square`` has the shorter side of the stage, see :func:`unshift_squares`: 7x56 tokens -> (7, 7).
-    One window stands for all stages, and so does a pair of numbers, as in timm. ValueError for a window that does not
-    divide its stage. SIFAR 3.2.
+    ``global`` is one window over the whole stage. ``square`` is a window with the stage's shorter side (7x56 tokens ->
+    (7, 7)), see :func:`unshift_squares`. A single window, or a pair of numbers as in timm, is used for all stages.
+    Raises ValueError for a window that does not divide its stage. SIFAR 3.2.
     """
     pair = not isinstance(windows, int | str) and len(windows) == 2 and all(isinstance(side, int) for side in windows)
     given = [windows] if pair or isinstance(windows, int | str) else list(windows)
@@ -32,17 +32,17 @@ def stage_windows(windows: Window | Sequence[Window], stages: Sequence[Size]) ->
 
 
 def unshift_squares(model: nn.Module, windows: Window | Sequence[Window]) -> None:
-    """Shift no window in the stages of a built Swin (V1) that are asked for as ``square``.
+    """Turn off shifted windows in the stages of a Swin (V1) whose window is ``square``.
 
-    SIFAR's code takes this window where the shorter side of a stage is no longer than the window that is set, and then
-    shifts no block of the stage. timm still shifts along the longer side. On a square map ``square`` is ``global``.
-    ValueError for another network, for which SIFAR has no code.
+    SIFAR's code uses this window if the shorter side of a stage is at most the window size, and does not shift it. timm
+    would shift it along the longer side. On a square map, ``square`` equals ``global``. Raises ValueError for another
+    network.
     """
     words = [windows] if isinstance(windows, int | str) else list(windows)
     if SQUARE not in words:
         return
     if not isinstance(model, SwinTransformer):
-        raise ValueError(f"window {SQUARE}: for a timm Swin (V1), and this is {type(model).__name__}")
+        raise ValueError(f"window {SQUARE} needs a timm Swin (V1), but the model is {type(model).__name__}")
     for word, stage in zip(words * len(model.layers) if len(words) == 1 else words, model.layers):
         for block in stage.blocks if word == SQUARE else ():
             block.target_shift_size = block.shift_size = (0, 0)
@@ -56,7 +56,7 @@ def _window(window: Window, index: int, stage: Size) -> Size:
     try:
         height, width = (int(given),) * 2 if isinstance(given, int | str) else map(int, given)
     except ValueError:
-        raise ValueError(f"window {window} of stage {index + 1}: a number of tokens, {GLOBAL} or {SQUARE}") from None
+        raise ValueError(f"window {window} of stage {index + 1}: must be a number, {GLOBAL} or {SQUARE}") from None
     if min(height, width) < 1 or stage[0] % height or stage[1] % width:
         fitting = ", ".join(str(size) for size in divisors(math.gcd(*stage)))
         raise ValueError(
@@ -67,14 +67,14 @@ def _window(window: Window, index: int, stage: Size) -> Size:
 
 
 def divisors(number: int) -> list[int]:
-    """``12 -> [1, 2, 3, 4, 6, 12]``."""
+    """All divisors: ``12 -> [1, 2, 3, 4, 6, 12]``."""
     return [size for size in range(1, number + 1) if number % size == 0]
 
 
 def halving_stages(image_size: Size, patch: int | Size = 4, num_stages: int = 4) -> list[Size]:
-    """Tokens of each stage of a network that halves its sides: ``(672, 672) -> [(168, 168), (84, 84), ...]``.
+    """Tokens (height, width) of each stage of a hierarchical network: ``(672, 672) -> [(168, 168), (84, 84), ...]``.
 
-    ValueError for a side that cannot be halved so often: the last rows would be padding.
+    Each stage halves both sides. Raises ValueError if a side cannot be halved that often, since timm would pad it.
     """
     patches = (patch, patch) if isinstance(patch, int) else tuple(patch)
     units = [patch * 2 ** (num_stages - 1) for patch in patches]
@@ -87,16 +87,16 @@ def halving_stages(image_size: Size, patch: int | Size = 4, num_stages: int = 4)
 
 
 def built_stages(model: nn.Module) -> list[tuple[Size, set[Size]]]:
-    """Of each stage of a timm Swin (V1, V2, V2-Cr): its tokens, and the windows that its blocks really have."""
+    """For each stage of a timm Swin (V1, V2, V2-Cr): its tokens, and the windows that its blocks have."""
     if not isinstance(model, SwinTransformer | SwinTransformerV2 | SwinTransformerV2Cr):
-        raise ValueError(f"{type(model).__name__} has no windows of attention: windows are for a timm Swin")
+        raise ValueError(f"{type(model).__name__} has no attention windows; only a timm Swin has them")
     stages = model.stages if isinstance(model, SwinTransformerV2Cr) else model.layers
     tokens = [getattr(stage, "output_resolution", None) or stage.feat_size for stage in stages]
     return [(tuple(size), {tuple(block.window_size) for block in stage.blocks}) for size, stage in zip(tokens, stages)]
 
 
 def padded_stages(stages: Sequence[tuple[Size, set[Size]]]) -> list[str]:
-    """Those of :func:`built_stages` that timm pads: ``["stage 1: window 7x7, 48x48 tokens"]``."""
+    """The stages, from :func:`built_stages`, that timm pads: ``["stage 1: window 7x7, 48x48 tokens"]``."""
     return [
         f"stage {number}: window {height}x{width}, {tokens[0]}x{tokens[1]} tokens"
         for number, (tokens, windows) in enumerate(stages, 1)
@@ -111,10 +111,10 @@ def windows_for_all(stages: Sequence[Size]) -> list[int]:
 
 
 def verify_windows(model: nn.Module, windows: Sequence[Size]) -> None:
-    """ValueError unless every block has the window of its stage: a timm that reads the tuple otherwise is found out."""
+    """Raise ValueError unless every block has the window of its stage: some timm models misread the tuple."""
     for index, ((_, built), asked) in enumerate(zip(built_stages(model), windows, strict=True)):
         if built != {tuple(asked)}:
             raise ValueError(
-                f"stage {index + 1} of {type(model).__name__} was asked for window {tuple(asked)} and timm made "
-                f"{sorted(built)}: this timm takes no window of its own for each stage here; use one for all"
+                f"stage {index + 1} of {type(model).__name__}: window {tuple(asked)} was requested, but timm built "
+                f"{sorted(built)}; timm has no window for each stage of this model, so give one window for all"
             )

@@ -1,1 +1,1 @@
-"""What `train_image.py` is made of besides its loop: flags, and the rules for grids of tiles. Knows no video."""
+"""The parts of `train_image.py`. They read super images and know nothing about video."""

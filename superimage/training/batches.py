@@ -1,4 +1,4 @@
-"""A loader whose samples are counted: as many come out as are due, or the run ends."""
+"""A loader that counts its samples, and raises an error if an epoch does not have the expected number."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,9 +14,10 @@ from superimage.training.shared_memory import SharedMemoryError, describe_place,
 class Batches:
     """The batches ``(images float (B, C, H, W) on the device, targets)`` of one split.
 
-    ``due``: the samples that an epoch must bring to this rank; None where the reader cannot tell. ``valid``: how many
-    of them are no repetitions that even out the ranks; those come last, and are left out. ``samples_per_image`` is 2
-    for mixup's mode half, 1 otherwise. ``pads``: bool (H, W), the pixels that are made zero after normalisation.
+    ``expected``: number of samples in an epoch on this rank, or None if the reader does not know it. ``valid``: number
+    of samples that are not repetitions; samplers append repetitions so that all ranks get equally many, and they are
+    dropped here. ``samples_per_image`` is 2 for mixup mode half and 1 otherwise. ``pads``: mask bool (H, W) of pixels
+    that are set to zero after normalization.
     """
 
     def __init__(
@@ -25,14 +26,14 @@ class Batches:
         *,
         name: str,
         rank: int = 0,
-        due: int | None = None,
+        expected: int | None = None,
         valid: int | None = None,
         samples_per_image: int = 1,
         pads: torch.Tensor | None = None,
         mixup: FastCollateMixup | None = None,
     ):
         self.loader, self.name, self.rank = loader, name, rank
-        self.due, self.valid, self.samples_per_image = due, valid, samples_per_image
+        self.expected, self.valid, self.samples_per_image = expected, valid, samples_per_image
         self.pads, self.mixup = pads, mixup
 
     def __len__(self) -> int:
@@ -44,7 +45,8 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         left = self.valid
-        for images, targets in counted(self.loader, due=self.due, count=self._count, name=self.name, rank=self.rank):
+        batches = counted(self.loader, expected=self.expected, count=self._count, name=self.name, rank=self.rank)
+        for images, targets in batches:
             if left is not None:
                 images, targets = images[:left], targets[:left]
                 left -= len(targets)
@@ -56,19 +58,21 @@ class Batches:
         return len(batch[1]) * self.samples_per_image
 
     def set_epoch(self, epoch: int) -> None:
-        """Each epoch has its own order, and its own view of the videos."""
+        """Choose the order and the view of the videos for this epoch."""
         for part in (self.loader.dataset, self.loader.sampler):
             if hasattr(part, "set_epoch"):
                 part.set_epoch(epoch)
 
     def stop_mixing(self) -> None:
-        """No mixup and no CutMix from the next epoch on."""
+        """Turn mixup and CutMix off from the next epoch on."""
         if self.mixup is not None:
             self.mixup.mixup_enabled = False
 
 
-def counted(batches: Any, *, due: int | None, count: Callable[[Any], int], name: str, rank: int = 0) -> Iterator[Any]:
-    """All batches; then a ValueError if ``count`` of them is not what was due. Loader workers that died are one too."""
+def counted(
+    batches: Any, *, expected: int | None, count: Callable[[Any], int], name: str, rank: int = 0
+) -> Iterator[Any]:
+    """Yield all batches. Raises ValueError if ``count`` does not sum up to ``expected``, or if a loader worker died."""
     seen, iterator = 0, iter(batches)
     while True:
         try:
@@ -78,12 +82,12 @@ def counted(batches: Any, *, due: int | None, count: Callable[[Any], int], name:
         except RuntimeError as error:
             if not str(error).startswith("DataLoader worker"):
                 raise
-            told = str(error).splitlines()[0].rstrip(".")
-            raise SharedMemoryError(f"{name}: {told}; {describe_place()}. {ways_out('--batch-size')}") from error
+            message = str(error).splitlines()[0].rstrip(".")
+            raise SharedMemoryError(f"{name}: {message}; {describe_place()}. {ways_out('--batch-size')}") from error
         seen += count(batch)
         yield batch
-    if due is not None and seen != due:
+    if expected is not None and seen != expected:
         raise ValueError(
-            f"{name}: rank {rank} received {seen} of the {due} samples that it was due in this epoch; "
+            f"{name}: rank {rank} received {seen} of the {expected} samples of this epoch; "
             f"{describe_place()}. {ways_out('--batch-size')}"
         )

@@ -1,4 +1,4 @@
-"""What loader workers do with the samples of a batch: look at their labels, join them, and hand them over whole."""
+"""The collate function of loader workers: checks labels, and moves the batch to shared memory."""
 
 import multiprocessing.queues
 import os
@@ -12,10 +12,10 @@ from superimage.training.shared_memory import into_shared_memory, no_room
 
 
 class CheckedCollate:
-    """A collate function that refuses labels outside the classes, and puts a worker's batch into shared memory.
+    """A collate function that checks the labels of a batch, and moves it to shared memory if it runs in a worker.
 
-    ``num_classes``: labels are 0 to num_classes - 1; None where the labels are looked at elsewhere. Samples are
-    ``(image, label, ...)``. Raises ValueError for a label, SharedMemoryError for a batch that finds no room.
+    Samples are ``(image, label, ...)``. Labels must be from 0 to ``num_classes - 1``; pass None to skip the check.
+    Raises ValueError for a label out of range, SharedMemoryError if the shared memory is too small for the batch.
     """
 
     def __init__(self, collate: Callable, *, num_classes: int | None = None, source: str = ""):
@@ -29,7 +29,7 @@ class CheckedCollate:
         try:
             batch = self.collate(samples)
         except RuntimeError as error:
-            # torch's own collate function allocates in shared memory.
+            # The default collate function of torch allocates in shared memory.
             if "shared memory" in str(error):
                 raise no_room() from error
             raise
@@ -40,13 +40,13 @@ class CheckedCollate:
             if isinstance(label, int) and not 0 <= label < self.num_classes:
                 why = "no label" if label == -1 else f"label {label}"
                 raise ValueError(
-                    f"{self.source}: a sample has {why}, and the model tells classes 0 to {self.num_classes - 1} "
-                    "apart; correct the data, or give another --num-classes"
+                    f"{self.source}: a sample has {why}, but the model has classes 0 to {self.num_classes - 1}; "
+                    "correct the data, or give another --num-classes"
                 )
 
 
 def end_worker_on_lost_batch(loader: DataLoader) -> None:
-    """Make a worker end where a batch cannot be sent, which torch then sees; by default the batch is dropped."""
+    """Make a worker exit if a batch cannot be sent, so that torch reports it. By default torch drops the batch."""
     loader.worker_init_fn = partial(_init_worker, loader.worker_init_fn)
 
 
@@ -58,4 +58,4 @@ def _init_worker(then: Callable[[int], None] | None, worker: int) -> None:
 
 def _end_this_process(error: Exception, batch: object) -> None:
     print(f"a loader worker could not send a batch: {error!r}", file=sys.stderr, flush=True)
-    os._exit(1)  # the error is on a thread; sys.exit would end that alone
+    os._exit(1)  # called on a thread, where sys.exit() would only end the thread

@@ -1,4 +1,4 @@
-"""A command line out of a table of flags, and YAML files of the same flags."""
+"""Parses the command line from a table of flags. YAML files can set the same flags."""
 
 import argparse
 import ast
@@ -19,7 +19,7 @@ _METAVARS = {int: "N", float: "X", str: "VALUE"}
 
 @dataclass(frozen=True)
 class Flag:
-    """One option: its names (the last is the long one), type, default, help, and further arguments of argparse."""
+    """One option. ``names``: short and long name, the long one last. ``extra``: more arguments of argparse."""
 
     names: str
     type: type
@@ -38,7 +38,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Switch(argparse.Action):
-    """A flag that is on or off: ``--amp``, ``--amp=true``, and off again by ``--no-amp`` or ``--amp=false``."""
+    """A boolean flag: ``--amp`` or ``--amp=true`` turns it on, ``--no-amp`` or ``--amp=false`` turns it off."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any):
         self.negative = negative(option_strings[-1])
@@ -47,19 +47,19 @@ class _Switch(argparse.Action):
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         given = {None: True, "true": True, "false": False}.get(values.lower() if values else None)
         if given is None or (values is not None and option_string == self.negative):
-            raise argparse.ArgumentError(self, f"{values!r} is no value: give the flag alone, or =true or =false")
+            raise argparse.ArgumentError(self, f"{values!r} is not a valid value: give no value, =true or =false")
         setattr(namespace, self.dest, given is not (option_string == self.negative))
 
 
 class _Off(argparse.Action):
-    """``--no-torchcompile``: as if the flag, which needs no value, had not been given."""
+    """The negative form of a flag with an optional value: ``--no-torchcompile`` restores the default."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         setattr(namespace, self.dest, self.const)
 
 
 class KeyValues(argparse.Action):
-    """``KEY=VALUE ...`` as a dictionary. A value is a Python literal where it can be read as one, else a string."""
+    """Parses ``KEY=VALUE ...`` to a dictionary. A value that is not a Python literal is a string."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         parsed = {}
@@ -75,7 +75,7 @@ class KeyValues(argparse.Action):
 
 
 def negative(option: str) -> str:
-    """The option that takes another back: ``--amp -> --no-amp``, ``--no-aug -> --aug``."""
+    """The negative form of an option: ``--amp -> --no-amp``, ``--no-aug -> --aug``."""
     return f"--{option.removeprefix('--no-')}" if option.startswith("--no-") else f"--no-{option.removeprefix('--')}"
 
 
@@ -87,12 +87,12 @@ def parse_flags(
     kind: str = "train",
     description: str = "",
 ) -> tuple[argparse.Namespace, set[str]]:
-    """(values of all flags, names of the flags that were given).
+    """Parse the command line to (values of all flags, names of the flags that were given).
 
-    ``groups`` are the flags by the heading that ``--help`` prints them under. A flag is given on the command line, or
-    in the file that ``--config`` names, which is a path or the name of a shipped configuration of this ``kind``. The
-    command line wins: ``--config demo --lr 0.1`` with ``lr: 0.2`` in the file -> lr 0.1. Raises ValueError for an
-    unknown flag, key or configuration.
+    ``groups`` maps the headings of ``--help`` to flags. Flags come from the command line and from the file of
+    ``--config``, which is a path or the name of a shipped configuration of this ``kind``. The command line takes
+    precedence: ``--config demo --lr 0.1`` with ``lr: 0.2`` in the file -> lr 0.1. Raises ValueError for an unknown
+    flag, key or configuration.
     """
     flags = [flag for group in groups.values() for flag in group]
     parser = _parser(groups, prog=prog, kind=kind, description=description)
@@ -111,7 +111,7 @@ def parse_flags(
 def parse_or_report(
     groups: Mapping[str, Sequence[Flag]], argv: Sequence[str], *, prog: str, kind: str, description: str
 ) -> tuple[argparse.Namespace, set[str]] | None:
-    """What ``parse_flags`` returns; None after one line on standard error where it raises an error."""
+    """Return the result of ``parse_flags``. On an error, print it in one line and return None."""
     try:
         return parse_flags(groups, argv, prog=prog, kind=kind, description=description)
     except (ValueError, OSError) as error:
@@ -133,7 +133,7 @@ def _parser(groups: Mapping[str, Sequence[Flag]], *, prog: str, kind: str, descr
         "--config",
         metavar="NAME|FILE",
         help=f"YAML file of flags: a path, or the name of a configuration in configs/{kind}/; flags on the command "
-        "line win",
+        "line take precedence",
     )
     for title, flags in groups.items():
         group = parser.add_argument_group(title)
@@ -163,19 +163,19 @@ def _add(parser: argparse._ArgumentGroup, flag: Flag) -> None:
 
 
 def _config_tokens(path: Path, flags: Sequence[Flag]) -> list[str]:
-    """A YAML mapping as command line words: ``{amp: true, scale: [1, 1]}`` -> ``--amp --scale 1 1``."""
+    """A YAML file as words of a command line: ``{amp: true, scale: [1, 1]}`` -> ``--amp --scale 1 1``."""
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict):
-        raise ValueError(f"{path}: a mapping of flags to values is needed, as in 'lr: 0.1'")
+        raise ValueError(f"{path}: must be a mapping of flags to values, such as 'lr: 0.1'")
     by_dest = {flag.dest: flag for flag in flags}
     tokens = []
     for key, value in config.items():
         dest = str(key).replace("-", "_")
         if dest not in by_dest:
-            raise ValueError(f"{path}: {key} is no flag{did_you_mean(dest, by_dest, count=3, quoted=False)}")
+            raise ValueError(f"{path}: {key} is not a flag{did_you_mean(dest, by_dest, count=3, quoted=False)}")
         tokens += _tokens(by_dest[dest], value, f"{path}: {key}: {value}")
     return tokens
 
@@ -191,11 +191,11 @@ def _tokens(flag: Flag, value: Any, where: str) -> list[str]:
     if isinstance(value, list) and nargs not in (None, "?", "*"):
         return [option, *map(str, value)]
     if value is None or isinstance(value, bool | dict | list) or flag.type is bool:
-        raise ValueError(f"{where} is no value for {option}")
+        raise ValueError(f"{where} is not a valid value for {option}")
     return [f"{option}={value}"]
 
 
 def one_line(error: Exception) -> str:
-    """Its message; of an error from a loader worker, which carries its traceback as text, the last line's."""
+    """The last line of an error message. The message of a loader worker's error contains a whole traceback."""
     lines = [line for line in str(error).splitlines() if line.strip()] or [repr(error)]
     return re.sub(r"^[\w.]+(Error|Exception): ", "", lines[-1])

@@ -1,4 +1,4 @@
-"""Mixup and CutMix of super images: timm's own, with one box for all the tiles of a sheet."""
+"""Mixup and CutMix for super images: timm's implementation, with the same box in every tile."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from timm.data import FastCollateMixup
 
 
 class TileMixup(FastCollateMixup):
-    """timm's FastCollateMixup that draws CutMix's box at the size of a tile, and cuts it out of every tile.
+    """timm's FastCollateMixup, but CutMix draws its box within a tile and cuts it out of every tile.
 
-    3x3 tiles of 224 px, a box of 100x100 -> nine boxes at the same place of each tile, and a label weight of
-    ``1 - 100 * 100 / (224 * 224)`` for the sheet that they are cut into. A box of the sheet would swap whole frames.
-    Pads are mixed like frames. Mixup works pixel by pixel, so it is the same in tiles as in the sheet.
+    3x3 tiles of 224 px, a box of 100x100 -> nine boxes, one at the same position of each tile, and label weight
+    ``1 - 100 * 100 / (224 * 224)`` for the image that they are cut into. A box in the whole image would replace whole
+    frames. Pads are mixed like frames. Mixup works on single pixels, so tiles make no difference.
 
-    Samples are ``(image uint8 (C, rows*h, columns*w), target)``, NumPy or torch, of any h and w. SIFAR 4.1: mixup and
-    CutMix come first, then the crops are laid out as a super image.
+    Samples are ``(image uint8 (C, rows*h, columns*w), target)``, NumPy or torch, for any h and w. SIFAR 4.1: mixup and
+    CutMix are applied to the frames, before they become a super image.
     """
 
     def __init__(self, *, rows: int, columns: int, **mixing: Any):
@@ -23,7 +23,7 @@ class TileMixup(FastCollateMixup):
         self.rows, self.columns = rows, columns
 
     def __call__(self, batch: Any, _: object = None) -> Any:
-        # As so many more channels of one small image, the tiles share whatever timm does to its height and width.
+        # The tiles become channels of one small image, so timm cuts the same box out of all of them.
         mixed, target = super().__call__([(self._apart(image), label) for image, label in batch])
         return self._together(mixed), target
 

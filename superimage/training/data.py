@@ -1,4 +1,4 @@
-"""Loaders of images and targets: super images by our reader, all else by timm's."""
+"""Loaders of images and targets. Super images are read by our reader, other images by timm's."""
 
 import argparse
 import logging
@@ -20,14 +20,14 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from shards.format import Manifest
-from shards.pads import has_mean_pads, nearest_colour, pad_mask
+from shards.pads import has_mean_pads, nearest_color, pad_mask
 from shards.timm_reader import ShardReader
 from superimage.training.batches import Batches
 from superimage.training.collate import CheckedCollate, end_worker_on_lost_batch
 from superimage.training.cutmix import TileMixup
+from superimage.training.device_env import DeviceEnv
 from superimage.training.flags import cuts
 from superimage.training.grid import keeps_grid
-from superimage.training.machine import Machine
 from superimage.training.multi_label import check_split_labels
 from superimage.training.shared_memory import plan_workers, ranks_on_this_node
 
@@ -35,13 +35,12 @@ _log = logging.getLogger("train_image")
 
 
 def build_loaders(
-    args: argparse.Namespace, machine: Machine, model: nn.Module, manifest: Manifest | None
+    args: argparse.Namespace, device_env: DeviceEnv, model: nn.Module, manifest: Manifest | None
 ) -> tuple[Batches, Batches | None]:
     """(training, validation) batches of ``(images float (B, C, H, W) on the device, targets)``.
 
-    The second is None where ``--val-split`` is empty.
-
-    ValueError for a split without samples, and for splits or a model that do not have the same classes.
+    The second item is None if ``--val-split`` is empty. Raises ValueError for a split without samples, and if the
+    splits or the model have different classes.
     """
     data = resolve_data_config(vars(args), model=model)
     num_classes = args.num_classes if args.num_classes is not None else model.num_classes
@@ -50,7 +49,7 @@ def build_loaders(
         for training in ((True, False) if args.val_split else (True,))
     }
     check_splits(args, datasets[True], datasets.get(False), num_classes)
-    ranks_here, mixup = ranks_on_this_node(machine), build_mixup(args, num_classes, manifest)
+    ranks_here, mixup = ranks_on_this_node(device_env), build_mixup(args, num_classes, manifest)
     batches = []
     for training, dataset in datasets.items():
         collate = CheckedCollate(
@@ -58,16 +57,16 @@ def build_loaders(
             num_classes=num_classes,
             source=_flag(args, training=training),
         )
-        loader = _create(args, data, machine, dataset, collate, training=training, ranks_here=ranks_here)
+        loader = _create(args, data, device_env, dataset, collate, training=training, ranks_here=ranks_here)
         pads = None
         if manifest is not None and has_mean_pads(manifest.layout) and keeps_grid(args, manifest, training=training):
-            pads = torch.from_numpy(pad_mask(manifest.layout, *data["input_size"][1:])).to(machine.device)
+            pads = torch.from_numpy(pad_mask(manifest.layout, *data["input_size"][1:])).to(device_env.device)
         batches.append(
             Batches(
                 loader,
                 name=_flag(args, training=training),
-                rank=machine.rank,
-                due=samples_due(loader, training=training),
+                rank=device_env.rank,
+                expected=expected_samples(loader, training=training),
                 valid=getattr(loader.sampler, "num_valid_samples", None),
                 samples_per_image=2 if training and mixup and args.mixup_mode == "half" else 1,
                 pads=pads,
@@ -75,21 +74,21 @@ def build_loaders(
             )
         )
     if len(batches[0]) == 0:
-        raise ValueError(f"--train-split {args.train_split}: not one batch of {args.batch_size}; use a smaller batch")
+        raise ValueError(f"--train-split {args.train_split}: not enough samples for --batch-size {args.batch_size}")
     return batches[0], batches[1] if args.val_split else None
 
 
 def _create(
     args: argparse.Namespace,
     data: dict,
-    machine: Machine,
+    device_env: DeviceEnv,
     dataset: Dataset,
     collate: CheckedCollate,
     *,
     training: bool,
     ranks_here: int,
 ) -> PrefetchLoader:
-    """timm's loader, with as many workers and batches ahead as there is shared memory for."""
+    """timm's loader, with fewer workers and prefetched batches if the shared memory is too small."""
     size = batch_size_of(args, training=training)
     flags = "--batch-size" if training or args.validation_batch_size is None else "--validation-batch-size"
     plan, warning = plan_workers(
@@ -99,7 +98,7 @@ def _create(
         ranks_here=ranks_here,
         flags=flags,
     )
-    if warning and machine.rank == 0:
+    if warning and device_env.rank == 0:
         _log.warning(f"{_flag(args, training=training)}: {warning}")
     loader = create_loader(
         dataset,
@@ -108,11 +107,11 @@ def _create(
         mean=data["mean"],
         std=data["std"],
         num_workers=plan.workers,
-        distributed=machine.distributed,
+        distributed=device_env.distributed,
         pin_memory=args.pin_mem,
-        device=machine.device,
+        device=device_env.device,
         worker_seeding=args.worker_seeding,
-        # New workers each epoch, seeded by it: a resumed run then draws what an uninterrupted one would have.
+        # New workers start in each epoch with its seed, so that a resumed run draws the same random numbers.
         persistent_workers=False,
         collate_fn=collate,
         **(_training_transforms(args, data) if training else _validation_transforms(data)),
@@ -153,43 +152,44 @@ def batch_size_of(args: argparse.Namespace, *, training: bool) -> int:
 
 
 def _flag(args: argparse.Namespace, *, training: bool) -> str:
-    """``--train-split train``: what an error is about."""
+    """The flag that an error message names: ``--train-split train``."""
     return f"--train-split {args.train_split}" if training else f"--val-split {args.val_split}"
 
 
-def samples_due(loader: PrefetchLoader, *, training: bool) -> int | None:
-    """Samples that an epoch must bring to this rank; None for timm's streams that do not know."""
+def expected_samples(loader: PrefetchLoader, *, training: bool) -> int | None:
+    """Number of samples in an epoch on this rank; None for streams of timm that do not know it."""
     dataset = loader.dataset
     if not isinstance(dataset, IterableImageDataset):
         size = loader.loader.batch_size
         return len(loader.sampler) // size * size if training else len(loader.sampler)
     reader = dataset.reader
     if isinstance(reader, ReaderWds):
-        # In validation on one rank it reads all; its length is rounded down for the number of workers.
+        # Validation on one rank reads all samples, but its length is rounded down for the number of workers.
         return len(reader) if training or reader.dist_num_replicas > 1 else reader.num_samples or None
     return len(reader) if isinstance(reader, ShardReader) else None
 
 
 def check_splits(args: argparse.Namespace, train: Dataset, validation: Dataset | None, num_classes: int) -> None:
-    """ValueError for a validation split without samples, or classes that the two splits or the model number otherwise.
+    """Raise ValueError for an empty validation split, and if the class indices of the splits or the model differ.
 
-    A folder of classes numbers the folders that are there: where one is missing, all that follow are other classes.
+    timm numbers the class folders of a split, so a missing folder shifts the indices of all classes after it.
     """
     classes = _classes_of(train)
     if validation is not None and _num_samples(validation) == 0:
         raise ValueError(f"--val-split {args.val_split}: no samples; give a split that has some")
     if classes and len(classes) > num_classes:
         raise ValueError(
-            f"--train-split {args.train_split} has {len(classes)} classes, and the model tells {num_classes} apart; "
+            f"--train-split {args.train_split} has {len(classes)} classes, but the model has {num_classes}; "
             f"give --num-classes {len(classes)}"
         )
     others = _classes_of(validation) if validation is not None else {}
     wrong = [name for name, index in others.items() if classes and classes.get(name) != index]
     if wrong:
+        where = f"has index {classes[wrong[0]]}" if wrong[0] in classes else "does not exist"
         raise ValueError(
-            f"--val-split {args.val_split}: class {wrong[0]} is number {others[wrong[0]]}, and in --train-split "
-            f"{args.train_split} {classes.get(wrong[0], 'not there')}; give two splits of the same classes, or number "
-            "those of folders in a file with --class-map"
+            f"--val-split {args.val_split}: class {wrong[0]} has index {others[wrong[0]]}, but in --train-split "
+            f"{args.train_split} it {where}; give two splits with the same classes, or number class folders by "
+            "--class-map"
         )
 
 
@@ -198,7 +198,7 @@ def _classes_of(dataset: Dataset) -> dict[str, int]:
 
 
 def _num_samples(dataset: Dataset) -> int:
-    """Those of the whole split: the length of a data set is that of this rank's share."""
+    """Number of samples of the whole split. The length of a dataset only counts those of this rank."""
     whole = getattr(getattr(dataset.reader, "split", None), "num_samples", None)
     return len(dataset) if whole is None else whole
 
@@ -206,17 +206,17 @@ def _num_samples(dataset: Dataset) -> int:
 def open_split(
     args: argparse.Namespace, manifest: Manifest | None, *, training: bool, mean: tuple[float, ...] = ()
 ) -> Dataset:
-    """The training or validation data set, read by our reader for super images and by timm's otherwise.
+    """The training or validation dataset, with our reader for super images and timm's for other images.
 
-    ``mean``: the model's, 0 to 1; pads of RGB images get the colour nearest to it.
+    ``mean``: the model's pixel mean, 0 to 1. The pads of RGB images get the nearest color.
     """
     common = {"split": args.train_split if training else args.val_split, "is_training": training}
     common |= {"batch_size": batch_size_of(args, training=training), "seed": args.seed}
     if manifest is not None and not args.dataset:
-        # Validation reads what the split holds, each sample once, as it is stored.
+        # Validation reads each sample of the split once, as it is stored.
         drawn = {"views": args.views, "tile_order": args.tile_order} if training else {}
-        colour = nearest_colour(mean) if len(mean) == 3 else None
-        reader = ShardReader(args.data_dir, shuffle_size=args.shuffle_size, pad_colour=colour, **drawn, **common)
+        color = nearest_color(mean) if len(mean) == 3 else None
+        reader = ShardReader(args.data_dir, shuffle_size=args.shuffle_size, pad_color=color, **drawn, **common)
         check_split_labels(reader, manifest)
         return IterableImageDataset(args.data_dir, reader=reader)
     if args.dataset.startswith("wds/"):

@@ -1,4 +1,4 @@
-"""Errors of a device, or a machine, that has no memory left: how they are told from others, and what helps."""
+"""Recognizes out-of-memory errors of devices and of the CPU, and suggests flags that save memory."""
 
 import argparse
 
@@ -9,27 +9,27 @@ _SIGNS = ("out of memory", "ALLOC_FAILED", "can't allocate memory", "not enough 
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there is no memory left: ``CUDA out of memory. Tried to allocate ...``."""
+    """Whether an error is an out-of-memory error: ``CUDA out of memory. Tried to allocate ...``."""
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
 
 
 def memory_line(error: BaseException, ways_out: str) -> str:
-    """One line: what was asked for and what the device has, then the ways out.
+    """One line: the requested memory, the free memory, and the ways out.
 
     ``CUDA out of memory. Tried to allocate 9.00 GiB. GPU 0 has ... of which 2.00 GiB is free. Lower --batch-size``.
     """
-    told = next((line for line in str(error).splitlines() if any(sign in line for sign in _SIGNS)), first_line(error))
-    sentences = told.strip().rstrip(".").split(". ")[:3]
+    lines = (line for line in str(error).splitlines() if any(sign in line for sign in _SIGNS))
+    sentences = next(lines, first_line(error)).strip().rstrip(".").split(". ")[:3]
     return f"{'. '.join(sentences)}. {ways_out}"
 
 
 def training_ways_out(args: argparse.Namespace | None) -> str:
-    """The flags of the trainer that save memory and are not given: ``Lower --batch-size 64, or give --amp``."""
+    """Suggests the memory-saving flags that are not set: ``Lower --batch-size 64, or give --amp``."""
     if args is None:
         return "Lower --batch-size"
     flags = {"amp": "--amp", "grad_checkpointing": "--grad-checkpointing"}
     unused = " or ".join(flag for name, flag in flags.items() if not getattr(args, name))
     if args.batch_size == 1:
-        return f"Give {unused or 'a smaller --img-size'}: --batch-size is 1 already"
+        return f"Give {unused or 'a smaller --img-size'}: --batch-size is already 1"
     wider = f", or give {unused}" if unused else ""
-    return f"Lower --batch-size {args.batch_size}{wider}; --grad-accum-steps keeps the samples of an update"
+    return f"Lower --batch-size {args.batch_size}{wider}; --grad-accum-steps keeps the number of samples per update"

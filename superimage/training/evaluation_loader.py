@@ -1,4 +1,4 @@
-"""The batches of an evaluation: as many samples come out as the split has, or the evaluation ends."""
+"""The loader of an evaluation. Raises an error unless it returns every sample of the split."""
 
 import logging
 import math
@@ -17,10 +17,10 @@ _FLOAT_BYTES = 4
 def counted_batches(
     dataset: IterableDataset, *, name: str, batch_size: int, workers: int, image: Sequence[int]
 ) -> Iterator[list]:
-    """The batches of a data set that knows its length; ``image`` is the shape (C, H, W) of its float32 images.
+    """The batches of a dataset with a known length; ``image`` is the shape (C, H, W) of its float32 images.
 
-    Fewer workers than asked for where /dev/shm is too small for them, which is logged. ValueError where a batch is
-    lost, or the samples are not as many as ``len(dataset)``.
+    Starts fewer workers, and logs it, if /dev/shm is too small. Raises ValueError if a batch is lost, or if the number
+    of samples is not ``len(dataset)``.
     """
     batch_bytes = min(batch_size, len(dataset)) * math.prod(image) * _FLOAT_BYTES
     plan, warning = plan_workers(workers, batch_bytes=batch_bytes, pinned=False, ranks_here=1, flags="--batch-size")
@@ -35,4 +35,4 @@ def counted_batches(
     )
     if plan.workers:
         end_worker_on_lost_batch(loader)
-    return counted(loader, due=len(dataset), count=lambda batch: len(batch[1]), name=name)
+    return counted(loader, expected=len(dataset), count=lambda batch: len(batch[1]), name=name)

@@ -1,4 +1,4 @@
-"""The directory of an experiment: what is written there, and how a run goes on from it."""
+"""The directory of an experiment: finds the checkpoint to resume from, restores it, and writes flags and manifest."""
 
 import argparse
 import json
@@ -26,7 +26,7 @@ from superimage.training.stored import (
     read_checkpoint,
     trained_on,
 )
-from superimage.training.summary import SUMMARY, mend_summary, read_rows
+from superimage.training.summary import SUMMARY, read_rows, repair_summary
 
 _log = logging.getLogger("train_image")
 FLAGS_NAME = "args.yaml"
@@ -40,22 +40,22 @@ def experiment_directory(args: argparse.Namespace) -> Path:
 
 
 def resume_path(args: argparse.Namespace, directory: Path, manifest: Manifest | None) -> Path | None:
-    """The checkpoint to go on from, if any: with ``--resume auto``, the newest whole one of the directory.
+    """The checkpoint to resume from, or None. ``--resume auto`` chooses the newest undamaged one of the directory.
 
-    ValueError rather than two experiments in one directory, or a new beginning over the epochs of an old one.
+    Raises ValueError if the directory belongs to another experiment, or if its epochs would be overwritten.
     """
     if args.resume == "auto" and not args.experiment:
-        raise ValueError("--resume auto goes on in the experiment's own directory; name it with --experiment")
+        raise ValueError("--resume auto resumes in the experiment's directory; give its name by --experiment")
     if args.resume == "auto":
         path = _own_checkpoint(directory)
     else:
         path = Path(args.resume) if args.resume else None
         _refuse_second_experiment(path, directory)
     if path is not None:
-        told = f"--resume {path}"
+        flag = f"--resume {path}"
         if not path.is_file():
-            raise ValueError(f"{told}: no such checkpoint")
-        _check_same_data(path, read_checkpoint(path, told), args, manifest)
+            raise ValueError(f"{flag}: no such checkpoint")
+        _check_same_data(path, read_checkpoint(path, flag), args, manifest)
     return path
 
 
@@ -64,11 +64,11 @@ def _own_checkpoint(directory: Path) -> Path | None:
     num_rows = max(len(read_rows(directory / SUMMARY)) - 1, 0)
     if path is None and (num_rows or checkpoint_files(directory)):
         raise ValueError(
-            f"--resume auto: {directory} has {num_rows} epochs in {SUMMARY}, but no whole checkpoint "
-            f"({'; '.join(damages) or 'none at all'}). Put one back, or begin again under another --experiment"
+            f"--resume auto: {directory} has {num_rows} epochs in {SUMMARY}, but no undamaged checkpoint "
+            f"({'; '.join(damages) or 'no file'}). Restore one, or start again with another --experiment"
         )
     if path is not None and damages:
-        _log.warning(f"--resume auto: {'; '.join(damages)}. It goes on from {path}, the newest that is whole")
+        _log.warning(f"--resume auto: {'; '.join(damages)}. Training resumes from {path}, the newest undamaged one")
     return path
 
 
@@ -77,7 +77,7 @@ def _refuse_second_experiment(path: Path | None, directory: Path) -> None:
         return
     there = checkpoint_files(directory) or ([directory / SUMMARY] if read_rows(directory / SUMMARY) else [])
     if there:
-        raise ValueError(f"{there[0]} exists: go on from it with --resume auto, or give another --experiment")
+        raise ValueError(f"{there[0]} exists: resume from it by --resume auto, or give another --experiment")
 
 
 def _check_same_data(path: Path, content: dict, args: argparse.Namespace, manifest: Manifest | None) -> None:
@@ -86,14 +86,14 @@ def _check_same_data(path: Path, content: dict, args: argparse.Namespace, manife
         return
     if manifest is None:
         raise ValueError(
-            f"{path} was trained on super images of digest {section['digest']}, but {args.data_dir} holds none: give "
-            "those, or another --experiment without --resume"
+            f"{path} was trained on super images of digest {section['digest']}, but {args.data_dir} has none: give "
+            "that data, or another --experiment without --resume"
         )
     if section["digest"] != manifest.digest:
         raise ValueError(
             f"{path} was trained on super images of digest {section['digest']}, but those in {args.data_dir} have "
-            f"{manifest.digest} ({all_differences(section, manifest.superimage)}): give those, or another --experiment "
-            "without --resume"
+            f"{manifest.digest} ({all_differences(section, manifest.superimage)}): give the first, or another "
+            "--experiment without --resume"
         )
     classes = class_difference(section["class_names"], manifest.class_names)
     if classes:
@@ -101,7 +101,7 @@ def _check_same_data(path: Path, content: dict, args: argparse.Namespace, manife
 
 
 def restore(args: argparse.Namespace, checkpoint: Path | None, model: nn.Module, optimizer: Any, scaler: Any) -> int:
-    """Weights, optimizer and loss scale as they were; returns the epoch to go on with."""
+    """Restore weights, optimizer and loss scale; returns the epoch to train next."""
     if checkpoint is None:
         return 0
     try:
@@ -112,14 +112,14 @@ def restore(args: argparse.Namespace, checkpoint: Path | None, model: nn.Module,
             loss_scaler=None if args.no_resume_opt else scaler,
             log_info=False,
         )
-    # torch says in many ways that weights or an optimizer's state are not those of this run.
+    # torch raises many kinds of errors for weights or an optimizer state that do not fit.
     except Exception as error:
         if ran_out_of_memory(error):
             raise
-        told = " ".join(str(error).split())[:400] or first_line(error)
-        raise ValueError(f"{checkpoint}: no checkpoint of this model ({told})") from error
+        message = " ".join(str(error).split())[:400] or first_line(error)
+        raise ValueError(f"{checkpoint}: not a checkpoint of this model ({message})") from error
     if epoch is None:
-        raise ValueError(f"{checkpoint}: holds weights alone; start from them with --initial-checkpoint")
+        raise ValueError(f"{checkpoint}: contains only weights; start from them by --initial-checkpoint")
     return epoch
 
 
@@ -141,7 +141,7 @@ def open_directory(
     saver: Saver,
     start_epoch: int,
 ) -> None:
-    """args.yaml and the manifest's copy; the rows that the checkpoint's epoch came before leave summary.csv."""
+    """Write args.yaml and a copy of the manifest, and remove the rows after the checkpoint from summary.csv."""
     record, summary = directory / FLAGS_NAME, None
     if checkpoint is not None and checkpoint.parent.resolve() == directory.resolve():
         saver.restore_history(checkpoint)
@@ -154,15 +154,15 @@ def open_directory(
     remove_partial_files(directory)
     if manifest is not None:
         write_whole(directory / MANIFEST_COPY, json.dumps(manifest.superimage, indent=1).encode())
-    mend_summary(directory / SUMMARY, start_epoch, summary)
+    repair_summary(directory / SUMMARY, start_epoch, summary)
 
 
 def _flags_before(record: Path) -> dict:
-    """The flags of args.yaml; none where the file is missing or damaged, since it only serves to tell changes."""
+    """The flags in args.yaml; empty if it is missing or damaged, since they are only used to report changes."""
     try:
         before = yaml.safe_load(record.read_bytes()) if record.exists() else {}
     except yaml.YAMLError:
-        _log.warning(f"{record}: not YAML, and written anew; changes of flags cannot be told")
+        _log.warning(f"{record}: not YAML; it is written again, and changed flags cannot be reported")
         before = {}
     return before if isinstance(before, dict) else {}
 
@@ -171,7 +171,7 @@ def _to_yaml(args: argparse.Namespace) -> bytes:
     return yaml.safe_dump(vars(args), default_flow_style=None).encode()
 
 
-def open_board(directory: Path) -> Any:
+def open_tensorboard(directory: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

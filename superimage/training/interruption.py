@@ -1,4 +1,4 @@
-"""Ctrl-C: one line and the command that goes on, without the tracebacks of loader workers."""
+"""Ctrl-C: suppresses the tracebacks of loader workers, and makes the command that resumes a run."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
 
 @contextlib.contextmanager
 def workers_ignore_interrupts() -> Iterator[None]:
-    """Ctrl-C reaches every process of a terminal: this one is interrupted, and ends its workers, which stay silent."""
+    """Only this process handles Ctrl-C. A terminal sends it to all processes; the workers ignore it and are ended."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -34,7 +34,7 @@ def workers_ignore_interrupts() -> Iterator[None]:
 
 
 def release_frames(error: KeyboardInterrupt) -> None:
-    """Free what the interrupted functions held, in silence.
+    """Free the local variables of the interrupted functions, and suppress errors from their destructors.
 
     If torch's loader is interrupted while it starts its workers, its ``__del__`` raises an AttributeError, which Python
     would print as a traceback.
@@ -47,13 +47,13 @@ def release_frames(error: KeyboardInterrupt) -> None:
 
 
 def command_to_go_on(argv: Sequence[str], *, experiment: str, world_size: int) -> str:
-    """The command that resumes a run, from the words that began it.
+    """The command that resumes a run, made from the words of its command line.
 
     ``--lr 1 --resume a.tar``, experiment e -> ``python train_image.py --lr 1 --experiment e --resume auto``.
     """
-    several = ["torchrun", "--nproc-per-node", str(world_size), "train_image.py"]
+    torchrun = ["torchrun", "--nproc-per-node", str(world_size), "train_image.py"]
     words = [*_without(argv, ("--resume", "--experiment")), "--experiment", experiment, "--resume", "auto"]
-    return shlex.join([*(shown_command("train") if world_size == 1 else several), *words])
+    return shlex.join([*(shown_command("train") if world_size == 1 else torchrun), *words])
 
 
 def _without(argv: Sequence[str], flags: Sequence[str]) -> list[str]:

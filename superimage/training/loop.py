@@ -1,4 +1,4 @@
-"""One epoch of training, and one of validation."""
+"""One epoch of training, and one epoch of validation."""
 
 import argparse
 import contextlib
@@ -19,22 +19,22 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import distributed, nn
 
 from shards.format import Manifest
+from superimage.training.device_env import DeviceEnv
 from superimage.training.losses import Losses, LossWatch
-from superimage.training.machine import Machine
 from superimage.training.pace import Pace
 
 _log = logging.getLogger("train_image")
 
 
 @dataclass(kw_only=True)
-class Run:
-    """All that an experiment needs from its first epoch to its last."""
+class Experiment:
+    """Everything that training needs from the first epoch to the last."""
 
     args: argparse.Namespace
-    machine: Machine
+    device_env: DeviceEnv
     directory: Path
-    model: nn.Module  # the bare one: what is validated and saved
-    replica: nn.Module  # the one that is trained: `model`, or its DistributedDataParallel
+    model: nn.Module  # the plain model, which is validated and saved
+    replica: nn.Module  # what is trained: `model`, or DistributedDataParallel around it
     ema: ModelEmaV3 | None
     optimizer: torch.optim.Optimizer
     scaler: NativeScaler | None
@@ -42,11 +42,11 @@ class Run:
     loss: nn.Module
     train_loader: object
     validation_loader: object | None
-    saver: CheckpointSaver | None  # of rank 0 alone, as is the board
-    board: object | None
+    saver: CheckpointSaver | None  # rank 0 only
+    tensorboard: object | None  # rank 0 only
     start_epoch: int
     num_epochs: int
-    manifest: Manifest | None = None  # of super images
+    manifest: Manifest | None = None  # None for ordinary images
     watch: LossWatch = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,53 +62,53 @@ class Run:
 
     @property
     def validated(self) -> nn.Module:
-        """The average of the weights where there is one on this device, as timm does."""
+        """The model to validate: the averaged weights if they are on this device, as in timm."""
         return self.model if self.ema is None or self.args.model_ema_force_cpu else self.ema.module
 
 
-def train_epoch(experiment: Run, epoch: int) -> dict[str, float]:
+def train_epoch(experiment: Experiment, epoch: int) -> dict[str, float]:
     """One pass over the training split; returns its mean loss over all ranks."""
     args, num_batches = experiment.args, len(experiment.train_loader)
     experiment.replica.train()
     experiment.optimizer.zero_grad()
     losses = Losses(experiment.watch, where=f"of {num_batches} of epoch {epoch + 1}")
     accumulate = args.grad_accum_steps
-    pace = Pace(experiment.machine.device, experiment.machine.world_size)
+    pace = Pace(experiment.device_env.device, experiment.device_env.world_size)
     for index, (images, targets) in enumerate(pace.of(experiment.train_loader)):
-        due = (index + 1) % accumulate == 0 or index + 1 == num_batches
+        need_update = (index + 1) % accumulate == 0 or index + 1 == num_batches
         in_group = accumulate if index < num_batches - num_batches % accumulate else num_batches % accumulate
-        losses.add(train_step(experiment, images, targets, in_group, due=due))
-        if due:
+        losses.add(train_step(experiment, images, targets, in_group, need_update=need_update))
+        if need_update:
             finish_update(experiment, epoch * experiment.updates_per_epoch + index // accumulate + 1)
             if (index // accumulate + 1) % args.log_interval == 0:
-                told = f"epoch {epoch + 1}  batch {index + 1}/{num_batches}  loss {losses.last():.4f}"
-                _log.info(f"{told}  {pace.told()}")
+                progress = f"epoch {epoch + 1}  batch {index + 1}/{num_batches}  loss {losses.last():.4f}"
+                _log.info(f"{progress}  {pace.summary()}")
     mean = losses.mean()
-    if experiment.machine.distributed:
-        mean = utils.reduce_tensor(mean, experiment.machine.world_size)
+    if experiment.device_env.distributed:
+        mean = utils.reduce_tensor(mean, experiment.device_env.world_size)
     return {"loss": mean.item()}
 
 
 def train_step(
-    experiment: Run, images: torch.Tensor, targets: torch.Tensor, in_group: int, *, due: bool
+    experiment: Experiment, images: torch.Tensor, targets: torch.Tensor, in_group: int, *, need_update: bool
 ) -> torch.Tensor:
-    """Forward, backward and, when ``due``, the update of the weights; returns the batch's loss."""
+    """Forward and backward pass, and the update if ``need_update``; returns the loss of the batch."""
     if experiment.args.channels_last:
         images = images.contiguous(memory_format=torch.channels_last)
-    waits = experiment.machine.distributed and not due
+    waits = experiment.device_env.distributed and not need_update
     with experiment.replica.no_sync() if waits else contextlib.nullcontext():
         with autocast(experiment):
             loss = experiment.loss(experiment.replica(images), targets)
-        backward(experiment, loss / in_group, due=due)
+        backward(experiment, loss / in_group, need_update=need_update)
     return loss.detach()
 
 
-def autocast(experiment: Run) -> torch.autocast:
+def autocast(experiment: Experiment) -> torch.autocast:
     args = experiment.args
-    return torch.autocast(experiment.machine.device.type, dtype=getattr(torch, args.amp_dtype), enabled=args.amp)
+    return torch.autocast(experiment.device_env.device.type, dtype=getattr(torch, args.amp_dtype), enabled=args.amp)
 
 
-def backward(experiment: Run, loss: torch.Tensor, *, due: bool) -> None:
+def backward(experiment: Experiment, loss: torch.Tensor, *, need_update: bool) -> None:
     args, optimizer = experiment.args, experiment.optimizer
     parameters = model_parameters(experiment.model, exclude_head=args.clip_mode == "agc")
     second_order = getattr(optimizer, "is_second_order", False)
@@ -120,17 +120,17 @@ def backward(experiment: Run, loss: torch.Tensor, *, due: bool) -> None:
             clip_mode=args.clip_mode,
             parameters=parameters,
             create_graph=second_order,
-            need_update=due,
+            need_update=need_update,
         )
         return
     loss.backward(create_graph=second_order)
-    if due:
+    if need_update:
         if args.clip_grad is not None:
             utils.dispatch_clip_grad(parameters, args.clip_grad, mode=args.clip_mode)
         optimizer.step()
 
 
-def finish_update(experiment: Run, num_updates: int) -> None:
+def finish_update(experiment: Experiment, num_updates: int) -> None:
     experiment.optimizer.zero_grad()
     if experiment.ema is not None:
         experiment.ema.update(experiment.model, step=num_updates)
@@ -139,10 +139,10 @@ def finish_update(experiment: Run, num_updates: int) -> None:
 
 
 @torch.no_grad()
-def validate(experiment: Run) -> dict[str, float]:
-    """Loss, and top-1 and top-5, or mAP of several labels a sample, in percent.
+def validate(experiment: Experiment) -> dict[str, float]:
+    """The loss, with top-1 and top-5, or with mAP for multi-label data, in percent.
 
-    Ranks may hold different numbers of samples: they meet once, at the end.
+    Ranks may have different numbers of samples, since they only synchronize at the end.
     """
     seen = _mean_average_precision(experiment) if experiment.multi_label else _accuracy(experiment)
     if seen is None:
@@ -150,24 +150,24 @@ def validate(experiment: Run) -> dict[str, float]:
     return seen
 
 
-def check_weights(experiment: Run, epoch: int, loss: float) -> None:
-    """ValueError where the validation's loss is no number since the weights are not: no checkpoint is made of them.
+def check_weights(experiment: Experiment, epoch: int, loss: float) -> None:
+    """Raise ValueError if the validation loss and the weights are not finite, so that no checkpoint is written.
 
-    The loss of a batch is that before its update, so the last update of an epoch is seen here alone.
+    A batch's loss is computed before its update, so only this check sees the last update of an epoch.
     """
     if math.isfinite(loss):
         return
-    told = f"after epoch {epoch + 1} the validation's loss is {loss}"
+    finding = f"after epoch {epoch + 1} the validation loss is {loss}"
     broken = [name for name, value in experiment.validated.state_dict().items() if not torch.isfinite(value).all()]
     if broken:
         raise ValueError(
-            f"{told}, and {len(broken)} weights such as {broken[0]} are not finite: lower --lr, or limit with "
-            "--clip-grad; checkpoints of earlier epochs are kept"
+            f"{finding}, and {len(broken)} weights such as {broken[0]} are not finite: lower --lr, or clip "
+            "gradients by --clip-grad; checkpoints of earlier epochs are kept"
         )
-    _log.warning(f"{told}, with weights that are finite")
+    _log.warning(f"{finding}, although all weights are finite")
 
 
-def _predictions(experiment: Run) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _predictions(experiment: Experiment) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """(logits, targets) of each validation batch."""
     model = experiment.validated
     model.eval()
@@ -179,30 +179,30 @@ def _predictions(experiment: Run) -> Iterator[tuple[torch.Tensor, torch.Tensor]]
         yield logits, targets
 
 
-def _accuracy(experiment: Run) -> dict[str, float] | None:
-    rows = [torch.zeros(4, device=experiment.machine.device)]
+def _accuracy(experiment: Experiment) -> dict[str, float] | None:
+    rows = [torch.zeros(4, device=experiment.device_env.device)]
     for logits, targets in _predictions(experiment):
         loss = nn.functional.cross_entropy(logits.float(), targets)
         top1, top5 = utils.accuracy(logits, targets, topk=(1, 5))
         rows.append(torch.stack([loss, top1, top5, torch.ones_like(loss)]) * len(targets))
     sums = torch.stack(rows).sum(0)
-    if experiment.machine.distributed:
+    if experiment.device_env.distributed:
         distributed.all_reduce(sums)
     loss, top1, top5, count = sums.tolist()
     return {"loss": loss / count, "top1": top1 / count, "top5": top5 / count} if count else None
 
 
-def _mean_average_precision(experiment: Run) -> dict[str, float] | None:
-    """Over the classes that have positives; of each as Charades_v1_classify.m has it (Sigurdsson et al., ECCV 2016)."""
-    machine = experiment.machine
-    evaluator = MultiLabelClassificationEvaluator(machine.device)
-    present = torch.zeros(experiment.args.num_classes, device=machine.device)
+def _mean_average_precision(experiment: Experiment) -> dict[str, float] | None:
+    """Mean over the classes with positives, computed as in Charades_v1_classify.m (Sigurdsson et al., ECCV 2016)."""
+    device_env = experiment.device_env
+    evaluator = MultiLabelClassificationEvaluator(device_env.device)
+    present = torch.zeros(experiment.args.num_classes, device=device_env.device)
     for logits, targets in _predictions(experiment):
         evaluator.update(logits, targets)
         present = torch.maximum(present, targets.amax(0))
-    seen = evaluator.compute(distributed=machine.distributed)
-    if machine.distributed:
+    seen = evaluator.compute(distributed=device_env.distributed)
+    if device_env.distributed:
         distributed.all_reduce(present, distributed.ReduceOp.MAX)
-    share = present.mean().item()
-    # timm counts a class without positives as 0 and divides by all.
-    return {"loss": seen["loss"], "map": seen["map"] / share} if share else None
+    fraction = present.mean().item()
+    # timm counts a class without positives as 0, and divides by the number of all classes.
+    return {"loss": seen["loss"], "map": seen["map"] / fraction} if fraction else None

@@ -1,4 +1,4 @@
-"""The model, its loss, optimizer, schedule and average, each by timm's own factory."""
+"""Builds the model, loss, optimizer and schedule by timm's factories."""
 
 import argparse
 import dataclasses
@@ -21,21 +21,21 @@ from superimage import models
 from superimage.models.explain import build_or_explain
 from superimage.models.spec import ModelSpec
 from superimage.training.data import mixes
+from superimage.training.device_env import DeviceEnv
 from superimage.training.grid import given_size
-from superimage.training.machine import Machine
 from superimage.training.model_input import check_input, set_checkpointing
 
 _log = logging.getLogger("train_image")
 
 
 def build_model(args: argparse.Namespace, manifest: Manifest | None = None) -> nn.Module:
-    """A timm model, or one of ours. One that is made for a fixed input is told the size that the flags name.
+    """Build the model of the flags. Models with a fixed input size get the size of the flags.
 
-    ValueError for a model that has a vector for each tile of another grid than the data's.
+    Raises ValueError if the model cannot be built, does not take the images, or has tile vectors for another grid.
     """
     preset = get_pretrained_cfg(args.model, allow_unregistered=True)
     if args.pretrained and not args.pretrained_path and preset is not None and not preset.has_weights:
-        raise ValueError(f"--pretrained: timm serves no weights of {args.model}; give a file with --pretrained-path")
+        raise ValueError(f"--pretrained: timm has no weights for {args.model}; give a file by --pretrained-path")
     for flag, path in (("initial-checkpoint", args.initial_checkpoint), ("pretrained-path", args.pretrained_path)):
         if path and not Path(path).is_file():
             raise ValueError(f"--{flag} {path}: no such file")
@@ -61,20 +61,20 @@ def _create(args: argparse.Namespace, img_size: tuple[int, int] | None, *, weigh
     )
 
 
-def prepare_model(model: nn.Module, args: argparse.Namespace, machine: Machine) -> nn.Module:
-    model.to(machine.device)
+def prepare_model(model: nn.Module, args: argparse.Namespace, device_env: DeviceEnv) -> nn.Module:
+    model.to(device_env.device)
     if args.channels_last:
         model.to(memory_format=torch.channels_last)
-    return convert_sync_batchnorm(model) if args.sync_bn and machine.distributed else model
+    return convert_sync_batchnorm(model) if args.sync_bn and device_env.distributed else model
 
 
-def replicate(args: argparse.Namespace, model: nn.Module, machine: Machine) -> nn.Module:
-    """The module that is trained. Made after the average of the weights, which is never compiled or replicated."""
+def replicate(args: argparse.Namespace, model: nn.Module, device_env: DeviceEnv) -> nn.Module:
+    """The module to train. Call it after making the EMA, whose model must not be compiled or replicated."""
     if args.torchcompile:
         model.compile(backend=args.torchcompile)
-    if not machine.distributed:
+    if not device_env.distributed:
         return model
-    return DistributedDataParallel(model, device_ids=None if machine.device.type == "cpu" else [machine.device])
+    return DistributedDataParallel(model, device_ids=None if device_env.device.type == "cpu" else [device_env.device])
 
 
 def build_loss(args: argparse.Namespace) -> nn.Module:
@@ -84,25 +84,25 @@ def build_loss(args: argparse.Namespace) -> nn.Module:
             target_threshold=args.bce_target_thresh,
             sum_classes=args.bce_sum,
             pos_weight=args.bce_pos_weight,
-            smooth_dense=True,  # of multi-hot targets; those that mixup makes are smooth already
+            smooth_dense=True,  # for multi-hot targets; the targets of mixup are smoothed already
         )
     if mixes(args):
         return SoftTargetCrossEntropy()
     return LabelSmoothingCrossEntropy(smoothing=args.smoothing) if args.smoothing else nn.CrossEntropyLoss()
 
 
-def build_optimizer(args: argparse.Namespace, model: nn.Module, machine: Machine) -> torch.optim.Optimizer:
-    rate = learning_rate(args, machine.world_size)
-    _log.info(
-        f"learning rate {rate:.3g}, {args.batch_size} samples on each of {machine.world_size} {machine.device.type}"
-    )
+def build_optimizer(args: argparse.Namespace, model: nn.Module, device_env: DeviceEnv) -> torch.optim.Optimizer:
+    rate = learning_rate(args, device_env.world_size)
+    kind = "process" if device_env.world_size == 1 else "processes"
+    ranks = f"{device_env.world_size} {device_env.device.type.upper()} {kind}"
+    _log.info(f"learning rate {rate:.3g}, batch {args.batch_size} on {ranks}")
     return create_optimizer_v2(
         model, **optimizer_kwargs(cfg=argparse.Namespace(**{**vars(args), "lr": rate})), **args.opt_kwargs
     )
 
 
 def learning_rate(args: argparse.Namespace, world_size: int) -> float:
-    """--lr, or --lr-base scaled to the samples of an update, by their root for Ada* and Lamb as timm does."""
+    """--lr, or else --lr-base scaled by the global batch size (by its square root for Ada* and Lamb, as in timm)."""
     if args.lr:
         return args.lr
     factor = args.batch_size * world_size * args.grad_accum_steps / args.lr_base_size
@@ -114,9 +114,9 @@ def learning_rate(args: argparse.Namespace, world_size: int) -> float:
 def build_schedule(
     args: argparse.Namespace, optimizer: torch.optim.Optimizer, start_epoch: int, updates_per_epoch: int
 ) -> tuple[Scheduler | None, int]:
-    """(schedule, number of epochs with cycles and cool-down), the rate set for the first epoch."""
+    """(schedule, number of epochs with cycles and cool-down). Sets the learning rate of the first epoch."""
     if args.sched == "plateau":
-        raise ValueError("--sched plateau remembers what no checkpoint holds, so it could not be resumed; use cosine")
+        raise ValueError("--sched plateau could not be resumed, since checkpoints do not store its state; use cosine")
     scheduler, num_epochs = create_scheduler_v2(
         optimizer,
         **scheduler_kwargs(args, decreasing_metric=args.eval_metric == "loss"),

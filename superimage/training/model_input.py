@@ -1,7 +1,7 @@
-"""Whether a model takes the images that it is to be trained on, found out before anything is written.
+"""Checks, before training starts, that the model takes the images and does not ignore a part of them.
 
-One forward on the meta device, which needs no memory and no data: 192x192 px and crossvit_tiny_240 -> one line, with
-the sizes that it does take. What a model would leave out of each image without a word is told too.
+A forward pass on the meta device needs no memory and no data. 192x192 px and crossvit_tiny_240 -> an error in one line,
+with sizes that the model takes. Pixels that a model would silently ignore are reported too.
 """
 
 import argparse
@@ -22,34 +22,34 @@ from superimage.models.windows import Size, built_stages, padded_stages, windows
 from superimage.training.grid import given_size
 
 _log = logging.getLogger("train_image")
-# Builds the model of the flags for images of (height, width) px, or for those that the flags name if None.
+# Builds the model of the flags for images of (height, width) px; None means the size in the flags.
 Make = Callable[[Size | None], nn.Module]
 _SUGGESTED, _TRIED, _WORDS = 2, 16, 160
-# Sides that the networks of timm ask for: multiples of a stride, of a patch, of a stride times a window.
+# timm's networks need sides that are multiples of a stride, of a patch, or of a stride times a window.
 _UNITS = (32, 16, 14, 56, 64)
 
 
 def check_input(args: argparse.Namespace, manifest: Manifest | None, make: Make) -> None:
-    """ValueError, in one line, for a model whose forward fails on the data's images, or that would drop their edges.
+    """Raise ValueError, in one line, if the model fails on the images, or would ignore the edges of super images.
 
-    ``make(size)`` builds the model without weights. What is dropped of images that are no super images, or with
-    --allow-grid-breaking, is a warning; so is a patch that spans two tiles, and a window of a Swin that timm pads.
+    ``make(size)`` builds the model without weights. Ignored edges are only a warning for ordinary images and with
+    --allow-grid-breaking. Patches that span two tiles, and windows of a Swin that timm pads, are warnings too.
     """
-    sheet = Sheet(args, manifest, make)
-    model, size = sheet.build()
+    search = SizeSearch(args, manifest, make)
+    model, size = search.build()
     windows = _window_note(model)
-    seen = sheet.forward(model, size)
-    told = patch_problem(seen, size, sheet.grid)
-    if told:
-        told = f"--model {args.model}: {told}; {sheet.way_out(size, seen)}"
+    seen = search.forward(model, size)
+    problem = patch_problem(seen, size, search.grid)
+    if problem:
+        problem = f"--model {args.model}: {problem}; {search.way_out(size, seen)}"
         if any(seen.dropped) and manifest is not None and not args.allow_grid_breaking:
-            raise ValueError(f"{told}. Or permit it with --allow-grid-breaking")
-    for note in filter(None, (told, windows and f"--model {args.model}: {windows}")):
+            raise ValueError(f"{problem}. Or permit it with --allow-grid-breaking")
+    for note in filter(None, (problem, windows and f"--model {args.model}: {windows}")):
         _log.warning(note)
 
 
-class Sheet:
-    """The images that a model of the flags is given, and the search for a size that it takes."""
+class SizeSearch:
+    """Builds the model of the flags for its images, and searches for image sizes that it takes."""
 
     def __init__(self, args: argparse.Namespace, manifest: Manifest | None, make: Make):
         self.args, self.make = args, make
@@ -57,7 +57,7 @@ class Sheet:
         self.in_chans = args.input_size[0] if args.input_size else 3
 
     def build(self) -> tuple[nn.Module, Size]:
-        """The model on the meta device, and (height, width) in px of its images."""
+        """The model on the meta device, and the size (height, width) of its images in pixels."""
         given = given_size(self.args)
         try:
             with torch.device("meta"):
@@ -65,9 +65,9 @@ class Sheet:
         except ValueError as error:
             fitting = self._fitting(given) if given is not None else []
             if not fitting:
-                told_size = given is not None and needs_img_size(self.args.model)
-                raise ValueError(f"{error}{f', at {given[0]}x{given[1]} px' if told_size else ''}") from error
-            raise ValueError(f"{error}, at {given[0]}x{given[1]} px; {_listed(fitting)}") from error
+                has_size = given is not None and needs_img_size(self.args.model)
+                raise ValueError(f"{error}{f', at {given[0]}x{given[1]} px' if has_size else ''}") from error
+            raise ValueError(f"{error}, at {given[0]}x{given[1]} px; {_what_fits(fitting)}") from error
         if self.args.grad_checkpointing:
             set_checkpointing(model, self.args.model)
         return model, tuple(resolve_data_config(vars(self.args), model=model)["input_size"][1:])
@@ -77,15 +77,15 @@ class Sheet:
             return forward_on_meta(model, size, batch_size=min(self.args.batch_size, 2), in_chans=self.in_chans)
         except ValueError as error:
             why = shorten(str(error), _WORDS, placeholder=" ...")
-            told = f"--model {self.args.model} takes no images of {size[0]}x{size[1]} px ({why})"
-            raise ValueError(f"{told}; {self.way_out(size)}") from error
+            problem = f"--model {self.args.model} takes no images of {size[0]}x{size[1]} px ({why})"
+            raise ValueError(f"{problem}; {self.way_out(size)}") from error
 
     def way_out(self, size: Size, seen: Seen | None = None) -> str:
-        """The sizes that the model takes; with ``seen``, those that its patches divide, tile by tile."""
-        return _listed(self._fitting(size, seen.patch[0] if seen is not None and seen.patch else None))
+        """A message with sizes that the model takes. With ``seen``, its patches also divide the tiles."""
+        return _what_fits(self._fitting(size, seen.patch[0] if seen is not None and seen.patch else None))
 
     def _fitting(self, size: Size, patch: int | None = None) -> list[Size]:
-        """The first of the candidates that a model made for them takes whole, the nearest first."""
+        """The first candidate sizes whose model takes whole images, the nearest size first."""
         found = []
         for other in islice(self._candidates(size, patch), _TRIED):
             try:
@@ -100,7 +100,7 @@ class Sheet:
         return sorted(found, key=lambda other: abs(other[0] - size[0]))
 
     def _candidates(self, size: Size, patch: int | None) -> Iterator[Size]:
-        """Sizes of the same shape: the model's own if it has that shape, then those whose tiles have round sides."""
+        """Sizes with the same aspect ratio: the model's default, then tiles with multiples of _UNITS."""
         preset = get_pretrained_cfg(self.args.model, allow_unregistered=True)
         own = tuple(preset.input_size[1:]) if preset is not None else None
         has_shape = own is not None and own[0] * size[1] == own[1] * size[0]
@@ -110,18 +110,18 @@ class Sheet:
         yield from (other for other in dict.fromkeys(sizes) if other != size)
 
 
-def _listed(sizes: Sequence[Size]) -> str:
+def _what_fits(sizes: Sequence[Size]) -> str:
     if not sizes:
-        return "no size of this shape that was tried fits; choose another model, or another shape of sheet"
+        return "no size with this aspect ratio was found that fits; choose another model or another grid"
     return f"what fits: {' or '.join(map(size_flag, sizes))}"
 
 
 def set_checkpointing(model: nn.Module, name: str) -> None:
-    """Turn gradient checkpointing on; ValueError for a model that has none."""
+    """Turn gradient checkpointing on. Raises ValueError if the model does not support it."""
     try:
         model.set_grad_checkpointing(enable=True)
     except (AssertionError, AttributeError, NotImplementedError, TypeError) as error:
-        raise ValueError(f"--grad-checkpointing: {name} has no gradient checkpointing; leave it out") from error
+        raise ValueError(f"--grad-checkpointing: {name} does not support it; leave --grad-checkpointing out") from error
 
 
 def size_flag(size: Size) -> str:
@@ -129,8 +129,9 @@ def size_flag(size: Size) -> str:
 
 
 def same_shape(size: Size, unit: int, grid: Size = (1, 1)) -> list[Size]:
-    """Up to three smaller and three larger sizes of the shape of ``size``, whose tiles have sides of multiples of
-    ``unit``: ``(192, 192), 14, (3, 3) -> [(84, 84), (126, 126), (168, 168), (210, 210), ...]``.
+    """Up to three smaller and three larger sizes with the same aspect ratio; tile sides are multiples of ``unit``.
+
+    ``(192, 192), 14, (3, 3) -> [(84, 84), (126, 126), (168, 168), (210, 210), ...]``.
     """
     tile = size[0] // grid[0], size[1] // grid[1]
     sides = [side for side in range(unit, 4 * tile[0] + unit, unit) if side * tile[1] % (tile[0] * unit) == 0]
@@ -141,7 +142,7 @@ def same_shape(size: Size, unit: int, grid: Size = (1, 1)) -> list[Size]:
 
 
 def patch_problem(seen: Seen, size: Size, grid: Size) -> str | None:
-    """What the model does to the edges of images, or of tiles, that its patches do not divide."""
+    """The problem if the patches of the model do not divide the image or its tiles, or None."""
     if any(seen.dropped):
         return (
             f"it ignores the last {seen.dropped[0]} rows and {seen.dropped[1]} columns of {size[0]}x{size[1]} px, "
@@ -154,7 +155,7 @@ def patch_problem(seen: Seen, size: Size, grid: Size) -> str | None:
 
 
 def _window_note(model: nn.Module) -> str | None:
-    """The stages of a Swin whose map its window does not divide, so that timm pads it with tokens of nothing."""
+    """A note about the stages of a Swin that timm pads, since the window does not divide them. None otherwise."""
     try:
         stages = built_stages(model)
     except ValueError:
@@ -163,4 +164,4 @@ def _window_note(model: nn.Module) -> str | None:
     if not padded:
         return None
     fits = ", ".join(map(str, windows_for_all([tokens for tokens, _ in stages])))
-    return f"timm pads {'; '.join(padded)}; --window with one of {fits} divides all stages, as would one for each"
+    return f"timm pads {'; '.join(padded)}; --window with one of {fits} divides all stages, or give one for each stage"

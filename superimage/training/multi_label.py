@@ -1,4 +1,4 @@
-"""What several labels a sample ask of a trainer, as Charades and Multi-Moments in Time have them."""
+"""Training on multi-label data, such as Charades and Multi-Moments in Time: loss, metric and checks of the flags."""
 
 import argparse
 from collections.abc import Collection
@@ -6,36 +6,39 @@ from collections.abc import Collection
 from shards.format import Manifest
 from shards.timm_reader import ShardReader
 
-# What validation tells of a data set, the first unless another is asked for.
-_ONE_LABEL, _SEVERAL_LABELS = ("top1", "top5", "loss"), ("map", "loss")
+# The metrics that validation computes; the first is the default.
+_SINGLE_LABEL_METRICS, _MULTI_LABEL_METRICS = ("top1", "top5", "loss"), ("map", "loss")
 
 
 def fit_to_labels(
     args: argparse.Namespace, explicit: Collection[str], manifest: Manifest | None
 ) -> tuple[argparse.Namespace, list[str]]:
-    """The flags for one or several labels a sample, and a line for all that several change.
+    """Set the flags that depend on the number of labels; returns the flags and a line for each change.
 
-    Several: ``--bce-loss`` and ``--eval-metric map``. ValueError for an ``--eval-metric`` that the data does not have.
+    Multi-label data sets ``--bce-loss`` and ``--eval-metric map``. Raises ValueError for an ``--eval-metric`` that
+    cannot be computed from the data.
     """
-    several = manifest is not None and manifest.multi_label
-    metrics = _SEVERAL_LABELS if several else _ONE_LABEL
-    chosen = {"bce_loss": True, "eval_metric": "map"} if several else {}
+    multi_label = manifest is not None and manifest.multi_label
+    metrics = _MULTI_LABEL_METRICS if multi_label else _SINGLE_LABEL_METRICS
+    chosen = {"bce_loss": True, "eval_metric": "map"} if multi_label else {}
     chosen = {name: value for name, value in chosen.items() if name not in explicit}
     args = argparse.Namespace(**{**vars(args), **chosen})
     if args.eval_metric not in metrics:
         raise ValueError(
-            f"--eval-metric {args.eval_metric}: the data has {'several labels' if several else 'one label'} a sample, "
-            f"which is measured by {' or '.join(metrics)}; give one of them, or leave it out"
+            f"--eval-metric {args.eval_metric}: {'multi' if multi_label else 'single'}-label data is measured by "
+            f"{' or '.join(metrics)}; give one of them, or leave --eval-metric out"
         )
-    notes = [f"several labels a sample: --{name.replace('_', '-')} {value}" for name, value in chosen.items()]
-    if several:
-        notes.append("several labels a sample: targets are multi-hot, and map is the mean average precision in percent")
+    notes = [f"multi-label data: --{name.replace('_', '-')} {value}" for name, value in chosen.items()]
+    if multi_label:
+        notes.append("multi-label data: targets are multi-hot, and map is the mean average precision in percent")
     return args, notes
 
 
 def check_split_labels(reader: ShardReader, manifest: Manifest) -> None:
-    """ValueError for a split to validate on that has one label a sample, as a sub-set has, or the other way round."""
+    """Raise ValueError unless both splits are multi-label or neither is. Subsets are always single-label."""
     if reader.multi_label != manifest.multi_label:
-        several, one = "several labels a sample", "one, as a sub-set has"
-        told, other = (several, one) if reader.multi_label else (one, several)
-        raise ValueError(f"--val-split {reader.split.name} has {told}, --train-split {other}; give two that agree")
+        kinds = ("multi-label", "single-label, as all subsets are")
+        validation, train = kinds if reader.multi_label else kinds[::-1]
+        raise ValueError(
+            f"--val-split {reader.split.name} is {validation}, but --train-split is {train}; give splits of one kind"
+        )

@@ -1,4 +1,4 @@
-"""Training without validation: the checkpoint of the lowest training loss is the best one."""
+"""Training without validation. The best checkpoint is the one with the lowest training loss."""
 
 import argparse
 from collections.abc import Collection
@@ -11,9 +11,9 @@ METRIC = "loss"
 def fit_to_validation(
     args: argparse.Namespace, explicit: Collection[str], manifest: Manifest | None
 ) -> tuple[argparse.Namespace, list[str]]:
-    """The flags with ``--val-split ''`` where super images have no split to validate on, and lines that say so.
+    """Set ``--val-split ''`` if super images have no validation split; returns the flags and lines about it.
 
-    ValueError where ``--eval-metric`` asks for what only validation can measure.
+    Raises ValueError if ``--eval-metric`` needs validation.
     """
     lacks_split = manifest is not None and not args.dataset and args.val_split not in manifest.splits
     if not args.val_split:
@@ -23,6 +23,6 @@ def fit_to_validation(
     else:
         return args, []
     if "eval_metric" in explicit and args.eval_metric != METRIC:
-        raise ValueError(f"--eval-metric {args.eval_metric} needs validation, but {reason}; leave it out")
-    note = f"{reason}: training without validation, so the best checkpoint is that of the lowest training loss"
+        raise ValueError(f"--eval-metric {args.eval_metric} needs validation, but {reason}; leave --eval-metric out")
+    note = f"{reason}: training without validation; the best checkpoint is the one with the lowest training loss"
     return argparse.Namespace(**{**vars(args), "val_split": "", "eval_metric": METRIC}), [note]

@@ -1,4 +1,4 @@
-"""How fast an epoch goes: images a second, and the share of the time in which the device waited for data."""
+"""Measures images per second, and the fraction of time that the device waits for data."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -7,11 +7,11 @@ import torch
 
 
 class Pace:
-    """Counts the images of one rank between two lines of the log, and the seconds that the device had no batch.
+    """Counts the images of one rank between two log lines, and measures how long the device had no batch.
 
-    Time runs from the arrival of an epoch's first batch, which waits for the loader's workers to start. On CUDA the
-    device's own clock says how long it stood idle from the end of one step to the arrival of the next batch there: this
-    process may wait in the loader for the device, too, since a copy from memory that is not pinned waits for its turn.
+    Time starts at the first batch of an epoch, since that batch waits for the loader workers to start. On CUDA, the
+    idle time between a step and the next batch is measured on the device. This process cannot measure it, since it may
+    itself wait for the device in the loader, when a batch is copied from memory that is not pinned.
     """
 
     def __init__(self, device: torch.device, world_size: int = 1):
@@ -20,7 +20,7 @@ class Pace:
         self._images, self._gaps, self._since = 0, [], None
 
     def of(self, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The same batches, counted."""
+        """Yield the batches and count their images."""
         gap = None
         for batch in batches:
             if gap is None:
@@ -32,10 +32,10 @@ class Pace:
             yield batch
             gap = self._gap()
 
-    def told(self) -> str:
-        """``812.3 img/s, 4 % waiting for data, 31.2 GB`` since the last call; to be called when a step has ended.
+    def summary(self) -> str:
+        """``812.3 img/s, 4 % waiting for data, 31.2 GB`` since the last call. Call it after a step.
 
-        The images are those of all ranks; the memory is the most that this process's tensors have had on its GPU.
+        The images are of all ranks. The memory is the peak of this process's tensors on its GPU.
         """
         now = time.perf_counter()
         seconds = max(now - self._since, 1e-9)
@@ -48,7 +48,7 @@ class Pace:
 
 
 class _Gap:
-    """From the end of a step to the next batch, where a step has ended when this process goes on."""
+    """The time between a step and the next batch on the CPU, where a step is complete when its call returns."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
@@ -61,7 +61,7 @@ class _Gap:
 
 
 class _DeviceGap:
-    """The same on a GPU, which is behind this process: it notes the two moments when it gets there."""
+    """The same time on a GPU, measured by CUDA events, since the GPU runs behind this process."""
 
     def __init__(self) -> None:
         self._began, self._ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))

@@ -1,4 +1,4 @@
-"""Saving checkpoints: timm's names, ranking and content, and what the model was trained on beside the weights."""
+"""Saves checkpoints with timm's names, ranking and content, plus a description of model and training data."""
 
 import os
 import uuid
@@ -14,9 +14,9 @@ from superimage.training.stored import BEST, damage, first_line
 
 
 class Saver(CheckpointSaver):
-    """timm's saver, whose files are there whole or not at all, whenever the process or the machine stops.
+    """timm's saver with atomic writes: no file is ever incomplete, even if the process or the computer stops.
 
-    ``extras`` goes into each checkpoint: plain data that ``torch.load(weights_only=True)`` accepts.
+    ``extras`` is added to each checkpoint. It must be plain data that ``torch.load(weights_only=True)`` accepts.
     """
 
     def __init__(self, *args: Any, extras: dict, **kwargs: Any):
@@ -25,9 +25,9 @@ class Saver(CheckpointSaver):
         self._summary: dict = {}
 
     def save_epoch(self, epoch: int, metric: float, summary: dict) -> None:
-        """Save after ``epoch``, counted from 0; ``summary`` has the arguments of its row in the summary.
+        """Save the checkpoint of ``epoch``, counted from 0. ``summary``: arguments for its row in summary.csv.
 
-        Raises OSError, in one line, where the disk is full or fails; the checkpoints of earlier epochs stay.
+        Raises OSError, in one line, if the disk is full or fails. The checkpoints of earlier epochs are kept.
         """
         self._summary = summary
         try:
@@ -35,7 +35,7 @@ class Saver(CheckpointSaver):
         except (OSError, RuntimeError) as error:
             raise OSError(
                 f"{self.checkpoint_dir}: the checkpoint of epoch {epoch + 1} cannot be written ({first_line(error)}); "
-                "those of earlier epochs are whole. Make room, then go on with the same command and --resume auto"
+                "those of earlier epochs are complete. Free disk space, then give the same command with --resume auto"
             ) from error
 
     def _save(self, save_path: str, epoch: int, metric: float | None = None) -> None:
@@ -44,11 +44,11 @@ class Saver(CheckpointSaver):
             try:
                 torch.save(state, file)
             except RuntimeError as error:
-                # torch hides the error of the disk behind one of its own.
+                # torch raises its own error instead of the disk's.
                 raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
     def _state(self, epoch: int, metric: float | None) -> dict:
-        """What timm's tools read, under timm's names, and ``extras`` and the row of the summary."""
+        """The content of a checkpoint: timm's keys, the row of summary.csv, and ``extras``."""
         state = {
             "epoch": epoch,
             "arch": self.args.model,
@@ -68,11 +68,11 @@ class Saver(CheckpointSaver):
         return state
 
     def _replace(self, src: str, dst: str) -> None:
-        # timm removes the old file first, and a kill in between leaves none.
+        # timm removes the old file first, so a kill in between would leave no file.
         os.replace(src, dst)
 
     def _duplicate(self, src: str, dst: str) -> None:
-        """A second name for the same bytes, or a copy where the disk knows no hard links."""
+        """Make a hard link, or a copy if the file system has no hard links."""
         partial = f"{Path(dst).with_name('.' + Path(dst).name)}.{uuid.uuid4().hex}.partial"
         try:
             os.link(src, partial)
@@ -84,12 +84,12 @@ class Saver(CheckpointSaver):
         try:
             os.replace(partial, dst)
         finally:
-            Path(partial).unlink(missing_ok=True)  # it stays where both names were those of one file already
+            Path(partial).unlink(missing_ok=True)  # rename does nothing if both names are already the same file
 
     def restore_history(self, checkpoint: Path) -> None:
-        """The ranking as it was when ``checkpoint`` was saved, less the files that are damaged since.
+        """Restore the ranking that was stored in ``checkpoint``.
 
-        A best checkpoint that is lost is made anew from the best of an epoch that is whole.
+        If the best checkpoint is missing or damaged, it is replaced by the best undamaged checkpoint of an epoch.
         """
         self.load_state_dict_from_checkpoint(str(checkpoint))
         best = Path(self.checkpoint_dir) / BEST

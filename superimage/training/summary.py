@@ -1,4 +1,4 @@
-"""summary.csv: a row for each epoch, written after its checkpoint, which holds the same row."""
+"""summary.csv has a row for each epoch. It is written after the epoch's checkpoint, which contains the same row."""
 
 import csv
 import io
@@ -12,19 +12,20 @@ SUMMARY = "summary.csv"
 
 
 def read_rows(path: Path) -> list[list[str]]:
-    """[header, row of an epoch, ...]; ``[]`` where there is no file. A row that a stop cut short is left out."""
+    """[header, row of an epoch, ...]; empty if there is no file. Incomplete rows are dropped."""
     if not path.is_file():
         return []
-    text = path.read_text(errors="replace").replace("\0", "")  # zeros are what a power cut leaves
+    text = path.read_text(errors="replace", encoding="utf-8").replace("\0", "")  # a power failure can leave zero bytes
     whole = text[: text.rfind("\n") + 1]
     rows = list(csv.reader(io.StringIO(whole, newline="")))
     return [row for row in rows if len(row) == len(rows[0]) and (row is rows[0] or row[0].isdigit())]
 
 
-def mend_summary(path: Path, start_epoch: int, summary: dict | None) -> None:
-    """Make the file hold the rows of the epochs before ``start_epoch`` alone, whole, each once.
+def repair_summary(path: Path, start_epoch: int, summary: dict | None) -> None:
+    """Keep one complete row for each epoch before ``start_epoch``, and remove all others.
 
-    ``summary``: the last of them, from its checkpoint. It is added where the run ended before the row was written.
+    ``summary``: the arguments of the last row, from its checkpoint. The row is added if the run stopped before writing
+    it.
     """
     rows = read_rows(path)
     by_epoch = {int(row[0]): row for row in rows[1:] if int(row[0]) < start_epoch}
@@ -37,5 +38,5 @@ def mend_summary(path: Path, start_epoch: int, summary: dict | None) -> None:
 
 
 def write_row(path: Path, summary: dict) -> None:
-    """Append the row of an epoch; ``summary`` has the arguments of ``timm.utils.update_summary`` by name."""
+    """Append the row of an epoch. ``summary``: keyword arguments of ``timm.utils.update_summary``."""
     utils.update_summary(filename=str(path), **summary)

@@ -1,4 +1,4 @@
-"""The weights that a run starts from: what they were trained on, and the mean and std that they expect."""
+"""The weights that training starts from: their training data, and the mean and std that they expect."""
 
 import argparse
 import logging
@@ -17,9 +17,9 @@ _log = logging.getLogger("train_image")
 
 
 def start_file(args: argparse.Namespace, checkpoint: Path | None) -> tuple[Path, str] | None:
-    """(the file whose weights the run starts from, its flag and name); None where there is no file.
+    """(file of the weights that training starts from, its flag and name for messages); None without a file.
 
-    ``checkpoint`` is the one to resume from, before which the others are not read.
+    ``checkpoint`` is the one to resume from. It takes precedence, and the other files are not read.
     """
     if checkpoint is not None:
         return checkpoint, f"--resume {checkpoint}"
@@ -31,7 +31,7 @@ def start_file(args: argparse.Namespace, checkpoint: Path | None) -> tuple[Path,
 
 
 def without_weights(args: argparse.Namespace) -> argparse.Namespace:
-    """The flags to build a model that a checkpoint fills: no other weights are asked for, read or downloaded."""
+    """The flags to build a model for a checkpoint, so that no other weights are read or downloaded."""
     return argparse.Namespace(**{**vars(args), "pretrained": False, "pretrained_path": None, "initial_checkpoint": ""})
 
 
@@ -40,39 +40,39 @@ def loads_weights(args: argparse.Namespace, checkpoint: Path | None) -> bool:
 
 
 def check_start(args: argparse.Namespace, manifest: Manifest | None, checkpoint: Path | None) -> dict:
-    """What the file that the run starts from holds besides tensors; ``{}`` without one.
+    """The content, without tensors, of the file that training starts from; empty without a file.
 
-    Says what differs from the data. ValueError for a file that is no checkpoint, and for ``--initial-checkpoint`` with
-    other classes, since its classifier is kept.
+    Logs the differences between its training data and the data. Raises ValueError for a file that is not a checkpoint,
+    and for ``--initial-checkpoint`` with other classes, since its classifier is kept.
     """
     start = start_file(args, checkpoint)
     if start is None:
         return {}
-    path, told = start
-    content = read_checkpoint(path, told)
-    if manifest is None or checkpoint is not None:  # a checkpoint to resume from was compared by its digest
+    path, flag = start
+    content = read_checkpoint(path, flag)
+    if manifest is None or checkpoint is not None:  # the digest of a checkpoint to resume from was compared before
         return content
-    # Only what the file says of itself: beside it may lie the manifest of another run.
+    # Only the section inside the file counts, since the manifest beside it may be of another run.
     section = trained_on(path, content) if "superimage" in content else None
     if section is None:
-        _log.info(f"{told}: it does not say what it was trained on; classes and layout are not compared")
+        _log.info(f"{flag}: no description of its training data, so classes and layout are not compared")
         return content
     classes = class_difference(section["class_names"], manifest.class_names)
     if classes and args.initial_checkpoint:
         raise ValueError(
-            f"{told}: {classes}. To start from its weights without its classifier, give --pretrained "
+            f"{flag}: {classes}. To start from its weights without its classifier, give --pretrained "
             f"--pretrained-path {path}"
         )
     for line in grid_differences(section, manifest.superimage) + other_differences(section, manifest.superimage):
-        _log.info(f"{told}: {line}")
+        _log.info(f"{flag}: {line}")
     return content
 
 
 def fit_mean_std(args: argparse.Namespace, explicit: Collection[str], model: nn.Module, start: dict) -> list[str]:
-    """Set ``mean`` and ``std`` that no flag gives to those that the loaded weights expect; a line for each.
+    """Set ``mean`` and ``std``, unless given, to the values that the loaded weights expect; returns a line for each.
 
-    ``start``: what ``check_start`` returned. A checkpoint of a trainer says which ones it was trained with; all other
-    weights expect those of the model's pretrained configuration.
+    ``start``: the result of ``check_start``. The values come from the flags in a trainer's checkpoint, or else from the
+    model's pretrained configuration.
     """
     stored, config = flags_in(start), resolve_data_config({}, model=model)
     notes = []
@@ -81,15 +81,15 @@ def fit_mean_std(args: argparse.Namespace, explicit: Collection[str], model: nn.
             own = stored.get(name)
             setattr(args, name, list(own or config[name]))
             source = "the checkpoint" if own else "the model's pretrained configuration"
-            notes.append(f"super images: --{name} {getattr(args, name)} of {source}")
+            notes.append(f"super images: --{name} {getattr(args, name)} from {source}")
     return notes
 
 
 def describe_data(args: argparse.Namespace, manifest: Manifest | None, model: nn.Module) -> dict:
-    """What a checkpoint holds for those who make the model again.
+    """The entries of a checkpoint that evaluation needs to build the model and to check its data.
 
-    ``model_spec`` makes the model without the trainer's flags. ``input`` is timm's data configuration. ``superimage``
-    is the section of the manifest: layout, sampling, test views and their crops, class names, digest, versions.
+    ``model_spec``: the model's specification, instead of the trainer's flags. ``input``: timm's data configuration.
+    ``superimage``: the section of the manifest, with layout, sampling, test views, class names, digest and versions.
     """
     data = {
         "model_spec": ModelSpec.from_flags({**vars(args), "num_classes": model.num_classes}).to_dict(),

@@ -7,7 +7,7 @@ from places import ROOT
 
 from preprocess import reasons
 
-DOCUMENT = (ROOT / "docs" / "faults.md").read_text()
+DOCUMENT = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
 
 
 def test_every_reason_has_a_row_that_says_what_helps():
@@ -25,5 +25,7 @@ def test_every_test_that_a_row_names_exists(name):
 def test_no_reason_is_written_beside_the_list():
     """A literal elsewhere would be counted under a name that the document does not have."""
     for path in (ROOT / "preprocess").rglob("*.py"):
-        literals = set(re.findall(r'"([a-z_ ]+)"', path.read_text())) if path.name != "reasons.py" else set()
+        literals = (
+            set(re.findall(r'"([a-z_ ]+)"', path.read_text(encoding="utf-8"))) if path.name != "reasons.py" else set()
+        )
         assert not literals & reasons.ALL, path

@@ -16,7 +16,7 @@ from shards.layouts import untile
 from shards.read import decode_array, iter_samples
 
 pytestmark = pytest.mark.usefixtures("local_ray")
-PAGE = (ROOT / "docs" / "format.md").read_text()
+PAGE = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_the_fields_of_the_manifest(directory):
 
 
 def test_the_fields_of_a_record(directory):
-    record = json.loads((directory / "_records" / "train-000000.json").read_text())
+    record = json.loads((directory / "_records" / "train-000000.json").read_text(encoding="utf-8"))
     assert fields_of("`_records/SPLIT-NUMBER.json`") == record.keys()
 
 

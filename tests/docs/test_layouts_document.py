@@ -11,7 +11,7 @@ SIFAR = Sampling(offset="shared", clip_positions="sifar")
 
 
 def rows() -> list[list[str]]:
-    section = (DOCS / "layouts.md").read_text().partition("## Differences from the authors' code\n")[2]
+    section = (DOCS / "layouts.md").read_text(encoding="utf-8").partition("## Differences from the authors' code\n")[2]
     table = section.partition("\n## ")[0]
     return [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")]
 

@@ -12,7 +12,9 @@ from places import ROOT
 from docs.make_pictures import LAYOUTS, TARGET, main
 
 PINS = dict(
-    re.findall(r"^([\w-]+)==([\w.]+)(?:; python_version >= .*)?$", (ROOT / "constraints.txt").read_text(), re.M)
+    re.findall(
+        r"^([\w-]+)==([\w.]+)(?:; python_version >= .*)?$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M
+    )
 )
 
 

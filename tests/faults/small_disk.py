@@ -25,7 +25,8 @@ def main():
     subprocess.run(["mount", "-o", "remount,size=64m", output], check=True)
     second = run(command, output)
     records = {
-        str(path.relative_to(output)): json.loads(path.read_text()) for path in output.glob("*/_records/*-[0-9]*.json")
+        str(path.relative_to(output)): json.loads(path.read_text(encoding="utf-8"))
+        for path in output.glob("*/_records/*-[0-9]*.json")
     }
     print(json.dumps({"runs": [first, second], "records": records}))
 

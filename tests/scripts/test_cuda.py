@@ -1,6 +1,6 @@
-"""Training and evaluation on a GPU: precisions, layouts, compilation, resuming, and what they say when it is too small.
+"""Training and evaluation on a GPU: precisions, memory layouts, compilation, resuming, and out-of-memory errors.
 
-Without a CUDA device these tests are skipped. ``TEST_DEVICE=cpu`` runs those that need none of CUDA's own on the CPU.
+Without a CUDA device these tests are skipped. ``TEST_DEVICE=cpu`` runs those that do not need CUDA on the CPU.
 """
 
 import csv
@@ -30,7 +30,7 @@ from superimage.training.flags import GROUPS
 from superimage.training.grid import find_super_images
 from superimage.training.loop import train_epoch
 from superimage.training.losses import Losses, LossWatch
-from superimage.training.run import build
+from superimage.training.train import build
 
 DEVICE = os.environ.get("TEST_DEVICE", "cuda")
 SMALL = ["--model", "test_resnet", "--batch-size", "8", "--workers", "0", "--warmup-epochs", "0", "--device", DEVICE]
@@ -50,7 +50,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """Super images of 288 px, for the models that are made for them."""
+    """Super images of 288 px, for models with this fixed size."""
     return write_super_images(tmp_path_factory.mktemp("large"), train=16, validation=6, grid=layout(tile=96))
 
 
@@ -59,12 +59,12 @@ def command(data, output, *flags, experiment="run"):
 
 
 def rows(run) -> list[dict]:
-    with open(run / "summary.csv", newline="") as file:
+    with open(run / "summary.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def trained(data, output, *flags, experiment="run") -> Path:
-    """The directory of a run that ended well, with finite losses and weights."""
+    """Train; returns the directory. Checks that the losses and weights are finite."""
     assert train_image.main(command(data, output, *flags, experiment=experiment)) == 0
     run = output / experiment
     assert all(math.isfinite(float(row[loss])) for row in rows(run) for loss in ("train_loss", "eval_loss"))
@@ -97,7 +97,7 @@ def one_line_of(capsys, program: str) -> str:
     ids=" ".join,
 )
 def test_a_run_with_these_flags_learns(data, tmp_path, flags):
-    """Eight of ten updates are done by then: the loss falls, and validation sees it."""
+    """The loss falls within eight of ten updates, in training and in validation."""
     run = trained(data, tmp_path, *flags, "--epochs", "4")
     assert load_checkpoint_metadata(str(run / "last.pth.tar"))["epoch"] == 3
     if "--mixup" not in flags and "--tile-order" not in flags:
@@ -112,7 +112,7 @@ def test_our_own_models_in_every_precision(large, tmp_path, model, precision):
 
 
 @on_device
-def test_several_labels(tmp_path):
+def test_multi_label(tmp_path):
     data = write_multi_label_images(tmp_path / "data", train=24, validation=10)
     run = trained(data, tmp_path, *BRAIN, "--mixup", "0.2", "--eval-metric", "map")
     assert 0 < float(rows(run)[-1]["eval_map"]) <= 100
@@ -123,12 +123,12 @@ def evaluated(run, data, output, *flags) -> list[dict]:
     """The rows of predictions.csv."""
     flags = ["--output", str(output), "--workers", "0", *flags]
     assert eval_video.main(["--checkpoint", str(run / "last.pth.tar"), "--data-dir", str(data), *flags]) == 0
-    with open(output / "predictions.csv", newline="") as file:
+    with open(output / "predictions.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def largest_difference(left: list[dict], right: list[dict]) -> float:
-    """Between the probabilities of the same videos, which are given the same classes."""
+    """The largest difference between the probabilities of two evaluations, which predict the same classes."""
     assert [(row["video"], row["predicted"]) for row in left] == [(row["video"], row["predicted"]) for row in right]
     return max(abs(float(a["probability"]) - float(b["probability"])) for a, b in zip(left, right))
 
@@ -136,11 +136,11 @@ def largest_difference(left: list[dict], right: list[dict]) -> float:
 @on_device
 @pytest.mark.parametrize("model", [(), SWIN, UNIFORMER], ids=["resnet", "swin", "uniformer"])
 def test_the_device_predicts_what_the_cpu_predicts(data, large, tmp_path, model):
-    """In full float32 to 1e-4 of a probability; to 1e-2 with convolutions in TF32, as torch has them by default."""
+    """Tolerance: 1e-4 of a probability in float32, and 1e-2 with convolutions in TF32, which is torch's default."""
     images = large if model else data
     run = trained(images, tmp_path, *model, "--epochs", "3", "--lr", "3e-4")
     cpu = evaluated(run, images, tmp_path / "cpu", "--device", "cpu")
-    torch.backends.cuda.matmul.allow_tf32 = False  # which training turns on, for its own process
+    torch.backends.cuda.matmul.allow_tf32 = False  # training turns TF32 on in its process
     with torch.backends.cudnn.flags(allow_tf32=True):
         assert largest_difference(evaluated(run, images, tmp_path / "tf32", "--device", DEVICE), cpu) < 1e-2
     with torch.backends.cudnn.flags(allow_tf32=False):
@@ -158,7 +158,7 @@ def test_validation_while_training_and_the_evaluation_after_it_agree(data, tmp_p
 @on_device
 @pytest.mark.parametrize("flags", [(), (*HALF, "--model-ema", "--model-ema-decay", "0.5")], ids=["plain", "scaler"])
 def test_a_resumed_run_ends_near_the_whole_one(data, tmp_path, flags):
-    """The same weights but for the order in which a GPU adds: 1e-2 of the largest of each tensor."""
+    """The weights may differ by 1e-2 of the largest value of a tensor, since GPUs add in varying order."""
     whole = trained(data, tmp_path, *flags, experiment="whole")
     (tmp_path / "cut").mkdir()
     shutil.copy(whole / "checkpoint-0.pth.tar", tmp_path / "cut" / "last.pth.tar")
@@ -187,7 +187,7 @@ def test_a_checkpoint_of_cuda_is_evaluated_where_there_is_none(data, tmp_path):
 
 
 def without_cuda(words, **variables) -> subprocess.CompletedProcess:
-    """A script on a machine whose CUDA devices, if it has any, are hidden."""
+    """Run a script with all CUDA devices hidden."""
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", **variables}
     return subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True)
 
@@ -210,7 +210,7 @@ def test_a_device_that_is_not_there_is_one_line(data, tmp_path, capsys):
 
 @pytest.fixture
 def little_memory():
-    """The rest of this process's GPU memory is out of reach."""
+    """Limit the GPU memory of this process to what is reserved now plus 96 MB."""
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction(min(1.0, (torch.cuda.memory_reserved() + (96 << 20)) / total))
@@ -237,7 +237,7 @@ def test_too_little_gpu_memory_is_one_line_with_flags_that_help(large, tmp_path,
 
 @on_cuda
 def test_a_slow_gpu_reads_each_batch_as_the_loader_made_it():
-    """The loader is batches ahead of the GPU; the memory of a batch is not used again before the GPU has read it."""
+    """The loader prefetches batches. It must not reuse the memory of a batch before the GPU has read it."""
     pictures = [torch.full((4, 3, 64, 64), number, dtype=torch.uint8).pin_memory() for number in range(12)]
     host = DataLoader([(picture, torch.full((4,), number)) for number, picture in enumerate(pictures)], batch_size=None)
     prefetch = PrefetchLoader(host, mean=(0, 0, 0), std=(1, 1, 1), device=torch.device("cuda"))
@@ -254,7 +254,7 @@ def test_a_slow_gpu_reads_each_batch_as_the_loader_made_it():
 @on_cuda
 def test_a_loss_is_read_without_waiting_for_the_step_after_it():
     losses, loss = Losses(LossWatch(scales=False), where="of a test"), torch.ones((), device="cuda")
-    # CUDA loads a kernel when it is first used, and waits for the device then.
+    # At its first use, CUDA loads a kernel and waits for the device.
     Losses(LossWatch(scales=False), where="to load the kernels").add(2 * loss)
     torch.cuda.synchronize()
     losses.add(loss)
@@ -270,7 +270,7 @@ def test_a_loss_is_read_without_waiting_for_the_step_after_it():
 @on_cuda
 @pytest.mark.parametrize("flags", [(), BRAIN, ("--clip-grad", "1", "--mixup", "0.2", "--model-ema")], ids=" ".join)
 def test_an_epoch_does_not_wait_for_each_of_its_steps(data, tmp_path, flags):
-    """torch names each operation that waits for the GPU: none for each step, so fewer than the steps."""
+    """torch reports each operation that waits for the GPU. There must be fewer of them than steps."""
     args, explicit = parse_flags(GROUPS, command(data, tmp_path, *flags), prog="test")
     run = build(args, explicit, find_super_images(args, explicit), experiment_directory(args))
     train_epoch(run, 0)
@@ -303,5 +303,5 @@ def test_torchrun_on_the_gpus_of_this_machine(data, tmp_path):
     assert len(rows(tmp_path / "run")) == 2
     more = torchrun(count + 1, ["train_image.py", *command(data, tmp_path, experiment="more")])
     assert more.returncode != 0
-    assert f"process {count} of this machine, counted from 0, has no CUDA device: torch sees {count}" in more.stderr
+    assert f"process {count} of this node, counted from 0, has no CUDA device: torch sees {count}" in more.stderr
     assert f"torchrun --nproc-per-node {count}" in more.stderr

@@ -1,4 +1,4 @@
-"""The demo: what its videos show, how they are written, and the three commands run over a few of them."""
+"""The demo: the content of its videos, the files, and the three commands on a few videos."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ def scene_of(class_name: str, number: int) -> motions.Scene:
 
 
 def masks_of(class_name: str, number: int) -> np.ndarray:
-    """Where the shape is, seen in the frames alone: bool (T, H, W)."""
+    """Mask of the shape, found in the frames: bool (T, H, W)."""
     scene = scene_of(class_name, number)
     difference = motions.render(scene).astype(int) - scene.background
     return np.abs(difference).max(axis=-1) > 40
@@ -52,7 +52,7 @@ def test_a_class_is_its_mirror_played_backwards(pair):
 def test_moves_along_one_axis_alone(name, axis, sign):
     for number in SOME:
         masks = masks_of(name, number)
-        # The first and the last frame may show a part of the shape only.
+        # The first and the last frame may show only a part of the shape.
         way = centre_of(masks[-2]) - centre_of(masks[1])
         assert sign * way[axis] > 8
         assert abs(way[1 - axis]) < abs(way[axis]) / 2
@@ -81,10 +81,10 @@ def test_turns_clockwise_on_the_screen():
 
 
 def turn_degrees(before: np.ndarray, after: np.ndarray, *, about: tuple[float, float]) -> int:
-    """The clockwise turn in -80 .. 80 that makes the first mask most like the second, by Pillow's rotation."""
+    """The clockwise rotation in -80 .. 80 degrees that maps the first mask best to the second, by Pillow."""
     image = Image.fromarray(before)
 
-    def overlap(degrees: int) -> int:  # Pillow's positive angles are anticlockwise
+    def overlap(degrees: int) -> int:  # Pillow's positive angles are counterclockwise
         return int((np.asarray(image.rotate(-degrees, center=about)) == after).sum())
 
     return max(range(-80, 81, 5), key=overlap)
@@ -175,7 +175,7 @@ def test_ctrl_c_ends_in_one_line_and_leaves_whole_files(tmp_path):
     os.killpg(demo.pid, signal.SIGINT)
     _, told = demo.communicate(timeout=60)
     assert demo.returncode == 130
-    assert "run the same command again to go on" in told
+    assert "run the same command again to continue" in told
     assert "Traceback" not in told
     left = maker.make_videos(tmp_path / "videos", videos_per_class=counts, seed=0)
     assert 0 < left < 120
@@ -211,7 +211,7 @@ def run_demo(output: Path, *more: str) -> str:
 
 def top1(output: Path) -> dict[str, float]:
     paths = {order: output / "eval" / order / "results.json" for order in ("normal", "reverse", "random")}
-    return {order: json.loads(path.read_text())["top1"] for order, path in paths.items()}
+    return {order: json.loads(path.read_text(encoding="utf-8"))["top1"] for order, path in paths.items()}
 
 
 def test_the_three_commands_from_videos_to_results(tmp_path):
@@ -220,7 +220,7 @@ def test_the_three_commands_from_videos_to_results(tmp_path):
     shown = [line for line in told.splitlines() if line.startswith("$ ")]
     for command in ("python -m preprocess --config", "python train_image.py --config", "python eval_video.py"):
         assert any(command in line for line in shown)
-    results = json.loads((tmp_path / "eval" / "normal" / "results.json").read_text())
+    results = json.loads((tmp_path / "eval" / "normal" / "results.json").read_text(encoding="utf-8"))
     assert (results["num_videos"], results["num_classes"], results["order"]) == (20, 10, "normal")
     for name in ("sheet.png", "eval/reverse/confusion.png", "eval/random/predictions.csv", "train/demo/args.yaml"):
         assert (tmp_path / name).stat().st_size > 0
@@ -238,7 +238,7 @@ def test_the_three_commands_from_videos_to_results(tmp_path):
 
 def test_a_step_that_fails_stops_the_demo(tmp_path):
     (tmp_path / "videos").mkdir()
-    (tmp_path / "videos" / maker.STAMP_NAME).write_text(json.dumps({"seed": "another"}))
+    (tmp_path / "videos" / maker.STAMP_NAME).write_text(json.dumps({"seed": "another"}), encoding="utf-8")
     command = [sys.executable, "-m", "demo", "--output", str(tmp_path), "--train", "1", "--validation", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2

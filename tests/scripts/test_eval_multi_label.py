@@ -1,4 +1,4 @@
-"""Evaluations of several labels a video: mAP over the views of each, what is written, bad input."""
+"""Evaluation of multi-label data: mAP over the views of each video, the files written, bad input."""
 
 import csv
 import json
@@ -35,7 +35,7 @@ def unsure_run(data, tmp_path_factory):
 def evaluate(run, data, output, *flags) -> dict:
     flags = ["--checkpoint", str(run / "last.pth.tar"), "--data-dir", str(data), "--output", str(output), *flags]
     assert eval_video.main([*flags, "--device", "cpu", "--workers", "0"]) == 0
-    return json.loads((output / "results.json").read_text())
+    return json.loads((output / "results.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("average", ["logits", "probabilities"])
@@ -56,7 +56,7 @@ def test_an_evaluation_is_the_metric_of_the_averaged_views(unsure_run, data, tmp
     header, numbers = (line.split() for line in capsys.readouterr().out.splitlines())
     assert header == ["split", "order", "num_videos", "views_per_video", "mAP"]
     assert numbers[-1] == f"{results['mAP']:.2f}"
-    with open(tmp_path / "predictions.csv", newline="") as file:
+    with open(tmp_path / "predictions.csv", newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
     assert [row["labels"] for row in table] == ["; ".join(map(str, labels_of(index))) for index in range(VIDEOS)]
     assert table[2]["label_names"] == "red; green"

@@ -1,4 +1,4 @@
-"""Results survive a failing picture, names of any characters and results of other code; mistakes end in one line."""
+"""Results with a failing picture, unusual class names, and results of other code; user errors are one line."""
 
 import csv
 import io
@@ -20,9 +20,10 @@ from super_images import write_super_images
 
 import eval_video
 import train_image
-from superimage.evaluation import results, run
+from superimage.evaluation import evaluate as evaluation_module
+from superimage.evaluation import results
+from superimage.evaluation.outputs import predictions_csv
 from superimage.evaluation.plots import average_precision_png, confusion_png
-from superimage.evaluation.report import predictions_csv
 from superimage.evaluation.versions import code_versions
 
 NAMES = [
@@ -76,7 +77,7 @@ def test_any_class_name_that_training_took_is_evaluated(checkpoint, data, tmp_pa
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert evaluate(checkpoint, data, tmp_path) == 0
-    assert "is not drawn" not in caplog.text
+    assert "cannot be drawn" not in caplog.text
     with Image.open(tmp_path / "confusion.png") as picture:
         picture.load()
     rows = list(csv.DictReader(io.StringIO((tmp_path / "predictions.csv").read_bytes().decode(), newline="")))
@@ -107,7 +108,7 @@ def test_mathematics_is_drawn_as_the_letters_that_it_is():
     def picture(name):
         return confusion_png(np.eye(2, dtype=int), [name, "other"], "title")
 
-    assert picture("$x$") != picture("x")  # as mathematics, both would have been an x
+    assert picture("$x$") != picture("x")  # as mathematics, both would be drawn as an x
     assert picture("\t") == picture("#0")
 
 
@@ -118,7 +119,7 @@ def test_a_picture_that_fails_is_a_warning_and_the_next_run_draws_it(checkpoint,
     with monkeypatch.context() as patched:
         patched.setattr(results, "draw", fail)
         assert evaluate(checkpoint, data, tmp_path) == 0
-    assert f"{tmp_path / 'confusion.png'} is not drawn (no fonts); results.json and predictions.csv" in caplog.text
+    assert f"{tmp_path / 'confusion.png'} cannot be drawn (no fonts); results.json and predictions.csv" in caplog.text
     before = (tmp_path / "results.json").stat().st_mtime_ns
     assert sorted(path.name for path in tmp_path.iterdir()) == ["predictions.csv", "results.json"]
     assert evaluate(checkpoint, data, tmp_path) == 0
@@ -138,26 +139,26 @@ def test_a_picture_of_other_results_does_not_stay(checkpoint, data, tmp_path, mo
 
 def test_results_of_other_code_are_replaced(checkpoint, data, tmp_path, caplog, monkeypatch):
     assert evaluate(checkpoint, data, tmp_path) == 0
-    versions = json.loads((tmp_path / "results.json").read_text())["versions"]
+    versions = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["versions"]
     assert versions == code_versions()
     assert versions.keys() >= {"superimage", "timm", "torch", "sources"}
     monkeypatch.setattr(results, "code_versions", lambda: {**versions, "timm": "0"})
     assert evaluate(checkpoint, data, tmp_path) == 0
-    assert "has another versions and is replaced" in caplog.text
+    assert "was computed with other values of versions and will be replaced" in caplog.text
 
 
 def test_the_hash_of_the_sources_sees_every_change(tmp_path):
     for name in ("shards", "superimage"):
         shutil.copytree(ROOT / name, tmp_path / name)
     assert code_versions(tmp_path) == code_versions()
-    with open(tmp_path / "shards" / "layouts.py", "a") as file:
+    with open(tmp_path / "shards" / "layouts.py", "a", encoding="utf-8") as file:
         file.write("#\n")
     assert code_versions(tmp_path)["sources"] != code_versions()["sources"]
 
 
 def test_epochs_are_counted_as_training_counts_them(checkpoint, data, tmp_path, caplog):
     assert evaluate(checkpoint, data, tmp_path) == 0
-    assert json.loads((tmp_path / "results.json").read_text())["epoch"] == 1
+    assert json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["epoch"] == 1
     assert "weights of epoch 1," in caplog.text
 
 
@@ -166,32 +167,32 @@ def test_damaged_results_are_replaced(checkpoint, data, tmp_path, caplog):
     (tmp_path / "results.json").write_bytes(b"")
     assert evaluate(checkpoint, data, tmp_path) == 0
     assert "is damaged" in caplog.text
-    assert json.loads((tmp_path / "results.json").read_text())["num_videos"] == 4
+    assert json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["num_videos"] == 4
 
 
 def not_yaml(folder):
-    (folder / "args.yaml").write_text("model: [test_resnet")
+    (folder / "args.yaml").write_text("model: [test_resnet", encoding="utf-8")
 
 
 def a_list(folder):
-    (folder / "args.yaml").write_text("- model")
+    (folder / "args.yaml").write_text("- model", encoding="utf-8")
 
 
 def not_json(folder):
-    (folder / "args.yaml").write_text("model: test_resnet")
-    (folder / "superimage.json").write_text("{")
+    (folder / "args.yaml").write_text("model: test_resnet", encoding="utf-8")
+    (folder / "superimage.json").write_text("{", encoding="utf-8")
 
 
 def without_classes(folder):
-    (folder / "args.yaml").write_text("model: test_resnet")
-    (folder / "superimage.json").write_text("{}")
+    (folder / "args.yaml").write_text("model: test_resnet", encoding="utf-8")
+    (folder / "superimage.json").write_text("{}", encoding="utf-8")
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (not_yaml, "args.yaml: not YAML"),
-        (a_list, "args.yaml: a mapping of flags to values"),
+        (a_list, "args.yaml: must be a mapping of flags to values"),
         (not_json, "superimage.json: not JSON"),
         (without_classes, "has no class_names, digest, layout"),
     ],
@@ -228,11 +229,11 @@ def test_a_users_mistake_is_one_line_and_status_2(checkpoint, data, tmp_path, ca
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_the_work(checkpoint, data, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(run, "predict", None)  # nothing is evaluated
+    monkeypatch.setattr(evaluation_module, "predict", None)  # nothing is evaluated
     (tmp_path / "file").touch()
     for output in (tmp_path / "file", tmp_path / "file" / "below"):
         assert evaluate(checkpoint, data, output) == 2
-        assert f"{tmp_path / 'file'} is no directory" in one_line_of(capsys)
+        assert f"{tmp_path / 'file'} is not a directory" in one_line_of(capsys)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"hello", bytes(999), b"\x80\x02}q\x00."])
@@ -247,7 +248,7 @@ def test_a_file_that_is_no_checkpoint_is_one_line(data, tmp_path, capsys, conten
 
 def test_ctrl_c_is_one_line(checkpoint, data, tmp_path):
     many = [*words(checkpoint, data, tmp_path / "out"), "--workers", "2", "--batch-size", "1"]
-    # It waits in the loop of batches, where a large data set would be.
+    # The evaluation waits in the loop over batches, as with a large dataset.
     code = "import sys, time, eval_video; from superimage.evaluation import predict; "
     code += "predict._add = lambda *_: (print('in the loop', file=sys.stderr, flush=True), time.sleep(60)); "
     code += "sys.exit(eval_video.main(sys.argv[1:]))"
@@ -262,4 +263,4 @@ def test_ctrl_c_is_one_line(checkpoint, data, tmp_path):
     told = begun.stderr.read()
     assert begun.wait() == 130, told
     assert "Traceback" not in told
-    assert told.rstrip().splitlines()[-1].startswith("eval_video: interrupted; no results are kept")
+    assert told.rstrip().splitlines()[-1].startswith("eval_video: interrupted; no results were written")

@@ -1,4 +1,4 @@
-"""Whole evaluations of a small trained model: what is written, each video once, orders, bad input."""
+"""Whole evaluations of a small trained model: files, each video once, orders, bad input."""
 
 import csv
 import json
@@ -29,7 +29,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
-    """A directory with the checkpoint of a model that tells brightening from darkening."""
+    """A directory with the checkpoint of a model that distinguishes brightening and darkening."""
     output = tmp_path_factory.mktemp("runs")
     flags = ["--model", "test_resnet", "--epochs", "6", "--warmup-epochs", "0", "--batch-size", "8", "--workers", "0"]
     flags += ["--opt", "adamw", "--lr", "0.003", "--device", "cpu", "--output", str(output), "--experiment", "run"]
@@ -44,7 +44,7 @@ def evaluate(run, data, output, *flags) -> int:
 
 
 def results_of(output) -> dict:
-    return json.loads((output / "results.json").read_text())
+    return json.loads((output / "results.json").read_text(encoding="utf-8"))
 
 
 def test_every_video_once_and_all_files(run, data, tmp_path, capsys):
@@ -58,7 +58,7 @@ def test_every_video_once_and_all_files(run, data, tmp_path, capsys):
         6,
         "weights",
     )
-    with open(tmp_path / "predictions.csv", newline="") as file:
+    with open(tmp_path / "predictions.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["video"] for row in rows] == [f"validation_{index:03d}" for index in range(VIDEOS)]
     assert all(row["label_name"] == row["predicted_name"] and row["correct"] == "1" for row in rows)
@@ -72,7 +72,7 @@ def test_every_video_once_and_all_files(run, data, tmp_path, capsys):
 
 
 def test_the_scores_are_those_of_timms_reader(run, data, tmp_path):
-    """Probabilities against timm's model, weights, reader and loader, averaged by hand; the pads are zero."""
+    """The probabilities equal those of timm's model, reader and loader, averaged by hand, with zero pads."""
     assert evaluate(run, data, tmp_path) == 0
     model = create_model("test_resnet", num_classes=2, checkpoint_path=str(run / "last.pth.tar")).eval()
     logits, pads = [], torch.from_numpy(pad_mask(read_manifest(data).layout, 48, 48))
@@ -82,7 +82,7 @@ def test_the_scores_are_those_of_timms_reader(run, data, tmp_path):
         with torch.no_grad():
             logits.append(torch.cat([model(images.masked_fill(pads, 0)) for images, _ in loader]))
     expected = torch.stack(logits).mean(0).softmax(-1).max(-1).values.numpy()
-    with open(tmp_path / "predictions.csv", newline="") as file:
+    with open(tmp_path / "predictions.csv", newline="", encoding="utf-8") as file:
         seen = [float(row["probability"]) for row in csv.DictReader(file)]
     assert np.allclose(seen, expected, atol=2e-5)
 
@@ -116,7 +116,7 @@ def test_the_same_inputs_are_found_done(run, data, tmp_path, caplog, capsys):
     assert capsys.readouterr().out == first
     assert (tmp_path / "results.json").stat().st_mtime_ns == before
     assert evaluate(run, data, tmp_path, "--order", "reverse") == 0
-    assert "has another order and is replaced" in caplog.text
+    assert "was computed with other values of order and will be replaced" in caplog.text
     assert results_of(tmp_path)["order"] == "reverse"
 
 
@@ -127,7 +127,9 @@ def test_averaged_weights_are_used_and_told(data, tmp_path):
     assert evaluate(tmp_path / "ema", data, tmp_path / "a") == 0
     assert evaluate(tmp_path / "ema", data, tmp_path / "b", "--no-ema") == 0
     assert (results_of(tmp_path / "a")["weights"], results_of(tmp_path / "b")["weights"]) == ("average", "weights")
-    assert (tmp_path / "a" / "predictions.csv").read_text() != (tmp_path / "b" / "predictions.csv").read_text()
+    assert (tmp_path / "a" / "predictions.csv").read_text(encoding="utf-8") != (
+        tmp_path / "b" / "predictions.csv"
+    ).read_text(encoding="utf-8")
 
 
 def test_bare_weights_need_their_model_named(run, data, tmp_path, capsys):
@@ -144,7 +146,7 @@ def test_bare_weights_need_their_model_named(run, data, tmp_path, capsys):
 
 
 def refused(capsys, run, data, output, *flags) -> str:
-    """The one line of an evaluation that is refused; nothing is written."""
+    """The error message, in one line, of an evaluation that is refused and writes nothing."""
     capsys.readouterr()
     assert evaluate(run, data, output, *flags) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("eval_video:")]
@@ -155,9 +157,9 @@ def refused(capsys, run, data, output, *flags) -> str:
 
 def changed_manifest(data, copy, change):
     shutil.copytree(data, copy)
-    info = json.loads((copy / "_info.json").read_text())
+    info = json.loads((copy / "_info.json").read_text(encoding="utf-8"))
     change(info)
-    (copy / "_info.json").write_text(json.dumps(info))
+    (copy / "_info.json").write_text(json.dumps(info), encoding="utf-8")
     return copy
 
 
@@ -178,10 +180,10 @@ def with_a_shard_twice(info):
     ("change", "message"),
     [
         (without_a_shard, "4 of 10 videos do not have views [0, 1, 2]: validation_004 has [0, 2]; validation_005"),
-        (with_a_shard_twice, "video validation_000: view 0 is there twice"),
+        (with_a_shard_twice, "video validation_000: view 0 occurs twice"),
         (lambda info: info["superimage"]["class_names"].reverse(), "was trained on other classes"),
         (lambda info: info["superimage"]["class_names"].append("third"), "was trained on other classes"),
-        (lambda info: info["superimage"]["views"].pop("validation"), "does not say how many views"),
+        (lambda info: info["superimage"]["views"].pop("validation"), "has no number of views"),
     ],
 )
 def test_data_that_does_not_add_up_is_refused(run, data, tmp_path, capsys, change, message):
@@ -201,7 +203,7 @@ def test_a_cut_shard_is_refused_by_name(run, data, tmp_path, capsys):
 def test_another_size_or_model_or_file_is_refused(run, data, tmp_path, capsys):
     larger = write_super_images(tmp_path / "larger", train=8, grid=layout(tile=32))
     out = tmp_path / "out"
-    assert "trained on images of 48x48 pixels, but those of the data have 96x96" in refused(capsys, run, larger, out)
+    assert "trained on images of 48x48 pixels, but the images here have 96x96" in refused(capsys, run, larger, out)
     assert "does not fit test_vit" in refused(capsys, run, data, out, "--model", "test_vit")
     assert "no such file" in refused(capsys, run / "none.pth.tar", data, out)
     assert "no manifest of super images" in refused(capsys, run, tmp_path, out)
@@ -212,7 +214,7 @@ def test_another_size_or_model_or_file_is_refused(run, data, tmp_path, capsys):
     broken.write_bytes(b"")
     assert "not a checkpoint" in refused(capsys, broken, data, out)
     assert "--order" in refused(capsys, run, data, out, "--order", "sideways")
-    assert "s3://bucket/eval: only a local path" in refused(capsys, run, data, "s3://bucket/eval")
+    assert "s3://bucket/eval: must be a local path" in refused(capsys, run, data, "s3://bucket/eval")
 
 
 def test_a_checkpoint_that_holds_code_is_not_run(data, tmp_path, capsys):
@@ -231,6 +233,6 @@ def test_images_that_training_made_smaller_are_made_so_again(data, tmp_path):
     flags += ["--opt", "adamw", "--lr", "0.003", "--device", "cpu", "--img-size", "24"]
     assert train_image.main(["--data-dir", str(data), *flags, "--output", str(tmp_path), "--experiment", "half"]) == 0
     assert evaluate(tmp_path / "half", data, tmp_path / "out") == 0
-    with open(tmp_path / "half" / "summary.csv", newline="") as file:
+    with open(tmp_path / "half" / "summary.csv", newline="", encoding="utf-8") as file:
         seen = float(list(csv.DictReader(file))[-1]["eval_top1"])
     assert results_of(tmp_path / "out")["top1"] == pytest.approx(seen, abs=100 / VIDEOS)

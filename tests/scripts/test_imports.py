@@ -1,4 +1,4 @@
-"""The import rule of docs/architecture.md: packages never point back, and each heavy dependency has one door."""
+"""The import rules of docs/architecture.md: no import points back, and each heavy dependency is used in one place."""
 
 import ast
 import subprocess
@@ -10,7 +10,7 @@ from places import ROOT
 
 SCRIPTS = ("train_image", "eval_video")
 PACKAGES = ("preprocess", "shards", "superimage")
-# What the modules of each room may import of our own code, besides their own room.
+# The other rooms of our code that the modules of each room may import.
 CORE = {
     "preprocess.sampling": set(),
     "preprocess.crops": set(),
@@ -78,15 +78,15 @@ def dotted_name(path: Path) -> str:
 
 
 def room_of(module: str) -> str | None:
-    """The room that a dotted name lies in: ``preprocess.decode.pyav -> preprocess.decode``; None for other code."""
+    """The room of a dotted name: ``preprocess.decode.pyav -> preprocess.decode``; None for other code."""
     rooms = [room for room in (*ALLOWED, *PACKAGES) if module == room or module.startswith(f"{room}.")]
     return max(rooms, key=len, default=None)
 
 
 def imported_modules(path: Path) -> set[str]:
-    """Every module that a file imports, those inside functions included."""
+    """Every module that a file imports, also inside functions."""
     modules = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             modules.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -103,14 +103,14 @@ def imported_modules(path: Path) -> set[str]:
 def test_imports_point_one_way(path):
     room = room_of(dotted_name(path))
     if room in PACKAGES and path.name == "__init__.py":
-        return  # the face of a package
+        return  # the public names of a package
     imported = {room_of(module) for module in imported_modules(path)} - {None, room}
     imported -= {room.split(".")[0]}  # the package's own docstring, whose path Ray uploads
     assert {name for name in imported if not {name, name.split(".")[0]} & ALLOWED[room]} == set()
 
 
 def test_every_module_lies_in_a_room_of_the_table():
-    """A new folder or file of the flat core gets a row, so that what it may import is a decision."""
+    """Every folder, and every file of the flat core, has a row that says what it may import."""
     modules = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sources() if path.name != "__init__.py"
     }
@@ -132,7 +132,7 @@ def test_a_heavy_dependency_has_one_door(library):
     "module", ["preprocess", "preprocess.__main__", "shards", "shards.__main__", "train_image", "eval_video"]
 )
 def test_neither_torch_nor_ray_is_imported(module):
-    """Importing them takes seconds, which --help should not take."""
+    """--help must not import torch or timm, which takes seconds."""
     code = f"import sys, {module}; print(sorted({{'torch', 'ray', 'timm'}} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""The package as pip installs it, used outside the checkout: four commands, and the configurations come along."""
+"""The package installed by pip and used outside the checkout: the four commands and the configurations."""
 
 import importlib.util
 import os
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
-    """A folder with the installed package alone; its requirements are those of this environment."""
+    """A folder that contains only the installed package. Its requirements come from this environment."""
     folder = tmp_path_factory.mktemp("installed")
     source = tmp_path_factory.mktemp("source") / "src"
     subprocess.run(
@@ -29,7 +29,7 @@ def installed(tmp_path_factory) -> Path:
 
 def run(installed: Path, *words: str, cwd: Path) -> subprocess.CompletedProcess:
     command = [sys.executable, str(installed / "bin" / words[0]), *words[1:]]
-    environment = {**os.environ, "PYTHONPATH": str(installed)}  # before the checkout, if that is installed too
+    environment = {**os.environ, "PYTHONPATH": str(installed)}  # takes precedence over an installed checkout
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
 
 
@@ -46,7 +46,7 @@ def test_the_configurations_come_along(installed, tmp_path):
     assert done.stderr.startswith("next: superimage-preprocess --config NAME")
     done = run(installed, "superimage-train", "--config", "sifar_k400_b1", cwd=tmp_path)
     assert "did you mean 'sifar_k400_b12'" in done.stderr
-    # Found; what is wrong is the directory.
+    # The configuration is found. The directory is missing.
     done = run(installed, "superimage-train", "--config", "sifar_k400_b12", "--data-dir", "nowhere", cwd=tmp_path)
     assert "--data-dir nowhere: no such directory" in done.stderr
 

@@ -1,4 +1,4 @@
-"""What stands around the code: make's errors on machines that lack something, and that versions are pinned."""
+"""The Makefile's errors if something is missing, and the pinned versions."""
 
 import configparser
 import re
@@ -17,8 +17,10 @@ def make(*words: str) -> subprocess.CompletedProcess:
 
 
 def fake_python(path: Path, *, fails_on: str) -> Path:
-    """A Python that answers --version, and fails where its code holds a certain word."""
-    path.write_text(f'#!/bin/sh\ncase "$*" in --version) echo "Python 3.8.1";; *{fails_on}*) exit 1;; esac\n')
+    """A fake Python that answers --version, and fails if its code contains a certain word."""
+    path.write_text(
+        f'#!/bin/sh\ncase "$*" in --version) echo "Python 3.8.1";; *{fails_on}*) exit 1;; esac\n', encoding="utf-8"
+    )
     path.chmod(0o755)
     return path
 
@@ -57,7 +59,9 @@ def test_every_requirement_has_its_pin():
         *(config["options.extras_require"][extra] for extra in ("test", "dev")),
     ]
     required = {canonical(line) for text in texts for line in text.strip().splitlines()}
-    pinned = {canonical(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
+    pinned = {
+        canonical(line) for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if "==" in line
+    }
     assert required - pinned == set()
 
 

@@ -1,4 +1,4 @@
-"""Data sets with several labels a sample: their targets, and training on them."""
+"""Multi-label data: its targets, and training on it."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ from superimage.training.data import build_mixup, open_split
 from superimage.training.flags import GROUPS, check_values
 from superimage.training.grid import find_super_images
 from superimage.training.model import build_loss, build_model
-from superimage.training.run import adapt
+from superimage.training.train import adapt
 
 pytestmark = pytest.mark.usefixtures("as_if_alone")
 
@@ -52,7 +52,7 @@ def unsure_run(data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def one_label(tmp_path_factory):
-    """The same tars; the manifest says that the first label of each is all that counts."""
+    """The same tars with a single-label manifest, so that only the first label counts."""
     return write_multi_label_images(tmp_path_factory.mktemp("one"), multi_label=False)
 
 
@@ -62,14 +62,14 @@ def parsed(data, *flags):
     return adapt(args, explicit, manifest), manifest
 
 
-# timm's reader deals whole shards to its workers and pads; alone in its process it reads each sample once.
+# With workers, timm's reader distributes whole shards and repeats samples. Without, it reads each sample once.
 @pytest.mark.parametrize(("dataset", "workers"), [("", 0), ("", 2), ("wds/any", 0)])
 def test_targets_are_those_of_timms_reader(data, dataset, workers):
     args, manifest = parsed(data, "--dataset", dataset, "--batch-size", "4")
     split = open_split(args, manifest, training=False)
     loader = create_loader(split, (3, 48, 48), 4, num_workers=workers, crop_pct=1.0, device=torch.device("cpu"))
     ours, theirs = samples_of(loader), samples_of(timms_loader(data, "validation"))
-    if workers:  # each has its own part of the samples, and their batches take turns
+    if workers:  # each worker has its own samples, and their batches alternate
         ours, theirs = sorted(ours), sorted(theirs)
     assert ours == theirs
     labels = [np.frombuffer(target, np.float32).tolist() for _, target in samples_of(loader)]
@@ -91,9 +91,9 @@ def test_without_the_manifests_word_a_label_is_an_int(one_label):
 @pytest.mark.parametrize("names", [["red", "green"], ["red"]])
 def test_a_label_outside_the_classes_names_the_shard(tmp_path, names):
     data = write_multi_label_images(tmp_path, train=8, validation=4)
-    info = json.loads((data / "_info.json").read_text())
+    info = json.loads((data / "_info.json").read_text(encoding="utf-8"))
     info["superimage"]["class_names"] = names
-    (data / "_info.json").write_text(json.dumps(info))
+    (data / "_info.json").write_text(json.dumps(info), encoding="utf-8")
     with pytest.raises(ShardError, match=rf"train-v00-000000\.tar: sample .* not a list of 0 to {len(names) - 1}"):
         list(ShardReader(data, split="train"))
 
@@ -121,7 +121,7 @@ def test_a_run_that_was_cut_goes_on_to_the_same_end(data, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert train_image.main(command(data, tmp_path, experiment="whole")) == 0
     shutil.copytree(whole, cut)
-    # As if it had ended after its fourth epoch: the fifth and sixth are done again.
+    # As if the run had stopped after its fourth epoch: the fifth and sixth are trained again.
     (cut / "last.pth.tar").write_bytes((cut / "checkpoint-3.pth.tar").read_bytes())
     assert train_image.main(command(data, tmp_path, "--resume", "auto", experiment="cut")) == 0
     ends = [load_checkpoint_metadata(str(path / "last.pth.tar")) for path in (cut, whole)]
@@ -131,7 +131,7 @@ def test_a_run_that_was_cut_goes_on_to_the_same_end(data, tmp_path):
 
 
 def test_two_ranks_see_every_sample_once(data, tmp_path):
-    """42 views, batches of 4: the ranks hold 22 and 20, or as near; the metric is of all together."""
+    """42 views, batches of 4: the ranks have about 22 and 20 views. The metric covers all of them."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     words = [*torchrun, "train_image.py", *command(data, tmp_path, "--epochs", "1", "--lr", "0.0003")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -144,7 +144,7 @@ def test_two_ranks_see_every_sample_once(data, tmp_path):
 
 @pytest.mark.parametrize("flags", [[], ["--smoothing", "0.1"], ["--bce-sum"], ["--bce-pos-weight", "3"]])
 @pytest.mark.parametrize("mixing", [[], ["--mixup", "0.8"]])
-def test_the_loss_is_the_one_timm_makes_for_several_labels(data, flags, mixing):
+def test_the_loss_is_the_one_timm_makes_for_multi_label_targets(data, flags, mixing):
     args, _ = parsed(data, *flags, *mixing)
     options = {"bce_sum": args.bce_sum, "pos_weight": args.bce_pos_weight, "smoothing": args.smoothing}
     timms = create_classification_loss(multi_label=True, soft_targets=bool(mixing), **options)
@@ -154,7 +154,7 @@ def test_the_loss_is_the_one_timm_makes_for_several_labels(data, flags, mixing):
 
 @pytest.mark.parametrize("flags", [["--mixup", "0.8"], ["--cutmix", "1"], ["--mixup", "0.2", "--mixup-mode", "elem"]])
 def test_mixed_targets_are_those_of_both_samples(data, flags):
-    """A part ``lam`` of one sample's labels and ``1 - lam`` of the other's, and no class that neither has."""
+    """A target is ``lam`` times one sample's labels plus ``1 - lam`` times the other's."""
     args, manifest = parsed(data, *flags)
     images = np.zeros((2, 3, 48, 48), np.uint8)
     pair = np.array([[1, 1, 0, 0], [0, 1, 1, 0]], np.float32)
@@ -179,10 +179,10 @@ def test_timms_reader_trains_on_the_same_labels(data, tmp_path):
     assert float(rows(tmp_path / "run")[-1]["eval_map"]) > 95
 
 
-def test_what_follows_from_several_labels_is_told(data, tmp_path, caplog):
+def test_the_log_names_what_multi_label_data_changes(data, tmp_path, caplog):
     assert train_image.main(command(data, tmp_path, "--epochs", "1")) == 0
-    told = [line for line in caplog.messages if line.startswith("several labels a sample:")]
-    assert [line.partition(": ")[2] for line in told] == [
+    notes = [line for line in caplog.messages if line.startswith("multi-label data:")]
+    assert [line.partition(": ")[2] for line in notes] == [
         "--bce-loss True",
         "--eval-metric map",
         "targets are multi-hot, and map is the mean average precision in percent",
@@ -197,7 +197,7 @@ def test_one_label_trains_as_if_there_were_no_list(one_label, tmp_path, caplog):
         assert train_image.main(command(directory, tmp_path, "--epochs", "2", experiment=name)) == 0
     assert rows(tmp_path / "with") == rows(tmp_path / "bare")
     assert {"eval_top1", "eval_top5"} <= rows(tmp_path / "with")[0].keys()
-    assert "several labels" not in caplog.text
+    assert "multi-label" not in caplog.text
 
 
 def without_list(*arguments):
@@ -207,35 +207,35 @@ def without_list(*arguments):
 
 
 @pytest.mark.parametrize(
-    ("several", "flags", "message"),
+    ("multi_label", "flags", "message"),
     [
-        (True, ["--eval-metric", "top1"], "several labels a sample, which is measured by map or loss"),
-        (False, ["--eval-metric", "map"], "one label a sample, which is measured by top1 or top5 or loss"),
-        (True, ["--val-split", "validation_few"], "--val-split validation_few has one"),
-        (True, ["--train-split", "validation_few"], "--val-split validation has several labels a sample"),
+        (True, ["--eval-metric", "top1"], "multi-label data is measured by map or loss"),
+        (False, ["--eval-metric", "map"], "single-label data is measured by top1 or top5 or loss"),
+        (True, ["--val-split", "validation_few"], "--val-split validation_few is single-label"),
+        (True, ["--train-split", "validation_few"], "--val-split validation is multi-label"),
     ],
 )
-def test_what_does_not_fit_is_refused(data, one_label, tmp_path, capsys, several, flags, message):
-    source = with_a_subset(data if several else one_label, tmp_path / "data")
+def test_what_does_not_fit_is_refused(data, one_label, tmp_path, capsys, multi_label, flags, message):
+    source = with_a_subset(data if multi_label else one_label, tmp_path / "data")
     assert train_image.main(command(source, tmp_path, "--batch-size", "2", *flags)) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train_image:")]
     assert message in line
 
 
 def with_a_subset(data, copy):
-    """A copy whose manifest has a sub-set ``few`` of its first validation shard."""
+    """A copy whose manifest has a subset ``few`` of its first validation shard."""
     shutil.copytree(data, copy)
-    info = json.loads((copy / "_info.json").read_text())
+    info = json.loads((copy / "_info.json").read_text(encoding="utf-8"))
     info["superimage"]["subsets"] = {"few": ["red", "green"]}
     first = {"filenames": ["validation-v00-000000.tar"], "shard_lengths": [4], "num_samples": 4}
     for name in ("validation_few", *(f"validation_few_v{view:02d}" for view in range(VIEWS))):
         info["splits"][name] = {"name": name, "alt_label": "few_label", **first}
-    (copy / "_info.json").write_text(json.dumps(info))
+    (copy / "_info.json").write_text(json.dumps(info), encoding="utf-8")
     return copy
 
 
 def test_a_checkpoint_says_which_classes_and_labels_it_learnt(run):
-    kept = json.loads((run / "superimage.json").read_text())
+    kept = json.loads((run / "superimage.json").read_text(encoding="utf-8"))
     assert (kept["multi_label"], kept["class_names"]) == (True, list(COLOURS))
 
 
@@ -243,9 +243,9 @@ def test_check_reads_every_label(tmp_path):
     """A label outside the classes that is not the first."""
     data = write_multi_label_images(tmp_path, train=8, validation=4)
     (data / RECORDS_DIR).mkdir()
-    info = json.loads((data / "_info.json").read_text())
+    info = json.loads((data / "_info.json").read_text(encoding="utf-8"))
     info["superimage"]["class_names"] = ["red"]
-    (tmp_path / "_info.json").write_text(json.dumps(info))
+    (tmp_path / "_info.json").write_text(json.dumps(info), encoding="utf-8")
     path = data / "train-v00-000000.tar"
     digest = info["superimage"]["digest"]
     Record(split="train", number=0, digest=digest, tars=(tar(path),), failures=()).write(data)
@@ -263,15 +263,15 @@ def tar(path):
     [("charades_b14_16f", "charades_stam", 157), ("multi_moments_b12_16f", "multi_moments", 313)],
 )
 def test_a_configuration_takes_what_the_one_of_its_data_set_makes(train, preprocess, classes):
-    """On the meta device: a step of training at full size, of one sample."""
+    """A training step with one sample at full size, on the meta device."""
     path = ROOT / f"configs/train/{train}.yaml"
-    assert f"train_image.py --config configs/train/{path.name} " in path.read_text()
-    assert f"configs/preprocess/{preprocess}.yaml makes them" in path.read_text()
+    assert f"train_image.py --config configs/train/{path.name} " in path.read_text(encoding="utf-8")
+    assert f"configs/preprocess/{preprocess}.yaml makes them" in path.read_text(encoding="utf-8")
     (layout,) = load_config(ROOT / f"configs/preprocess/{preprocess}.yaml").layouts.values()
     args, _ = parse_flags(GROUPS, ["--config", str(path), "--data-dir", "DIR"], prog="test")
     check_values(args)
     args.pretrained, args.input_size, args.num_classes = False, [3, *layout.image_size], classes
-    args.bce_loss = True  # which the manifest sets
+    args.bce_loss = True  # set by the manifest
     with torch.device("meta"):
         model = build_model(args).train()
         assert model.default_cfg["input_size"] == tuple(args.input_size)

@@ -1,4 +1,4 @@
-"""The whole way on real UCF101 clips with their official lists: the README's commands, in processes of their own."""
+"""The README's commands on real UCF101 clips with their official lists, each in its own process."""
 
 import json
 import subprocess
@@ -69,7 +69,7 @@ def test_train_and_evaluate(shards, tmp_path):
     checkpoint = tmp_path / "e" / "model_best.pth.tar"
     assert str(checkpoint) in told
     run("eval_video.py", "--checkpoint", checkpoint, "--data-dir", shards, "--output", tmp_path / "eval")
-    results = json.loads((tmp_path / "eval" / "results.json").read_text())
+    results = json.loads((tmp_path / "eval" / "results.json").read_text(encoding="utf-8"))
     assert results["num_videos"] == 36
     assert results["views_per_video"] == 3
     assert 0 <= results["top1"] <= results["top5"] == 100

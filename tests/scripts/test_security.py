@@ -1,4 +1,4 @@
-"""Videos come from strangers: what a hostile file asks for, it does not get. Each attack is first shown to work."""
+"""Attacks by hostile files fail. Each attack is first shown to work on an unprotected decoder."""
 
 import ast
 import functools
@@ -29,7 +29,7 @@ DECODERS = ("pyav", "ffmpeg")
 
 @pytest.fixture(scope="module")
 def web(tmp_path_factory):
-    """(address of a folder with a secret video behind a web server, the requests that it has seen)."""
+    """(URL of a folder with a secret video on a web server, the requests that the server has received)."""
     folder = tmp_path_factory.mktemp("web")
     h264(folder / "secret.mp4", 12)
     write_video(folder / "secret.ts", np.zeros((12, 64, 64, 3), np.uint8), vcodec="libx264")
@@ -57,10 +57,10 @@ PLAYLISTS = {
 
 @pytest.mark.parametrize("kind", ["hls", "concat"])
 def test_the_attack_works_on_a_decoder_that_nobody_guards(kind, web, tmp_path):
-    """Without this, the tests below would pass on a playlist that no decoder understands."""
+    """Without protection, decoders follow the playlist. Otherwise the tests below would prove nothing."""
     _, folder, _ = web
     path = folder / f"{kind}.m3u8"
-    path.write_text(PLAYLISTS[kind].format(target="secret"))
+    path.write_text(PLAYLISTS[kind].format(target="secret"), encoding="utf-8")
     with av.open(str(path), options={"allowed_extensions": "ALL", "extension_picky": "0"}) as container:
         assert next(container.decode(video=0)).width == {"hls": 64, "concat": 96}[kind]
 
@@ -73,7 +73,7 @@ def test_no_playlist_opens_another_file_or_an_address(decoder, kind, reach, suff
     address, folder, requests = web
     target = "secret" if reach == "neighbour" else f"{address}/secret"
     path = folder / f"{kind}-{reach}{suffix}"
-    path.write_text(PLAYLISTS[kind].format(target=target))
+    path.write_text(PLAYLISTS[kind].format(target=target), encoding="utf-8")
     with pytest.raises(DecodeError) as caught, open_video(str(path), decoder=decoder, timeout_seconds=60):
         pass
     assert caught.value.reason == "not a video"
@@ -93,7 +93,7 @@ def test_a_name_is_only_a_name(decoder, name, tmp_path):
 
 
 def gif_of_claimed_size(path, width, height):
-    """A real gif of 64x64 pixels whose header says otherwise."""
+    """A real gif of 64x64 pixels with another size in its header."""
     frames = [Image.fromarray(np.full((64, 64, 3), shade, np.uint8)) for shade in (0, 200)]
     frames[0].save(path, save_all=True, append_images=frames[1:])
     content = bytearray(path.read_bytes())
@@ -110,7 +110,7 @@ def test_a_giant_header_costs_neither_memory_nor_time(decoder, size, tmp_path):
     with pytest.raises(DecodeError) as caught, open_video(str(path), decoder=decoder, timeout_seconds=60) as video:
         list(video.frames([0]))
     assert time.process_time() - began < 5
-    # libavformat meets the frames of a gif before it tells us their size, so PyAV can only say that they do not decode.
+    # libavformat reads the frames of a gif before it reports their size, so PyAV only reports that decoding failed.
     assert decoder == "pyav" or caught.value.reason == "picture too large"
 
 
@@ -151,7 +151,7 @@ def test_frames_of_a_folder_have_the_same_limit_and_are_pictures_alone(tmp_path)
         open_video(str(tmp_path), decoder="folder", timeout_seconds=9) as video,
     ):
         list(video.frames([0]))
-    # Pillow would hand PostScript to Ghostscript, whatever the file is called.
+    # Pillow would pass PostScript to Ghostscript for any file name.
     Image.new("RGB", (8, 8)).save(tmp_path / "1.png", "EPS")
     with (
         pytest.raises(DecodeError, match="cannot identify"),
@@ -181,10 +181,10 @@ def test_no_key_leaves_the_output_directory(names, view):
 
 
 def test_nothing_of_a_shard_is_unpickled():
-    """Neither by what writes and checks shards nor by what reads them: pickle and its likes are not even imported."""
+    """No code that writes, checks or reads shards imports pickle or similar modules."""
     unpicklers = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
     for path in (ROOT / "shards").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             modules = [alias.name for alias in getattr(node, "names", [])] + [getattr(node, "module", None) or ""]
             assert not {module.split(".")[0] for module in modules} & unpicklers, path
             assert not (isinstance(node, ast.keyword) and node.arg == "allow_pickle"), path
@@ -192,6 +192,6 @@ def test_nothing_of_a_shard_is_unpickled():
 
 def test_no_command_goes_through_a_shell():
     for path in [*(ROOT / "preprocess").rglob("*.py"), *(ROOT / "shards").rglob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             assert not (isinstance(node, ast.keyword) and node.arg == "shell"), path
             assert not (isinstance(node, ast.Call) and ast.unparse(node.func) in ("os.system", "os.popen")), path

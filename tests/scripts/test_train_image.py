@@ -1,4 +1,4 @@
-"""Whole runs of the trainer, small ones: what is written, resuming, several processes, bad input."""
+"""Small runs of the trainer: files, resuming, more than one process, bad input."""
 
 import csv
 import os
@@ -19,10 +19,10 @@ import train_image
 from shards.format import read_manifest
 from superimage.training.command_line import parse_flags
 from superimage.training.data import build_loaders
+from superimage.training.device_env import DeviceEnv
 from superimage.training.flags import GROUPS
 from superimage.training.grid import find_super_images, fit_to_grid
-from superimage.training.loop import Run, validate
-from superimage.training.machine import Machine
+from superimage.training.loop import Experiment, validate
 from superimage.training.model import build_model, build_schedule, learning_rate
 
 SMALL = ["--model", "test_resnet", "--batch-size", "8", "--workers", "0", "--warmup-epochs", "0"]
@@ -44,7 +44,7 @@ def subprocess_options():
 
 
 def rows(directory):
-    with open(directory / "summary.csv", newline="") as file:
+    with open(directory / "summary.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -53,7 +53,7 @@ def checkpoint(path):
 
 
 def same(left, right) -> bool:
-    """Nested containers of tensors and numbers, equal to the last bit."""
+    """Whether nested containers of tensors and numbers are bit-identical."""
     if isinstance(left, torch.Tensor):
         return torch.equal(left, right)
     if isinstance(left, dict):
@@ -72,7 +72,7 @@ def test_it_learns_and_writes_what_timm_writes(data, tmp_path, capsys):
     summary = rows(run)
     assert [row["epoch"] for row in summary] == list("012345")
     assert float(summary[-1]["train_loss"]) < 0.5 * float(summary[0]["train_loss"])
-    assert yaml.safe_load((run / "args.yaml").read_text())["input_size"] == [3, 48, 48]
+    assert yaml.safe_load((run / "args.yaml").read_text(encoding="utf-8"))["input_size"] == [3, 48, 48]
     assert checkpoint(run / "last.pth.tar")["epoch"] == 5
     assert len(list(run.glob("checkpoint-*.pth.tar"))) == 6
 
@@ -91,7 +91,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(data, tmp_path):
     for line in begun.stderr:
         if line.startswith("epoch 2/4"):
             break
-    # The checkpoint follows that line; whether the kill comes before or after it, the way must lead to the same end.
+    # The checkpoint is written after that line. The result must be the same if the kill comes before or after it.
     begun.send_signal(signal.SIGKILL)
     begun.stderr.close()
     begun.wait()
@@ -123,7 +123,7 @@ def test_a_finished_run_is_recognised_and_left_alone(data, tmp_path, capsys, cap
 
 
 def one_line_of(capsys) -> str:
-    """What the last of a test's runs said to its user."""
+    """The error message of the last run, in one line."""
     error = capsys.readouterr().err
     lines = [line for line in error.splitlines() if line.startswith("train_image:")]
     assert len(lines) == 1, error
@@ -133,7 +133,7 @@ def one_line_of(capsys) -> str:
 def test_two_experiments_do_not_share_a_directory(data, tmp_path, capsys):
     assert train_image.main(command(data, tmp_path, "--epochs", "1")) == 0
     assert train_image.main(command(data, tmp_path, "--epochs", "1")) == 2
-    assert "go on from it with --resume auto, or give another --experiment" in one_line_of(capsys)
+    assert "resume from it by --resume auto, or give another --experiment" in one_line_of(capsys)
     other = write_super_images(tmp_path / "other", train=16)
     assert train_image.main(command(other, tmp_path, "--epochs", "2", "--resume", "auto")) == 2
     assert "was trained on super images of digest test-small-3x3-36" in one_line_of(capsys)
@@ -149,13 +149,13 @@ def test_resume_from_another_experiment(data, tmp_path, capsys):
     assert "has no epochs left of 1; raise --epochs" in one_line_of(capsys)
     flags = ["--model", "test_vit", "--resume", last]
     assert train_image.main(command(data, tmp_path, *flags, experiment="wrong")) == 2
-    assert "no checkpoint of this model" in one_line_of(capsys)
+    assert "not a checkpoint of this model" in one_line_of(capsys)
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--model", "resnet10x"], "knows no such model; did you mean resnet10t"),
+        (["--model", "resnet10x"], "timm has no such model; did you mean resnet10t"),
         (["--opt", "adamww"], "adamww"),
         (["--sched", "plateau"], "could not be resumed"),
         (["--sched", "sideways"], "Unknown scheduler"),
@@ -166,7 +166,7 @@ def test_resume_from_another_experiment(data, tmp_path, capsys):
         (["--model-kwargs", "colour=red"], "--model-kwargs {'colour': 'red'}: the model has no option colour"),
         (["--initial-checkpoint", "nothing.pth.tar"], "--initial-checkpoint nothing.pth.tar: no such file"),
         (["--lr", "1e30", "--opt", "sgd"], "the loss is"),
-        (["--output", "s3://bucket/train"], "s3://bucket/train: only a local path"),
+        (["--output", "s3://bucket/train"], "s3://bucket/train: must be a local path"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_status_2(data, tmp_path, capsys, monkeypatch, flags, message):
@@ -196,7 +196,7 @@ def test_a_cut_shard_ends_the_run_by_its_name(data, tmp_path, capsys, workers, s
 
 
 def test_on_two_processes(data, tmp_path):
-    """Seven samples of validation on two ranks: neither waits for the other, and none is counted twice."""
+    """Seven validation samples on two ranks: no rank waits for the other, and no sample is counted twice."""
     flags = ["--epochs", "2", "--batch-size", "4", "--val-split", "validation_v00", "--model-ema"]
     flags = command(data, tmp_path, *flags)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -216,13 +216,14 @@ def validated_alone(data, weights):
     argv = [*SMALL, "--data-dir", str(data), "--val-split", "validation_v00"]
     args, explicit = parse_flags(GROUPS, argv, prog="test")
     args, _ = fit_to_grid(args, explicit, find_super_images(args, explicit))
-    machine = Machine(device=torch.device("cpu"), rank=0, world_size=1, distributed=False)
+    device_env = DeviceEnv(device=torch.device("cpu"), rank=0, world_size=1, distributed=False)
     model = build_model(args)
     model.load_state_dict(weights)
-    _, loader = build_loaders(args, machine, model, read_manifest(data))
-    run = Run.__new__(Run)
-    run.args, run.machine, run.model, run.ema, run.validation_loader = args, machine, model, None, loader
-    return validate(run)
+    _, loader = build_loaders(args, device_env, model, read_manifest(data))
+    experiment = Experiment.__new__(Experiment)
+    experiment.args, experiment.device_env = args, device_env
+    experiment.model, experiment.ema, experiment.validation_loader = model, None, loader
+    return validate(experiment)
 
 
 def test_all_kinds_of_flags_together(data, tmp_path):
@@ -274,7 +275,7 @@ def test_the_schedule_is_timms_cosine():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     _, num_epochs = build_schedule(args, optimizer, 5, 7)
     assert num_epochs == 13
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5)  # half way down a cosine
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5)  # half-way through a cosine schedule
 
 
 def test_tensorboard_is_asked_for_by_name_when_it_is_missing(data, tmp_path, capsys, monkeypatch):

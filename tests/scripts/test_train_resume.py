@@ -1,4 +1,4 @@
-"""Going on after anything that can stop a run: kills, damaged files, a full disk, Ctrl-C; and what is never lost."""
+"""Resuming after kills, damaged files, a full disk and Ctrl-C, without losing finished epochs."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ import train_image
 from superimage.training.interruption import command_to_go_on
 from superimage.training.saver import Saver
 from superimage.training.stored import BEST, LAST, checkpoint_files, damage, newest_whole, read_checkpoint
-from superimage.training.summary import mend_summary, read_rows
+from superimage.training.summary import read_rows, repair_summary
 
 SMALL = ["--model", "test_resnet", "--batch-size", "8", "--workers", "0", "--warmup-epochs", "0"]
 SMALL += ["--opt", "adamw", "--lr", "0.003", "--device", "cpu"]
@@ -42,7 +42,7 @@ def three_epochs(data, tmp_path_factory):
 
 @pytest.fixture
 def run(three_epochs, tmp_path):
-    """A copy to damage, whose files share no bytes, unlike those that the trainer writes."""
+    """A copy to damage, without the hard links that the trainer makes."""
     return Path(shutil.copytree(three_epochs, tmp_path / "run"))
 
 
@@ -51,7 +51,7 @@ def command(data, output, *flags, experiment="run"):
 
 
 def epochs(run) -> list[str]:
-    with open(run / "summary.csv", newline="") as file:
+    with open(run / "summary.csv", newline="", encoding="utf-8") as file:
         return [row["epoch"] for row in csv.DictReader(file)]
 
 
@@ -74,7 +74,7 @@ def cut(path):
 
 
 def zeroed(path):
-    """As after a power cut: the length is right, and a page of the weights was never written."""
+    """As after a power failure: the file has the right length, but a page of the weights is zero."""
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
     content[middle : middle + 4096] = bytes(4096)
@@ -87,7 +87,7 @@ def test_a_lost_last_checkpoint_costs_at_most_the_epochs_after_the_newest_whole_
         spoil(run / name)
     kept = (run / "checkpoint-0.pth.tar").read_bytes()
     assert train_image.main(command(data, tmp_path, "--epochs", "4", "--resume", "auto")) == 0
-    assert f"goes on from {run / 'checkpoint-1.pth.tar'}" in caplog.text
+    assert f"resumes from {run / 'checkpoint-1.pth.tar'}" in caplog.text
     assert epochs(run) == ["0", "1", "2", "3"]
     assert load_checkpoint_metadata(str(run / LAST))["epoch"] == 3
     assert (run / "checkpoint-0.pth.tar").read_bytes() == kept
@@ -95,7 +95,7 @@ def test_a_lost_last_checkpoint_costs_at_most_the_epochs_after_the_newest_whole_
 
 
 def test_the_file_that_timms_saver_had_not_renamed_yet_counts(run, data, tmp_path):
-    """timm removes the last checkpoint and then renames this one: a kill in between."""
+    """timm removes the last checkpoint before it renames the new one. The kill comes in between."""
     shutil.move(run / LAST, run / "tmp.pth.tar")
     (run / "checkpoint-2.pth.tar").unlink()
     (run / BEST).unlink()
@@ -111,7 +111,9 @@ def test_epochs_without_a_whole_checkpoint_are_never_begun_again(run, data, tmp_
         spoil(path)
     before = {path: path.read_bytes() for path in run.iterdir()}
     assert train_image.main(command(data, tmp_path, "--epochs", "4", *flags)) == 2
-    told = "3 epochs in summary.csv, but no whole checkpoint" if flags else "exists: go on from it with --resume auto"
+    told = (
+        "3 epochs in summary.csv, but no undamaged checkpoint" if flags else "exists: resume from it by --resume auto"
+    )
     assert told in one_line_of(capsys)
     assert {path: path.read_bytes() for path in run.iterdir()} == before
 
@@ -122,7 +124,7 @@ def test_an_experiment_is_not_overwritten_from_the_checkpoint_of_another(run, da
     before = {path: path.read_bytes() for path in run.iterdir()}
     flags[-1] = str(tmp_path / "more" / "checkpoint-3.pth.tar")
     assert train_image.main(command(data, tmp_path, *flags)) == 2
-    assert "exists: go on from it with --resume auto" in one_line_of(capsys)
+    assert "exists: resume from it by --resume auto" in one_line_of(capsys)
     assert {path: path.read_bytes() for path in run.iterdir()} == before
 
 
@@ -163,7 +165,7 @@ def test_resuming_neither_needs_nor_reads_the_weights_that_the_run_began_from(da
 
 
 def test_a_saver_that_is_killed_anywhere_leaves_a_last_checkpoint(three_epochs, data, tmp_path):
-    """A process that dies at its n-th call to the disk, for every n until one gets through."""
+    """Kill a process at its n-th disk operation, for every n until it finishes."""
     script = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -204,7 +206,7 @@ def test_a_row_that_was_not_written_comes_from_the_checkpoint(run, data, tmp_pat
         assert train_image.main(command(data, tmp_path, "--epochs", "3", "--resume", "auto")) == 0
         assert (run / "summary.csv").read_bytes().splitlines()[-1] == whole.splitlines()[-1]
     (run / "summary.csv").write_bytes(whole)
-    mend_summary(run / "summary.csv", 2, None)
+    repair_summary(run / "summary.csv", 2, None)
     assert [row[0] for row in read_rows(run / "summary.csv")] == ["epoch", "0", "1"]
 
 
@@ -222,7 +224,7 @@ def test_a_disk_without_hard_links_gets_copies(monkeypatch, data, tmp_path):
 
 @needs_mount
 def test_a_full_disk_is_one_line_and_destroys_nothing(data, tmp_path):
-    """Two checkpoints of 4.6 MB fit; then the disk grows, and the same command goes on."""
+    """Two checkpoints of 4.6 MB fit. Then the disk is enlarged, and the same command resumes."""
     (tmp_path / "out").mkdir()
     words = [sys.executable, "train_image.py", *command(data, tmp_path / "out", "--epochs", "4", "--resume", "auto")]
     script = [sys.executable, str(ROOT / "tests/faults/small_disk.py"), str(tmp_path / "out"), "12000", *words]
@@ -256,7 +258,7 @@ def test_ctrl_c_is_one_line_and_the_command_that_goes_on(data, tmp_path, workers
     os.killpg(begun.pid, signal.SIGINT)  # a terminal sends it to the loader's workers too
     told = [line for line in begun.stderr.read().splitlines() if line and not line.startswith("epoch ")]
     assert begun.wait() == 130, told
-    assert told[0] == "train_image: interrupted; finished epochs are kept. To go on:"
+    assert told[0] == "train_image: interrupted; finished epochs are kept. To resume:"
     assert told[1].split()[:2] == ["python", "train_image.py"]
     assert len(told) == 2, told
     again = [*told[1].split()[1:], "--epochs", "4", "--workers", "0"]

@@ -1,4 +1,4 @@
-"""Freed memory is kept for the next image: seen in the page faults of a process of its own."""
+"""Freed memory is kept for the next image, as the page faults of a separate process show."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 from shards.allocator import KEEP_FREED_MEMORY
 
-# Images of some megabytes come and go, as in a reader; prints the page faults of each.
+# Allocates and frees images of some megabytes, as a reader does, and prints the page faults per image.
 SCRIPT = """
 import resource
 import numpy as np

@@ -1,4 +1,4 @@
-"""Configurations that are installed with the package are found by name, and each says what it is for."""
+"""Configurations that are installed with the package are found by name, and each states its purpose."""
 
 import pytest
 from places import ROOT
@@ -23,8 +23,8 @@ def test_the_first_line_of_each_is_a_sentence(kind):
 def test_a_name_finds_the_shipped_file_and_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert find_configuration("ucf101_sifar_3x3", "preprocess").name == "ucf101_sifar_3x3.yaml"
-    (tmp_path / "ucf101_sifar_3x3").write_text("seed: 1")
-    assert find_configuration("ucf101_sifar_3x3", "preprocess").read_text() == "seed: 1"
+    (tmp_path / "ucf101_sifar_3x3").write_text("seed: 1", encoding="utf-8")
+    assert find_configuration("ucf101_sifar_3x3", "preprocess").read_text(encoding="utf-8") == "seed: 1"
 
 
 @pytest.mark.parametrize(

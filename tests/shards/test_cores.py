@@ -1,4 +1,4 @@
-"""Cores are counted by affinity and cgroup quota, as a container or a batch system grants them."""
+"""The number of cores follows affinity and cgroup quota, which containers and batch systems set."""
 
 import os
 import subprocess
@@ -52,7 +52,7 @@ def test_the_default_of_workers_is_what_may_be_used():
 def test_the_smallest_quota_of_the_group_and_its_parents_counts(tmp_path, cgroup, limits, quota):
     for path, text in {"proc/self/cgroup": cgroup, **limits}.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text + "\n")
+        (tmp_path / path).write_text(text + "\n", encoding="utf-8")
     assert cgroup_quota(tmp_path) == quota
 
 

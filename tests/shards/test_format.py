@@ -56,7 +56,7 @@ def manifest(**changes):
 
 
 def test_a_manifest_is_read(tmp_path):
-    (tmp_path / "_info.json").write_text(json.dumps(manifest()))
+    (tmp_path / "_info.json").write_text(json.dumps(manifest()), encoding="utf-8")
     read = read_manifest(tmp_path)
     assert read.image_size == (32, 32)
     assert read.split("train").num_samples == 3
@@ -66,7 +66,7 @@ def test_a_manifest_is_read(tmp_path):
 
 def test_no_manifest_and_another_tools_manifest_are_none(tmp_path):
     assert read_manifest(tmp_path) is None
-    (tmp_path / "_info.json").write_text(json.dumps({"splits": {}}))
+    (tmp_path / "_info.json").write_text(json.dumps({"splits": {}}), encoding="utf-8")
     assert read_manifest(tmp_path) is None
 
 
@@ -92,6 +92,6 @@ DAMAGED = {
 
 @pytest.mark.parametrize("damage", DAMAGED)
 def test_a_damaged_manifest_names_the_file(damage, tmp_path):
-    (tmp_path / "_info.json").write_text(DAMAGED[damage])
+    (tmp_path / "_info.json").write_text(DAMAGED[damage], encoding="utf-8")
     with pytest.raises(ValueError, match=r"_info\.json"):
         read_manifest(tmp_path)

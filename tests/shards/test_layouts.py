@@ -1,4 +1,4 @@
-"""Layouts: inverses and permutations for every grid, and the papers' orders worked out from their equations."""
+"""Layouts: inverses and permutations for every grid, and the papers' orders from their equations."""
 
 import math
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from shards.layouts import BLACK, MEAN_COLOUR, ORDERS, PADS, Layout, clip_order, grid_for, reorder, tile, untile
+from shards.layouts import BLACK, MEAN_COLOR, ORDERS, PADS, Layout, clip_order, grid_for, reorder, tile, untile
 
 PAPERS = (4, 8, 9, 12, 14, 16, 32, 64)
 FIXED = [order for order in ORDERS if order != "random"]
@@ -19,7 +19,7 @@ def layout(frames, rows, columns, **options):
 
 
 def clip(frames, side=2):
-    """Every pixel another value."""
+    """A clip in which every pixel has a different value."""
     return np.random.default_rng(frames).integers(0, 256, (frames, side, side, 3), np.uint8)
 
 
@@ -63,7 +63,7 @@ def test_a_super_image_is_what_pasting_by_hand_makes(spec, seed):
     order = clip_order(spec, np.random.default_rng(seed))
     frames = clip(spec.frames, spec.tile)
     sheet = Image.new(
-        "RGB", (spec.columns * spec.tile, spec.rows * spec.tile), BLACK if spec.pad == "black" else MEAN_COLOUR
+        "RGB", (spec.columns * spec.tile, spec.rows * spec.tile), BLACK if spec.pad == "black" else MEAN_COLOR
     )
     for cell in range(spec.cells):
         shown = frames[order[cell]] if cell < spec.frames else frames[-1]
@@ -146,7 +146,7 @@ def test_nested_of_16_worked_out_by_hand():
 
 @pytest.mark.parametrize(("frames", "blocks"), [(4, (1, 2)), (9, (1, 3)), (16, (2, 2)), (36, (2, 3)), (64, (2, 4))])
 def test_sqrt_groups_fill_blocks_row_by_row(frames, blocks):
-    """Where sqrt(T) is no square, the blocks are wide, and the squarest that tile the grid."""
+    """If sqrt(T) is not a square number, the blocks are wide, and as square as the grid allows."""
     m = math.isqrt(frames)
     order = clip_order(layout(frames, m, m, order="nested")).reshape(m, m)
     rows, columns = blocks
@@ -170,16 +170,16 @@ def test_orders_worked_out_by_hand(order, rows):
 
 
 def test_pads_stay_last_whatever_the_order():
-    """5 frames in 2x3, down the columns: 0 2 4 / 1 3 and a pad."""
+    """5 frames in 2x3, column by column: 0 2 4 / 1 3 and a pad."""
     spec = layout(5, 2, 3, order="column_major")
     assert clip_order(spec).tolist() == [0, 2, 4, 1, 3]
-    assert (tile(clip(5), spec)[2:, 4:] == MEAN_COLOUR).all()
+    assert (tile(clip(5), spec)[2:, 4:] == MEAN_COLOR).all()
 
 
 def test_the_default_pad_is_zero_after_normalisation():
-    """SIFAR's code pads with 0 behind the normalisation; half a step of 1/255 is what 8 bits leave."""
+    """SIFAR's code pads with 0 after normalization. 8 bits allow an error of half of 1/255."""
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    assert (np.abs((np.array(MEAN_COLOUR) / 255 - mean) / std) < 0.5 / 255 / 0.224).all()
+    assert (np.abs((np.array(MEAN_COLOR) / 255 - mean) / std) < 0.5 / 255 / 0.224).all()
 
 
 @pytest.mark.parametrize("order", FIXED)
@@ -191,7 +191,7 @@ def test_fixed_orders_ask_no_generator(order):
 def test_random_orders_differ_and_need_a_generator():
     spec = layout(16, 4, 4, order="random")
     assert not np.array_equal(clip_order(spec, np.random.default_rng(1)), clip_order(spec, np.random.default_rng(2)))
-    with pytest.raises(ValueError, match="needs a generator"):
+    with pytest.raises(ValueError, match="needs a random generator"):
         clip_order(spec)
 
 
@@ -202,8 +202,8 @@ def test_random_orders_differ_and_need_a_generator():
         ((9, 2, 4), {}, "9 frames do not fit in 2x4 = 8 cells"),
         ((8, 2, 4), {"order": "zigzag"}, "must be one of row_major"),
         ((8, 2, 4), {"pad": "white"}, "must be one of mean"),
-        ((8, 2, 4), {"groups": 2}, "is for order=nested"),
-        ((8, 2, 4), {"order": "nested"}, "8 is no square; give groups"),
+        ((8, 2, 4), {"groups": 2}, "is only for order=nested"),
+        ((8, 2, 4), {"order": "nested"}, "8 is not a square number; give groups"),
         ((8, 3, 3), {"order": "nested", "groups": 2}, "needs a full grid"),
         ((16, 4, 4), {"order": "nested", "groups": 3}, "groups that divide it"),
         ((6, 2, 3), {"order": "nested", "groups": 0}, "groups that divide it"),
@@ -217,9 +217,9 @@ def test_layouts_that_cannot_be(arguments, options, message):
 
 def test_arrays_of_another_shape_are_refused():
     spec = layout(4, 2, 2)
-    with pytest.raises(ValueError, match="takes"):
+    with pytest.raises(ValueError, match="needs"):
         tile(clip(5), spec)
-    with pytest.raises(ValueError, match="makes"):
+    with pytest.raises(ValueError, match="has"):
         untile(np.zeros((4, 6, 3), np.uint8), spec)
-    with pytest.raises(ValueError, match="no permutation"):
+    with pytest.raises(ValueError, match="not a permutation"):
         tile(clip(4), spec, np.array([0, 1, 1, 2]))

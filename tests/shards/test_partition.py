@@ -1,10 +1,10 @@
-"""Dealing an epoch to ranks and workers: nothing twice, nothing lost but the tail, equal steps everywhere."""
+"""Partition of an epoch by rank and worker: no sample twice, only the tail is dropped, equal steps on all ranks."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shards.partition import batches_of_worker, cut_row, samples_of_rank
+from shards.partition import batches_of_worker, files_of_range, samples_of_rank
 
 counts = st.integers(1, 200)
 few = st.integers(1, 7)
@@ -18,10 +18,10 @@ def test_training_gives_every_rank_the_same_whole_batches(num_samples, num_ranks
         return
     seen = []
     for rank in range(num_ranks):
-        share = samples_of_rank(num_samples, rank=rank, num_ranks=num_ranks, batch_size=batch_size)
-        assert len(share) == num_samples // (num_ranks * batch_size) * batch_size
+        rank_range = samples_of_rank(num_samples, rank=rank, num_ranks=num_ranks, batch_size=batch_size)
+        assert len(rank_range) == num_samples // (num_ranks * batch_size) * batch_size
         for worker in range(num_workers):
-            part = batches_of_worker(share, batch_size=batch_size, worker=worker, num_workers=num_workers)
+            part = batches_of_worker(rank_range, batch_size=batch_size, worker=worker, num_workers=num_workers)
             assert len(part) % batch_size == 0
             seen += part
     assert len(seen) == len(set(seen))
@@ -32,10 +32,10 @@ def test_training_gives_every_rank_the_same_whole_batches(num_samples, num_ranks
 def test_evaluation_gives_each_sample_once(num_samples, num_ranks, num_workers, batch_size):
     seen, batches = [], 0
     for rank in range(num_ranks):
-        share = samples_of_rank(num_samples, rank=rank, num_ranks=num_ranks, batch_size=None)
-        batches += -(-len(share) // batch_size)
+        rank_range = samples_of_rank(num_samples, rank=rank, num_ranks=num_ranks, batch_size=None)
+        batches += -(-len(rank_range) // batch_size)
         for worker in range(num_workers):
-            part = batches_of_worker(share, batch_size=batch_size, worker=worker, num_workers=num_workers)
+            part = batches_of_worker(rank_range, batch_size=batch_size, worker=worker, num_workers=num_workers)
             batches -= -(-len(part) // batch_size)
             seen += part
     assert seen == list(range(num_samples))
@@ -43,10 +43,11 @@ def test_evaluation_gives_each_sample_once(num_samples, num_ranks, num_workers, 
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.data())
-def test_a_row_is_cut_at_the_files(lengths, data):
+def test_a_range_of_samples_is_read_from_the_right_files(lengths, data):
     total = sum(lengths)
     start = data.draw(st.integers(0, total))
-    share = range(start, data.draw(st.integers(start, total)))
-    row = [(number, place) for number, length in enumerate(lengths) for place in range(length)]
-    pieces = [(number, place) for number, begin, end in cut_row(lengths, share) for place in range(begin, end)]
-    assert pieces == [row[index] for index in share]
+    sample_range = range(start, data.draw(st.integers(start, total)))
+    samples = [(number, place) for number, length in enumerate(lengths) for place in range(length)]
+    found = files_of_range(lengths, sample_range)
+    pieces = [(number, place) for number, begin, end in found for place in range(begin, end)]
+    assert pieces == [samples[index] for index in sample_range]

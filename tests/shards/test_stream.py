@@ -1,4 +1,4 @@
-"""Shards behind a web server: the same samples as from the disk, over connections that break."""
+"""Shards on a web server give the same samples as on disk, even if connections break."""
 
 import csv
 import functools
@@ -28,7 +28,7 @@ from shards.timm_reader import ShardReader
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves a directory. Of each file it first refuses ``refusals`` requests, then drops ``drops`` connections."""
+    """Serves a directory. For each file, it refuses ``refusals`` requests and then drops ``drops`` connections."""
 
     drops = 0
     dropped_after = 0  # bytes
@@ -72,7 +72,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         return start
 
     def log_message(self, *message):
-        """Not to the terminal."""
+        """Log nothing to the terminal."""
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def directory(tmp_path):
 
 @pytest.fixture
 def waits(monkeypatch):
-    """The seconds that would have been slept between tries."""
+    """Record the waits between tries instead of sleeping."""
     slept = []
     monkeypatch.setattr(storage.time, "sleep", slept.append)
     return slept
@@ -184,7 +184,7 @@ def test_a_url_that_leads_nowhere_is_told_by_its_name(waits, url, message):
     with pytest.raises(UnreachableError, match=message) as raised:
         read_manifest(url)
     assert f"{url}/_info.json" in str(raised.value)
-    # What no other try can change is not tried again.
+    # Permanent errors are not retried.
     assert waits == ([] if url.startswith("nosuch") else [1, 2, 4, 8, 16])
 
 
@@ -201,18 +201,18 @@ def test_a_server_that_goes_away_ends_the_epoch_by_name(directory, serve, waits)
     server = serve(directory)
     name = read_manifest(directory).split("train").filenames[0]
     server.status = 500
-    with pytest.raises(ShardError, match=rf"{name}: .*500.*the same command goes on"):
+    with pytest.raises(ShardError, match=rf"{name}: .*500.*try the same command again"):
         list(iter_samples(f"{server.url}/{name}", num_samples=4))
     assert waits == [1, 2, 4, 8, 16]
 
 
 @pytest.mark.parametrize("kept", [0.2, 0.5, 0.8])
-def test_a_shard_that_was_cut_is_told_from_a_broken_connection(directory, serve, waits, kept):
+def test_a_truncated_shard_is_not_taken_for_a_broken_connection(directory, serve, waits, kept):
     name = read_manifest(directory).split("train").filenames[2]
     content = (directory / name).read_bytes()
     (directory / name).write_bytes(content[: int(len(content) * kept)])
     server = serve(directory)
-    with pytest.raises(ShardError, match=rf"{name}: (damaged|. samples where the manifest says 5)"):
+    with pytest.raises(ShardError, match=rf"{name}: (damaged|. samples, but the manifest says 5)"):
         list(iter_samples(f"{server.url}/{name}", num_samples=5))
     assert not waits
 
@@ -223,13 +223,13 @@ def test_an_object_that_became_shorter_is_an_error(directory, serve, waits):
     with open_stream(f"{server.url}/{name}") as stream:
         stream.read(10)
         (directory / name).write_bytes(b"short")
-        with pytest.raises(UnreachableError, match="shorter than it was"):
+        with pytest.raises(UnreachableError, match="bytes shorter than before"):
             stream.read()
 
 
 @pytest.mark.usefixtures("as_if_alone")
 def test_training_and_evaluation_from_a_url_are_those_from_the_disk(tmp_path, serve, capsys):
-    """And a bare URL, or one above the layouts, is a user's mistake in one line."""
+    """A URL without a layout, or above the layouts, is a user error in one line."""
     data = write_super_images(tmp_path / "data", train=16, validation=6)
     server = serve(data)
     made = []
@@ -241,8 +241,13 @@ def test_training_and_evaluation_from_a_url_are_those_from_the_disk(tmp_path, se
         output = tmp_path / f"{name}-eval"
         evaluation = ["--checkpoint", checkpoint, "--data-dir", root, "--output", str(output), "--device", "cpu"]
         assert eval_video.main([*evaluation, "--workers", "1"]) == 0
-        with open(tmp_path / name / "summary.csv", newline="") as file:
-            made.append(([row["train_loss"] for row in csv.DictReader(file)], (output / "predictions.csv").read_text()))
+        with open(tmp_path / name / "summary.csv", newline="", encoding="utf-8") as file:
+            made.append(
+                (
+                    [row["train_loss"] for row in csv.DictReader(file)],
+                    (output / "predictions.csv").read_text(encoding="utf-8"),
+                )
+            )
     assert made[0] == made[1]
     shutil.rmtree(data)
     capsys.readouterr()
@@ -255,7 +260,7 @@ def test_preview_reads_a_url_and_check_refuses_it(directory, serve, capsys):
     sheet, expected = (contact_sheet(root, split="train") for root in (server.url, directory))
     np.testing.assert_array_equal(np.asarray(sheet), np.asarray(expected))
     assert shards_main(["check", server.url]) == 2
-    assert f"{server.url}: only a local path" in capsys.readouterr().err
+    assert f"{server.url}: must be a local path" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -273,7 +278,7 @@ def test_names_are_joined_to_urls_as_their_scheme_wants(root, name, whole):
 
 
 def test_object_keys_are_found_as_they_are():
-    """In a store that knows keys alone, as s3 and gs do."""
+    """In an object store without directories, such as s3 and gs."""
 
     with fsspec.open("memory://bucket/playing guitar/50% #1.mp4", "wb") as file:
         file.write(b"video")

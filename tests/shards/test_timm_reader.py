@@ -1,4 +1,4 @@
-"""Our reader against timm's own, and what timm's does not do."""
+"""Our reader compared with timm's, and what timm's reader lacks."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ def loader_of(dataset, workers=0, batch_size=4, **options):
 def test_sample_for_sample_the_pixels_and_labels_of_timm(directory, workers):
     theirs = create_dataset("wds/tiny", root=str(directory), split="validation", batch_size=4)
     ours = IterableImageDataset(directory, reader=ShardReader(directory, split="validation", batch_size=4))
-    # timm deals shards to workers and pads; alone in its process it reads each sample once.
+    # With workers, timm distributes whole shards and repeats samples. Without, it reads each sample once.
     expected = list(loader_of(theirs))
     got = list(loader_of(ours, workers))
     assert torch.equal(torch.cat([target for _, target in got]), torch.cat([target for _, target in expected]))

@@ -1,4 +1,4 @@
-"""Tars: the same bytes each time, read by webdataset as by us, and never half of one."""
+"""Tars have the same bytes each time, webdataset reads them, and no tar is ever incomplete."""
 
 import json
 import subprocess
@@ -56,12 +56,12 @@ def test_a_truncated_shard_is_an_error_that_names_it(shard, share):
 
 
 def test_a_shard_cut_between_samples_is_missed_by_count(shard, tmp_path):
-    """tarfile, and so webdataset, takes this for the end of a shorter tar."""
+    """tarfile, and therefore webdataset, takes this for the end of a shorter tar."""
     with tarfile.open(shard) as tar:
         border = tar.getmembers()[6].offset
     shard.write_bytes(shard.read_bytes()[:border])
     assert len(list(webdataset.WebDataset(str(shard), shardshuffle=False))) == 2
-    with pytest.raises(ShardError, match="2 samples where the manifest says 5"):
+    with pytest.raises(ShardError, match="2 samples, but the manifest says 5"):
         list(iter_samples(shard, num_samples=5))
 
 
@@ -89,7 +89,7 @@ def test_a_missing_shard_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("key", ["a.b", "../a", "a/b", "", "k" * 101])
 def test_unsafe_keys_are_refused(key):
-    with pytest.raises(ValueError, match="a key has no dot"):
+    with pytest.raises(ValueError, match="a key must have no dot"):
         Sample(key=key, image=b"", extension="jpg", label=0, metadata={})
 
 
@@ -108,14 +108,14 @@ def test_a_killed_writer_leaves_only_what_is_swept(tmp_path):
     with whole_file(tmp_path / "a.tar") as file:
         file.write(b"half")
         file.flush()
-        left = next(tmp_path.iterdir()).read_bytes()  # what kill -9 here would leave
+        left = next(tmp_path.iterdir()).read_bytes()  # as after kill -9 here
     (tmp_path / ".b.tar.0123.partial").write_bytes(left)
     assert remove_partial_files(tmp_path) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
 
 
 def test_a_url_is_refused_not_taken_for_a_path(tmp_path):
-    with pytest.raises(ValueError, match=r"s3://bucket/a\.tar: only a local path"), whole_file("s3://bucket/a.tar"):
+    with pytest.raises(ValueError, match=r"s3://bucket/a\.tar: must be a local path"), whole_file("s3://bucket/a.tar"):
         pass
 
 

@@ -37,7 +37,7 @@ _MARK = "SUPERIMAGE_TEST_RUN"
 def command(folder: Path, source: Path, output: Path, *, changes: dict | None = None, workers: int = 2) -> list[str]:
     """The arguments of ``python -m preprocess``; the configuration is written into ``folder``."""
     path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump({**CONFIG, **(changes or {})}))
+    path.write_text(yaml.safe_dump({**CONFIG, **(changes or {})}), encoding="utf-8")
     return ["--config", str(path), "--source", str(source), "--output", str(output), "--workers", str(workers)]
 
 
@@ -130,7 +130,7 @@ needs_mount = pytest.mark.skipif(not can_mount(), reason="needs unshare --map-ro
 def parent_of(pid: int) -> int | None:
     """None for a process that has ended."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[1])
     except OSError:
         return None
 

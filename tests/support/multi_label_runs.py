@@ -33,7 +33,7 @@ def unsure(data, output) -> Path:
 
 
 def rows(directory):
-    with open(directory / "summary.csv", newline="") as file:
+    with open(directory / "summary.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

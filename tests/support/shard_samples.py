@@ -76,7 +76,7 @@ def write_directory(directory: Path, lengths: dict[str, list[int]], views: int =
         "views": dict.fromkeys(lengths, views),
         "digest": "d",
     }
-    (directory / MANIFEST_NAME).write_text(json.dumps({"splits": splits, "superimage": superimage}))
+    (directory / MANIFEST_NAME).write_text(json.dumps({"splits": splits, "superimage": superimage}), encoding="utf-8")
     return directory
 
 

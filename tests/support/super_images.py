@@ -105,5 +105,5 @@ def write_super_images(
         "versions": {},
         **superimage,
     }
-    (root / "_info.json").write_text(json.dumps({"splits": splits, "superimage": manifest}))
+    (root / "_info.json").write_text(json.dumps({"splits": splits, "superimage": manifest}), encoding="utf-8")
     return root

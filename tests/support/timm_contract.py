@@ -32,7 +32,7 @@ def load_timm_tests(directory: Path, config: pytest.Config) -> ModuleType:
         pytest.skip(f"timm's own tests are not here: '{HOW}' gets them; TIMM_SDIST names their place")
     with tarfile.open(archive) as tar:
         source = tar.extractfile(f"{ARCHIVE.removesuffix('.tar.gz')}/tests/test_models.py").read().decode()
-    (directory / "timm_test_models.py").write_text(source)
+    (directory / "timm_test_models.py").write_text(source, encoding="utf-8")
     for marker in sorted(set(re.findall(r"pytest\.mark\.(\w+)", source)) - {"parametrize", "skipif"}):
         config.addinivalue_line("markers", f"{marker}: timm's")
     spec = importlib.util.spec_from_file_location("timm_test_models", directory / "timm_test_models.py")

@@ -103,7 +103,7 @@ def test_a_subset_is_a_split_of_the_same_tars(gestures, split):
     assert manifest.class_names_of(split) == ["Swiping Left", "Stop Sign"]
     assert manifest.class_names_of("train") == list(GESTURES)
     assert manifest.for_split(split).class_names == ["Swiping Left", "Stop Sign"]
-    assert manifest.views["train_mini"] == manifest.views["train"] == 4
+    assert manifest.num_views["train_mini"] == manifest.num_views["train"] == 4
     full = list(samples_of(gestures, split.replace("_mini", "")))
     expected = sorted(
         ["Swiping Left", "Stop Sign"].index(name) for name in map(name_of, full) if name != "Swiping Right"
@@ -289,7 +289,7 @@ def test_segments_are_samples_and_show_no_frame_outside(tmp_path):
     job = Job(config=settings, source=str(tmp_path), output="", class_names=dataset.class_names, digest="")
     for split, per_segment in (("train", 2), ("validation", 1)):
         converted = [make_samples(job, split, video) for video in dataset.splits[split]]
-        samples = [item.sample for video in converted for item in video.samples]
+        samples = [sample for video in converted for sample in video.samples.values()]
         assert len(samples) == 3 * per_segment
         for sample in samples:
             begin, end = cuts[sample.label]

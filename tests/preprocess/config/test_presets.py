@@ -53,16 +53,16 @@ def sheets(all_presets, tmp_path_factory):
     job = Job(config=all_presets, source=str(path.parent), output="unused", class_names=("a",), digest="d")
     converted = make_samples(job, "train", Video(key="v", path=path.name, labels=(0,)))
     assert converted.failure is None
-    return {rendered.layout: tiles_of(rendered, all_presets.layouts[rendered.layout]) for rendered in converted.samples}
+    return {layout: tiles_of(sample, all_presets.layouts[layout]) for (layout, _), sample in converted.samples.items()}
 
 
-def tiles_of(rendered, layout):
-    image = np.asarray(Image.open(io.BytesIO(rendered.sample.image)).convert("RGB"))
+def tiles_of(sample, layout):
+    image = np.asarray(Image.open(io.BytesIO(sample.image)).convert("RGB"))
     tile = layout.tile
     rows, columns = image.shape[0] // tile, image.shape[1] // tile
     cells = [image[r * tile : (r + 1) * tile, c * tile : (c + 1) * tile] for r in range(rows) for c in range(columns)]
     numbers = [frame_number(cell) for cell in cells[: layout.frames]]
-    return numbers, rendered.sample.metadata["frames"], rows, columns, tile
+    return numbers, sample.metadata["frames"], rows, columns, tile
 
 
 # The position in time of each cell, row by row: SIFAR Table 8, Flatten equations 5 to 10. Others are row by row.

@@ -117,8 +117,8 @@ def outcome_of(name, path) -> Outcome:
     )
     if statistics.num_frames != len(frames):
         outcome.wrong.append(f"{statistics.num_frames} frames of {len(frames)}")
-    for rendered in converted.samples:
-        _compare(rendered.sample, frames, times, OTHER_SECONDS.get(name, LARGEST_SECONDS), outcome)
+    for sample in converted.samples.values():
+        _compare(sample, frames, times, OTHER_SECONDS.get(name, LARGEST_SECONDS), outcome)
     return outcome
 
 

@@ -140,7 +140,8 @@ def test_too_few_shards_are_reported_of_with_a_number_that_helps(prepared, video
 
 
 def test_several_labels_a_video_are_reported_of(prepared, cost):
-    of_several = dataclasses.replace(prepared, job=dataclasses.replace(prepared.job, multi_label=True))
+    output = dataclasses.replace(prepared.output, job=dataclasses.replace(prepared.job, multi_label=True))
+    of_several = dataclasses.replace(prepared, output=output)
     lines, before = (
         set(describe(of_whom, cost, Readers(ranks=1, workers=2), shown_output="out"))
         for of_whom in (of_several, prepared)

@@ -185,6 +185,6 @@ def test_two_conversions_into_one_output_do_not_mix(undisturbed, video_folder, t
     run = Run(joining(local_ray, arguments))
     wait_for(lambda: num_records(tmp_path / "out") >= 1)
     assert main(arguments) == 2
-    assert "another conversion is at work there" in capsys.readouterr().err
+    assert "another conversion is running there" in capsys.readouterr().err
     assert run.finish()[0] == 0
     assert_whole(tmp_path / "out", undisturbed)

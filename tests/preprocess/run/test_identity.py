@@ -11,10 +11,11 @@ from conversion import CONFIG, command, hashes
 
 from preprocess.__main__ import main
 from preprocess.annotations.dataset import RelativePath
-from preprocess.config.schema import config_from
+from preprocess.config.schema import Config, config_from
 from preprocess.run.identity import Identity, differences, identity_of, packed, unpacked
-from preprocess.run.output import begin, holds_conversion
+from preprocess.run.output import Output
 from preprocess.run.pipeline import plan, read_dataset
+from preprocess.worker.messages import Job
 
 LISTS = {"train": "train.txt", "validation": "val.txt"}
 SMALL = {"layouts": {"strip": {"frames": 4, "tile": 32, "grid": "1x4", "pad": "none"}}}
@@ -43,6 +44,11 @@ def identity(source: Path, *, seed: int = 0, **annotations) -> Identity:
     config = config_from(values, "test")
     dataset = read_dataset(config, source)
     return identity_of(config, plan(dataset, config), dataset.class_names, dataset.subsets)
+
+
+def output_of(folder: Path, config: Config, now: Identity) -> Output:
+    job = Job(config=config, source="", output=str(folder / "out"), class_names=(), digest=now.digest)
+    return Output(job=job, identity=now)
 
 
 def lines(before: Identity, now: Identity) -> list[str]:
@@ -136,28 +142,28 @@ def test_without_the_list_of_videos_they_are_counted(listed, tmp_path, damage):
     """The list is there for the message alone: a conversion goes on without it."""
     config = config_from({**CONFIG, **SMALL}, "test")
     before = identity(listed)
-    begin(tmp_path / "out", config, before)
+    output_of(tmp_path, config, before).begin()
     path = tmp_path / "out" / "strip" / "_records" / "_videos.json.gz"
     if damage is None:
         path.unlink()
     else:
         path.write_bytes(damage)
-    assert holds_conversion(tmp_path / "out", config, before)
+    assert output_of(tmp_path, config, before).is_begun()
     write_list(listed, "train.txt", {"a": 0, "b": 1})
     with pytest.raises(ValueError, match=r"videos of train: 3 there, 2 now$"):
-        holds_conversion(tmp_path / "out", config, identity(listed))
-    begin(tmp_path / "out", config, before)
+        output_of(tmp_path, config, identity(listed)).is_begun()
+    output_of(tmp_path, config, before).begin()
     assert unpacked(path.read_bytes()) == before.fingerprints
 
 
 def test_many_differences_are_cut_and_counted(listed, tmp_path):
     config = config_from({**CONFIG, **SMALL}, "test")
     before = identity(listed)
-    begin(tmp_path / "out", config, before)
+    output_of(tmp_path, config, before).begin()
     now = dataclasses.replace(before, settings={f"setting {number}": 1 for number in range(20)})
     count = len(differences(before.to_dict(), before.fingerprints, now))
     with pytest.raises(ValueError, match=f"and {count - 8} more differences"):
-        holds_conversion(tmp_path / "out", config, now)
+        output_of(tmp_path, config, now).is_begun()
 
 
 def test_a_conversion_goes_on_by_another_spelling_of_its_source(video_folder, tmp_path, monkeypatch, local_ray, capsys):

@@ -63,7 +63,6 @@ def test_failed_videos_that_were_mended_are_tried_again_and_only_their_shards_ar
 def test_while_failures_are_tried_again_the_conversion_is_not_complete(sound, tmp_path):
     """Also when that is interrupted: a manifest promises shards, so it goes before the first of them."""
     from preprocess.config.schema import load_config
-    from preprocess.run.output import forget
     from preprocess.run.pipeline import convert_dataset, prepare
     from preprocess.run.ray_pool import Workers
 
@@ -71,7 +70,7 @@ def test_while_failures_are_tried_again_the_conversion_is_not_complete(sound, tm
     arguments = command(tmp_path, source, tmp_path / "out")
     prepared = prepare(load_config(arguments[1]), source=source, output=tmp_path / "out")
     assert convert_dataset(prepared, workers=Workers(count=2)).complete
-    forget(prepared.job, prepared.batches[:1])
+    prepared.output.forget(prepared.batches[:1])
     assert not list((tmp_path / "out").glob("*/_info.json"))
     assert main(arguments) == 0
     assert hashes(tmp_path / "out") == hashes(sound[1])
@@ -161,7 +160,7 @@ def test_libraries_that_have_changed_are_reported_of(copied, capsys):
     path.write_text(json.dumps(begun))
     for _ in range(2):  # it stays said
         assert main(arguments) == 0
-        assert "begun with other libraries, here and there: av " in capsys.readouterr().err
+        assert "begun with other versions of libraries: av " in capsys.readouterr().err
 
 
 MISTAKES = {
@@ -175,8 +174,8 @@ MISTAKES = {
     "--ray-address host": "must be auto or the HOST:PORT",
     "--ray-address auto --runtime-env none.yaml": "none.yaml",
     "--dry-run --train-ranks 0": "must be at least 1",
-    "--output s3://bucket/shards": "s3://bucket/shards: only a local path",
-    "--source https://host/videos": "https://host/videos: only a local path",
+    "--output s3://bucket/shards": "s3://bucket/shards: must be a local path",
+    "--source https://host/videos": "https://host/videos: must be a local path",
 }
 
 

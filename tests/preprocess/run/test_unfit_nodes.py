@@ -42,7 +42,7 @@ READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"'
 UNFIT = {
     "the source is not mounted": (EMPTY, "videos", "an empty directory"),
     "a part of the source is not mounted": (EMPTY, "videos/train/left", "not readable on"),
-    "the output is not mounted": (EMPTY, "out", "not there"),
+    "the output is not mounted": (EMPTY, "out", "missing"),
     "the output is mounted read-only": (READ_ONLY, "out", "not writable"),
 }
 
@@ -60,7 +60,7 @@ def test_a_machine_that_sees_other_disks_is_left_out_and_no_video_is_blamed(
         status, out, err = Run(arguments).finish()
     assert status == 0, err
     assert "18 of 18 videos: 0 failed" in out
-    (note,) = [line for line in err.splitlines() if "a node is left out" in line]
+    (note,) = [line for line in err.splitlines() if "a node is excluded" in line]
     assert reason in note
     assert str(tmp_path / where) in note
     assert unfit[:8] in note
@@ -80,7 +80,7 @@ def test_a_machine_with_other_libraries_does_not_end_a_healthy_run(cluster, undi
     with node_of(cluster), node_of(cluster, PYTHONPATH=other_pillow(tmp_path)) as unfit:
         status, _, err = Run(arguments).finish()
     assert status == 0, err
-    (note,) = [line for line in err.splitlines() if "a node is left out" in line]
+    (note,) = [line for line in err.splitlines() if "a node is excluded" in line]
     assert "pillow" in note
     assert unfit[:8] in note
     assert hashes(tmp_path / "out") == undisturbed
@@ -92,7 +92,7 @@ def test_when_every_machine_is_unfit_the_run_ends(cluster, video_folder, tmp_pat
         status, _, err = Run(in_cluster(cluster, tmp_path, video_folder)).finish()
     assert status == 2
     last = err.strip().splitlines()[-1]
-    assert last.startswith("preprocess: no node can do its part: 2 were left out")
+    assert last.startswith("preprocess: no node can convert the batches: 2 were excluded")
     assert "pillow" in last
     assert "Traceback" not in err
 
@@ -121,6 +121,6 @@ def test_a_source_that_the_driver_loses_too_ends_the_run_and_blames_no_video(
     shutil.rmtree(tmp_path / "videos")
     if is_there:
         (tmp_path / "videos").mkdir()
-    with pytest.raises(UnfitNodeError, match="videos: an empty directory" if is_there else "videos: not there"):
+    with pytest.raises(UnfitNodeError, match="videos: an empty directory" if is_there else "videos: missing"):
         convert_dataset(prepared, workers=Workers(count=2))
     assert not [failure for record in read_all_records(tmp_path / "out" / "grid") for failure in record.failures]

@@ -75,7 +75,7 @@ def test_timm_reads_the_directory_as_it_is(converted):
 def test_the_manifest_tells_class_names_and_configuration(converted):
     manifest = read_manifest(converted / "strip")
     assert manifest.class_names == ["left", "right"]
-    assert manifest.views == {"train": 2, "validation": 3}
+    assert manifest.num_views == {"train": 2, "validation": 3}
     assert manifest.image_size == (32, 128)
     assert manifest.superimage["configuration"]["seed"] == 3
     assert "libavcodec" in manifest.superimage["versions"]["pyav"]
@@ -130,7 +130,7 @@ def test_a_directory_that_is_not_ours_is_left_alone(video_folder, tmp_path, caps
     (tmp_path / "out" / "grid").mkdir(parents=True)
     (tmp_path / "out" / "grid" / "thesis.txt").write_text("precious")
     assert main(command(tmp_path, video_folder, tmp_path / "out")) == 2
-    assert "no conversion of ours" in capsys.readouterr().err
+    assert "holds no conversion" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out" / "grid").iterdir()] == ["thesis.txt"]
 
 

@@ -58,7 +58,7 @@ def video(name):
 
 
 def samples(converted):
-    return [item.sample for item in converted.samples]
+    return list(converted.samples.values())
 
 
 def test_samples_that_cannot_be_written_fail_their_video_alone(job, tmp_path, monkeypatch):
@@ -68,10 +68,12 @@ def test_samples_that_cannot_be_written_fail_their_video_alone(job, tmp_path, mo
     def convert(self, split, one):
         converted = real(self, split, one)
         if one.key == "crash":
-            bad = dataclasses.replace(converted.samples[-1].sample, metadata={"path": {1}})
-            samples = (*converted.samples[:-1], dataclasses.replace(converted.samples[-1], sample=bad))
-            return dataclasses.replace(converted, samples=samples)
-        return dataclasses.replace(converted, samples=converted.samples[:1]) if one.key == "hang" else converted
+            *_, (tar, last) = converted.samples.items()
+            bad = dataclasses.replace(last, metadata={"path": {1}})
+            return dataclasses.replace(converted, samples={**converted.samples, tar: bad})
+        if one.key == "hang":
+            return dataclasses.replace(converted, samples=dict(list(converted.samples.items())[:1]))
+        return converted
 
     monkeypatch.setattr(Sandbox, "result_of", convert)
     for name in ("crash", "hang"):  # here only their names: the fault would need the file to be read

@@ -1,4 +1,4 @@
-"""Average precision by hand, by its definition taken word for word, and by timm's evaluator."""
+"""Average precision compared with values by hand, with its definition, and with timm's evaluator."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_by_hand(scores, positives, expected):
 
 
 def by_definition(scores, positives) -> float:
-    """Percent of the sum over all thresholds, from the highest, of (recall - recall before) * precision."""
+    """The definition, in percent: the sum over descending thresholds of (recall - previous recall) * precision."""
     total, before, area = sum(positives), 0.0, 0.0
     for threshold in sorted(set(scores), reverse=True):
         taken = [positive for score, positive in zip(scores, positives) if score >= threshold]
@@ -39,7 +39,7 @@ def by_definition(scores, positives) -> float:
 
 @st.composite
 def ranked(draw):
-    """(scores (N,) of few values, so that many are equal, positives (N,) with at least one)."""
+    """(scores (N,) with many equal values, positives (N,) with at least one true value)."""
     size = draw(st.integers(1, 30))
     scores = draw(arrays.arrays(np.float64, size, elements=st.sampled_from([-2.0, -0.5, 0.0, 0.25, 0.5, 1.0, 7.0])))
     positives = draw(arrays.arrays(bool, size))
@@ -105,7 +105,7 @@ def test_a_class_without_positives_is_left_out_and_named_where_it_is_alone():
     assert mean_average_precision(scores, np.array([[1, 0], [0, 0]])) == 100.0
     with pytest.raises(ValueError, match="none of 2 classes has a positive among 2 samples"):
         mean_average_precision(scores, np.zeros((2, 2)))
-    with pytest.raises(ValueError, match="a positive are needed"):
+    with pytest.raises(ValueError, match="at least one positive must be true"):
         average_precision(scores[:, 0], np.zeros(2))
 
 

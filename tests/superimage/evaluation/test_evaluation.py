@@ -1,4 +1,4 @@
-"""Metrics by hand and against timm; views; orders."""
+"""Metrics compared with values by hand and with timm; averages of views; orders."""
 
 import io
 
@@ -117,7 +117,7 @@ def test_orders_act_on_time_whatever_the_layout(name):
 def test_a_random_order_is_one_permutation_of_time_for_each_video():
     rng = np.random.default_rng(0)
     orders = [rng.permutation(8) for _ in range(4)]
-    # new[cell] as a function of old[cell] is the permutation of time itself: the same for views in different orders.
+    # The map from old[cell] to new[cell] is the permutation of time, which is the same for views in different orders.
     maps = [dict(zip(o.tolist(), other_order(o, "random", video="v", seed=1).tolist())) for o in orders]
     assert all(each == maps[0] for each in maps)
     assert sorted(maps[0].values()) == list(range(8))

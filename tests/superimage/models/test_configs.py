@@ -1,4 +1,4 @@
-"""Every configuration of the papers' tables: its hyper-parameters, its model, and a step of training."""
+"""Every configuration of the papers' tables: hyper-parameters, model, and a training step."""
 
 import math
 import re
@@ -20,7 +20,7 @@ CLASSES = {"k400": 400, "ssv2": 174, "mit": 339, "jester": 27, "diving48": 48, "
 # SIFAR 4.1
 SIFAR = {"opt": "adamw", "lr": 1e-4, "weight_decay": 0.05, "sched": "cosine", "epochs": 30, "warmup_epochs": 5}
 SIFAR |= {"mixup": 0.8, "cutmix": 1.0, "drop_path": 0.1, "smoothing": 0.1}
-# Flatten, Tables 5-7: batch, learning rate, epochs, of which warm-up
+# Flatten, Tables 5-7: batch size, learning rate, epochs, warm-up epochs
 FLATTEN = {
     "k400_xxs_9f": (128, 5e-4, 110, 10),
     "k400_xxs_16f": (64, 5e-4, 110, 10),
@@ -38,10 +38,10 @@ ROWS = {"sifar": 7 + 5 + 2 + 2 + 2 + 9 * 2, "flatten": len(FLATTEN)}
 
 
 def read(path):
-    """(flags, rows, columns, tile px, frames, classes), the shape as the configuration's heading gives it."""
+    """(flags, rows, columns, tile px, frames, classes); the shape comes from the heading of the configuration."""
     args, _ = parse_flags(GROUPS, ["--config", str(path), "--data-dir", "DIR"], prog="train_image")
     rows, columns, tile, frames = map(
-        int, re.search(r"(\d+)x(\d+) tiles of (\d+) px, (\d+) frames", path.read_text()).groups()
+        int, re.search(r"(\d+)x(\d+) tiles of (\d+) px, (\d+) frames", path.read_text(encoding="utf-8")).groups()
     )
     args.input_size, args.num_classes = [3, rows * tile, columns * tile], CLASSES[path.stem.split("_")[1]]
     return args, rows, columns, tile, frames
@@ -58,7 +58,7 @@ def test_every_row_of_the_tables_has_its_configuration():
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_the_heading_names_row_command_and_shape(path):
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     assert re.match(r"# (SIFAR|Flatten) Tables? \d.*: top-1 \d\d\.\d", lines[0])
     command = lines[2]
     assert f"train_image.py --config configs/train/{path.name} " in command
@@ -73,7 +73,7 @@ def test_the_heading_names_row_command_and_shape(path):
 
 
 def recipe(path) -> dict:
-    """What the paper's text and tables say of the run, by timm's names of it."""
+    """The hyper-parameters in the paper's text and tables, by timm's names."""
     if path.stem.startswith("sifar"):
         return SIFAR | ({"epochs": 15} if "_mit_" in path.stem else {})
     batch_size, lr, epochs, warmup_epochs = FLATTEN[path.stem.removeprefix("flatten_")]
@@ -82,7 +82,7 @@ def recipe(path) -> dict:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_run_has_the_rates_of_its_paper(path):
-    """The rate rises to the paper's in the epochs of warm-up, then falls by half a cosine over all epochs."""
+    """The learning rate rises to the paper's during warm-up, then falls by half a cosine."""
     args, paper = read(path)[0], recipe(path)
     optimizer = build_optimizer(args, torch.nn.Linear(4, 4), MACHINE)
     schedule, num_epochs = build_schedule(args, optimizer, 0, updates_per_epoch=10)
@@ -113,7 +113,7 @@ def test_samples_of_an_update_and_regularisation_are_the_papers(path):
 
 
 def each_network_once() -> list:
-    """All configurations; those whose network, size and loss an earlier one has are for the slow run."""
+    """All configurations. Those with the network, size and loss of an earlier one are marked slow."""
     seen, parameters = set(), []
     for path in CONFIGS:
         args = read(path)[0]
@@ -125,7 +125,7 @@ def each_network_once() -> list:
 
 @pytest.mark.parametrize("path", each_network_once())
 def test_a_step_at_the_size_of_the_paper(path):
-    """On the meta device: shapes, losses and updates of one sample, without the memory."""
+    """A training step with one sample on the meta device: shapes, loss and update, without the memory."""
     args = unpretrained(read(path)[0])
     with torch.device("meta"):
         model = build_model(args).train()
@@ -149,7 +149,7 @@ SMALLEST = [path for path in CONFIGS if path.stem in ("sifar_k400_r50", "flatten
 
 @pytest.mark.parametrize("path", SMALLEST, ids=lambda path: path.stem)
 def test_a_step_on_a_tiny_image_lowers_the_loss(path):
-    """A real one, for the models that take any size and little memory."""
+    """A real training step, for models that take any size and little memory."""
     torch.manual_seed(0)
     args = unpretrained(read(path)[0])
     args.input_size, args.drop_path, args.lr = [3, 96, 96], 0.0, 1e-4
@@ -167,11 +167,13 @@ def test_a_step_on_a_tiny_image_lowers_the_loss(path):
 
 
 def test_weights_come_from_models_that_are_there():
-    """KINETICS of one configuration is the checkpoint of another that stands beside it and has its network."""
+    """KINETICS in a configuration is the checkpoint of another configuration with the same network."""
     for path in CONFIGS:
-        found = re.search(r"best checkpoint of (\w+\.yaml)", " ".join(path.read_text().replace("#", "").split()))
+        found = re.search(
+            r"best checkpoint of (\w+\.yaml)", " ".join(path.read_text(encoding="utf-8").replace("#", "").split())
+        )
         if found:
-            other = yaml.safe_load((path.parent / found[1]).read_text())
+            other = yaml.safe_load((path.parent / found[1]).read_text(encoding="utf-8"))
             assert is_model(other["model"])
-            own = yaml.safe_load(path.read_text())["model"]
+            own = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]
             assert own.removesuffix("_ape") == other["model"]

@@ -1,4 +1,4 @@
-"""timm's own tests, on our models: what timm's scripts and tools expect of any model that they are given."""
+"""timm's own tests, run on our models: what timm's scripts and tools expect of a model."""
 
 import fnmatch
 from types import ModuleType
@@ -7,11 +7,11 @@ import pytest
 from timm.models import list_models
 from timm_contract import load_timm_tests
 
-from superimage.models.report import OURS
+from superimage.models.cost_tables import OURS
 
 NAMES = list_models(module=OURS)
 TAGGED = list_models(module=OURS, include_tags=True)
-# What one network of each kind can show in seconds. The others, larger or the same at another size, are marked slow.
+# One network of each kind, which takes seconds. Larger ones and other sizes are marked slow.
 QUICK = ("sifar_swin_tiny_w6_3x3_96*", "sifar_resnet50", "sifar_resnet50_c7", "uniformer_xxs*", "uniformer_small_plus")
 ON_TENSORS = (
     "test_model_forward",
@@ -24,14 +24,14 @@ ON_TENSORS = (
     "test_model_backward_fx",
 )
 SWIN = "sifar_swin_tiny_w6_3x3_96"
-# timm's tests of its Swins, each with the arguments that it takes for ours.
+# timm's tests of its Swins, with arguments for our Swins.
 SWIN_TESTS = (
     ("test_swin_family_reinit_after_to_empty", (288,)),
     ("test_swin_family_set_input_size_stage_windows", (288, "per_stage")),
     ("test_swin_family_set_input_size_stage_windows", (288, "non_square")),
 )
-# What timm's tests ask of its Swins and SIFAR's refuse by design: a window has to divide its stage (SIFAR 3.2), where
-# timm pads or shrinks, and a user's mistake is a ValueError, where timm asserts.
+# Tests of timm's Swins that SIFAR's Swins fail by design: a window must divide its stage (SIFAR 3.2), while timm pads
+# or shrinks, and a user error is a ValueError, while timm asserts.
 NOT_DIVIDING = r"window \d+ of stage \d does not divide its \d+x\d+ tokens"
 REFUSED = {
     ("test_swin_family_set_input_size", (288,)): NOT_DIVIDING,
@@ -59,7 +59,7 @@ def some_slow(names: list[str]) -> list:
 
 @pytest.mark.parametrize("name", TAGGED)
 def test_configuration_and_factory_arguments(name, timm_tests):
-    """On the meta device: device, dtype, shapes without a head, layer groups, freezing and resizing."""
+    """Device, dtype, shapes without a head, layer groups, freezing and resizing, on the meta device."""
     timm_tests.test_model_default_cfgs(name, 1, "meta")
 
 
@@ -88,7 +88,7 @@ def test_what_a_swin_refuses_by_design(check, arguments, timm_tests):
 
 
 def test_no_test_of_timms_swins_is_forgotten(timm_tests):
-    """``default`` compares windows that timm clamps with ours that are global; ``dynamic_mask`` wants any size."""
+    """``default`` compares timm's clamped windows with our global ones; ``dynamic_mask`` needs any size."""
     left_out = {"test_swin_family_dynamic_mask_trace"}
     tried = {check for check, _ in (*SWIN_TESTS, *REFUSED)}
     assert {name for name in dir(timm_tests) if name.startswith("test_swin_family_")} == tried | left_out

@@ -1,4 +1,4 @@
-"""Published Swin weights in ours: timm's own reader is the oracle of names, algebra that of bilinear resizing."""
+"""Conversion of published Swin weights: names are checked by timm's own reader, resizing by algebra."""
 
 import argparse
 
@@ -18,7 +18,7 @@ PRESET = "sifar_swin_tiny_w6_3x3_96"
 
 
 def microsoft_weights(*, window: int, classes: int, width: int = 24, heads=(1, 2, 2, 2), depths=(2, 2, 2, 2)) -> dict:
-    """Random weights under the names of Microsoft's Swin, which SIFAR's are too, with the buffers that they save."""
+    """Random weights with the names and buffers of Microsoft's Swin, which SIFAR uses too."""
     shapes = {"patch_embed.proj.weight": (width, 3, 4, 4), "patch_embed.proj.bias": (width,)}
     shapes |= {f"patch_embed.norm.{leaf}": (width,) for leaf in ("weight", "bias")}
     for stage, (depth, num_heads) in enumerate(zip(depths, heads)):
@@ -45,7 +45,7 @@ def block_shapes(name: str, dim: int, heads: int, window: int) -> dict:
 
 
 def test_microsofts_names_are_read_as_timm_reads_them():
-    """Same windows, so no table is resized: the two networks must give the same logits."""
+    """With equal windows no table is resized, so both networks must give the same logits."""
     weights = microsoft_weights(window=3, classes=5)
     ours = SifarSwin(img_size=96, window_size=3, num_classes=5, **TINY).eval()
     theirs = SwinTransformer(img_size=96, window_size=3, num_classes=5, **TINY).eval()
@@ -56,7 +56,7 @@ def test_microsofts_names_are_read_as_timm_reads_them():
 
 
 def test_sifars_weights_load_key_by_key():
-    """Its own name is frame_pos_embed, one vector for each tile, padding included (8 frames in 3x3: 9)."""
+    """SIFAR's frame_pos_embed has a vector for each tile, including pads (8 frames in 3x3: 9)."""
     weights = {**microsoft_weights(window=3, classes=5), "frame_pos_embed": torch.randn(1, 9, 24)}
     model = SifarSwin(img_size=288, window_size=3, num_classes=5, grid=(3, 3), ape=True, **TINY)
     saved = {f"module.{name}": value for name, value in weights.items()}
@@ -84,7 +84,7 @@ def test_a_table_of_the_same_size_is_untouched():
 
 
 def test_resizing_keeps_what_bilinear_interpolation_keeps():
-    """A constant stays; a slope stays one, half as steep where there are twice the points; heads do not mix."""
+    """A constant stays constant. A slope stays linear, half as steep for twice the points. Heads do not mix."""
     slope = torch.arange(13.0).repeat(13, 1)
     table = torch.stack([torch.full((169,), 4.0), slope.flatten(), slope.T.flatten()], dim=1)
     resized = resize_table(table, (26, 26)).reshape(26, 26, 3)
@@ -95,7 +95,7 @@ def test_resizing_keeps_what_bilinear_interpolation_keeps():
 
 def test_resizing_to_a_window_that_is_not_square():
     assert resize_table(torch.randn(169, 4), (27, 9)).shape == (243, 4)
-    with pytest.raises(ValueError, match="no square window"):
+    with pytest.raises(ValueError, match="window is not square"):
         resize_table(torch.randn(170, 4), (27, 27))
 
 
@@ -123,7 +123,7 @@ def test_weights_of_another_network_are_refused(change):
 
 @pytest.fixture(scope="module")
 def swin_tiny(tmp_path_factory):
-    """A file like Microsoft's swin_tiny_patch4_window7_224_22k, with flags beside the weights as in SIFAR's."""
+    """A file like Microsoft's swin_tiny_patch4_window7_224_22k, with flags in it as in SIFAR's files."""
     path = tmp_path_factory.mktemp("weights") / "swin_tiny.pth"
     weights = microsoft_weights(window=7, classes=6, width=96, heads=(3, 6, 12, 24), depths=(2, 2, 6, 2))
     torch.save({"model": weights, "args": argparse.Namespace(lr=1e-4)}, path)
@@ -182,13 +182,13 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(content, tmp_path, 
 
 
 def test_a_target_that_no_one_converts_to_is_refused(swin_tiny, tmp_path):
-    with pytest.raises(ValueError, match="timm itself adapts ConvNeXt's"):
+    with pytest.raises(ValueError, match="ConvNeXt: only weights of"):
         convert(swin_tiny, tmp_path / "out.pth", "test_convnext")
 
 
 @pytest.mark.parametrize("name", ["resnet26", "sifar_resnet50"])
 def test_sifars_cnn_is_converted_with_its_classifier(name, tmp_path, capsys):
-    """SIFAR's code keeps timm's ResNet under ``backbone`` with a classifier of its own, never called, and ``head``."""
+    """SIFAR's code has timm's ResNet in ``backbone``, with an unused classifier, and its own ``head``."""
     small = {"layers": (1, 1, 1, 1), "channels": (8, 16, 24, 32)} if name.startswith("sifar") else {}
     theirs = timm.create_model(name, num_classes=6, **small).eval()
     state = {f"backbone.{key}": value for key, value in theirs.state_dict().items() if not key.startswith("fc.")}
@@ -224,7 +224,7 @@ def test_models_of_384_px_start_from_the_published_model_of_384_px():
 
 
 def test_tables_of_window_12_are_resized_for_the_global_window():
-    """The last stage alone: the others have window 12 as published."""
+    """Only the last stage is resized, since the others have the published window 12."""
     theirs = timm.create_model("swin_tiny_patch4_window7_224", img_size=384, window_size=12, num_classes=0, **TINY)
     ours = SifarSwin(img_size=1152, window_size=(12, 12, 12, "global"), num_classes=0, **TINY)
     adapted = adapt_swin(theirs.state_dict(), ours)

@@ -1,4 +1,4 @@
-"""The papers' tables of cost, line by line."""
+"""The papers' tables of parameters and GMACs, row by row."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def test_the_papers_costs_are_ours_or_the_difference_is_explained(row):
 
 
 def test_the_two_windows_of_sifar_b_12_at_384_px():
-    """SIFAR Table 1 prints {12,12,12,36} beside a cost that only {12,12,12,12} has."""
+    """SIFAR Table 1 prints {12,12,12,36} with GMACs that only {12,12,12,12} has."""
     rows = [row for row in ROWS if row.label == "SIFAR-B-12, 384 px"]
     assert sorted(round(row.measure().gmacs, 1) for row in rows) == [423.7, 429.9]
 

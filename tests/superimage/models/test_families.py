@@ -1,4 +1,4 @@
-"""timm's families on a super image, against the table of docs/models.md; the rest of them with ``-m slow``."""
+"""timm's model families on super images, compared with docs/models.md; the slow ones run with ``-m slow``."""
 
 import re
 
@@ -7,11 +7,11 @@ import timm
 from places import ROOT
 from timm.models import list_models, list_modules
 
-from superimage.models.families import ANY, CANNOT, FAMILIES, SHAPES, TOLD, try_family
-from superimage.models.report import OURS, list_table, papers_table
+from superimage.models.cost_tables import OURS, list_table, papers_table
+from superimage.models.families import ANY, CANNOT, FAMILIES, NEEDS_SIZE, SHAPES, try_family
 from superimage.models.tables import ROWS
 
-DOCUMENT = (ROOT / "docs/models.md").read_text()
+DOCUMENT = (ROOT / "docs/models.md").read_text(encoding="utf-8")
 _QUICK_NAMES = """
     byobnet convnext cpubone crossvit csatv2 cspnet cspnext deit dla dpn edgenext efficientformer efficientformer_v2
     efficientnet efficientvim efficientvit_mit efficientvit_msra eva fasternet fastvit ghostnet hardcorenas hgnet hrnet
@@ -27,27 +27,27 @@ def table(name: str) -> str:
 
 
 def documented() -> dict[str, tuple[str, tuple[str, str]]]:
-    """{family: (model, verdicts of both shapes)} of the document."""
+    """{family: (model, verdicts for both shapes)} in the document."""
     rows = [row.strip("| ").split(" | ") for row in table("families").splitlines()[2:]]
     return {row[0]: (row[1].strip("`"), (row[3], row[4])) for row in rows}
 
 
 def test_every_quick_name_is_a_family():
-    """A misspelt one would run nothing."""
+    """A misspelt name would select no test."""
     assert set(QUICK) <= FAMILIES.keys()
 
 
 def test_the_document_has_every_family():
     assert documented().keys() == FAMILIES.keys()
     assert {family: model for family, (model, _) in documented().items()} == FAMILIES
-    assert {verdict for _, verdicts in documented().values() for verdict in verdicts} == {ANY, TOLD, CANNOT}
+    assert {verdict for _, verdicts in documented().values() for verdict in verdicts} == {ANY, NEEDS_SIZE, CANNOT}
 
 
 @pytest.mark.parametrize(
     "family", [pytest.param(family, marks=[] if family in QUICK else pytest.mark.slow) for family in FAMILIES]
 )
 def test_the_family_does_what_the_document_says(family):
-    """Forward and backward on 192x192 and 128x256 px; every tile has a part in the logits unless the family cannot."""
+    """Forward and backward on 192x192 and 128x256 px; every tile influences the logits unless the family fails."""
     if family not in list_modules():
         pytest.skip(f"timm {timm.__version__} has no family {family}")
     trial = try_family(family)

@@ -1,4 +1,4 @@
-"""SIFAR's extra residual blocks: shapes and sizes from Table 7's text, and the plain ResNet where there are none."""
+"""SIFAR's extra residual blocks: shapes and sizes from the text of Table 7; without them, the plain ResNet."""
 
 import pytest
 import timm
@@ -76,7 +76,7 @@ def test_a_kernel_without_a_middle_is_refused(kernel):
 
 
 def test_another_network_is_refused():
-    with pytest.raises(ValueError, match="for a timm ResNet, and this is VisionTransformer"):
+    with pytest.raises(ValueError, match="need a timm ResNet, but the model is VisionTransformer"):
         models.build_model("test_vit", extra_kernels=(21,))
 
 

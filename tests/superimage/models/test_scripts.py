@@ -1,4 +1,4 @@
-"""timm's validate.py, inference.py and onnx_export.py on our models, by the lines of docs/models.md."""
+"""timm's validate.py, inference.py and onnx_export.py with our models, by the commands in docs/models.md."""
 
 import os
 import re
@@ -18,16 +18,16 @@ from super_images import write_super_images
 import superimage.models  # noqa: F401  registers the models
 from shards.layouts import Layout
 
-LINES = re.findall(r"^(python -c .*runpy.*)$", (ROOT / "docs/models.md").read_text(), re.MULTILINE)
+LINES = re.findall(r"^(python -c .*runpy.*)$", (ROOT / "docs/models.md").read_text(encoding="utf-8"), re.MULTILINE)
 SCRIPTS = ("validate.py", "inference.py", "onnx_export.py")
-# What the scripts import that timm does not ask for.
+# Packages that the scripts import but timm does not require.
 NEEDED = {"validate.py": (), "inference.py": ("pandas",), "onnx_export.py": ("onnx", "onnxscript")}
 MODEL = "sifar_swin_tiny_w6_3x3_96"
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A directory with the files that the lines name: shards in DIR, pictures in IMAGES, a checkpoint."""
+    """A directory with the files of the commands: shards in DIR, pictures in IMAGES, a checkpoint."""
     root = tmp_path_factory.mktemp("scripts")
     (root / "DIR").mkdir()
     grid = Layout(name="sheet", frames=9, rows=3, columns=3, tile=96)
@@ -65,6 +65,6 @@ def test_the_line_works(script, place):
 
 
 def test_without_the_import_timm_knows_no_such_model():
-    """So that the line's first half is known to be needed."""
+    """Shows that the first half of the command is needed."""
     code = f"import timm, sys; sys.exit(timm.is_model({MODEL!r}))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

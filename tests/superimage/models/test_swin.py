@@ -1,4 +1,4 @@
-"""SIFAR's Swin against timm's: the same network where windows are the same, refused where timm would change them."""
+"""SIFAR's Swin compared with timm's: equal for equal windows; windows that timm would change are refused."""
 
 import pytest
 import timm
@@ -45,7 +45,7 @@ def test_logits_are_timms_with_the_same_weights():
 
 
 def test_a_global_window_joins_tiles_that_small_windows_keep_apart():
-    """The change of one corner reaches the opposite one through the last stage alone."""
+    """A change in one corner reaches the opposite corner only in the last stage."""
     image = torch.randn(1, 3, 96, 96)
     changed = image.clone()
     changed[..., :4, :4] += 1
@@ -62,7 +62,7 @@ STRIP = {"img_size": (96, 384), "grid": (1, 4)}  # stages of 24x96, 12x48, 6x24 
 
 
 def test_square_windows_are_those_of_sifars_code_on_a_strip():
-    """Its rule, written out: where the window is no shorter than the shorter side, that side, and no shift."""
+    """SIFAR's rule: if the shorter side is at most the window, the window is that side, without a shift."""
     window, expected = 6, []
     for tokens in halving_stages(STRIP["img_size"]):
         alone = min(tokens) <= window
@@ -81,7 +81,7 @@ def test_square_windows_are_those_of_sifars_code_on_a_strip():
 
 
 def test_the_last_stage_of_square_windows_joins_no_tiles_on_a_strip():
-    """timm's own windows of the same size do, since it shifts them along the longer side."""
+    """timm shifts windows of the same size along the longer side."""
     joined = {}
     for last in ("square", 3, GLOBAL):
         stage = tiny_swin(**STRIP, window_size=(6, 6, 6, last)).layers[3]
@@ -101,7 +101,7 @@ def test_square_is_global_on_a_square_map():
 
 
 def test_square_windows_are_for_sifars_network():
-    with pytest.raises(ValueError, match="window square: for a timm Swin"):
+    with pytest.raises(ValueError, match="window square needs a timm Swin"):
         models.build_model("swinv2_tiny_window8_256", img_size=(128, 256), windows=(4, 4, 4, "square"))
     with pytest.raises(ValueError, match="window square of stage 4 does not divide its 6x9 tokens"):
         tiny_swin(img_size=(192, 288), grid=(2, 3), window_size=(6, 6, 6, "square"))
@@ -161,20 +161,20 @@ def test_windows_that_timm_would_clamp_or_pad_are_refused():
 
 
 def test_a_network_without_windows_is_refused():
-    with pytest.raises(ValueError, match="ResNet has no windows"):
+    with pytest.raises(ValueError, match="ResNet has no attention windows"):
         models.build_model("resnet18", windows=(7,))
 
 
 def test_windows_that_timm_read_otherwise_are_found_out():
     model = timm.create_model("swin_tiny_patch4_window7_224", img_size=224, window_size=7)
     verify_windows(model, [(7, 7)] * 4)
-    with pytest.raises(ValueError, match=r"stage 1 .* asked for window \(14, 14\)"):
+    with pytest.raises(ValueError, match=r"stage 1 .* window \(14, 14\) was requested"):
         verify_windows(model, [(14, 14), (7, 7), (7, 7), (7, 7)])
 
 
 @pytest.mark.parametrize("grid", [(3, 3), (2, 4), (1, 8), (4, 2)])
 def test_each_tile_gets_its_own_vector(grid):
-    """The oracle is the tiling that the shards are written with: a frame of one colour becomes a tile of one vector."""
+    """Checked by the tiling of the shards: a frame of one color becomes a tile with one vector."""
     rows, columns = grid
     embed = TilePatchEmbed(img_size=(rows * 96, columns * 96), patch_size=4, embed_dim=8, grid=grid)
     frames = torch.arange(rows * columns).reshape(-1, 1, 1, 1).expand(-1, 24, 24, 3).numpy().astype("uint8")
@@ -195,15 +195,15 @@ def test_vectors_per_tile_are_added_to_the_patch_tokens():
 
 
 def test_a_grid_that_does_not_cut_the_tokens_is_refused():
-    with pytest.raises(ValueError, match=r"24x48 tokens cannot be cut into 3x5 tiles"):
+    with pytest.raises(ValueError, match=r"24x48 tokens cannot be divided into 3x5 tiles"):
         tiny_swin(grid=(3, 5), ape=True)
     model = tiny_swin(grid=(1, 2), ape=True, window_size=1)
-    with pytest.raises(AssertionError, match=r"64x96 px given to a model of 96x192 px"):
+    with pytest.raises(AssertionError, match=r"64x96 px, but the model takes 96x192 px"):
         model(torch.randn(1, 3, 64, 96))
 
 
 def resized(ape: bool = False, **kwargs) -> tuple[SifarSwin, SifarSwin]:
-    """A network made at one size and brought to another, and one made at the other with the same weights."""
+    """A resized network, and one built at the new size with the same weights."""
     model = tiny_swin(grid=(1, 2), ape=ape)
     model.set_input_size(**kwargs)
     fresh = tiny_swin(grid=(1, 2), ape=ape, **model._model_args)
@@ -255,7 +255,7 @@ def test_a_size_that_would_be_padded_is_refused_and_changes_nothing(kwargs, mess
 
 def test_a_size_that_leaves_no_whole_tiles_is_refused():
     model = tiny_swin(grid=(3, 3), ape=True, img_size=96, window_size=1)
-    with pytest.raises(ValueError, match=r"32x32 tokens cannot be cut into 3x3 tiles"):
+    with pytest.raises(ValueError, match=r"32x32 tokens cannot be divided into 3x3 tiles"):
         model.set_input_size(img_size=(128, 128))
 
 

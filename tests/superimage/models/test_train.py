@@ -1,4 +1,4 @@
-"""The trainer's flags for these models: windows, kernels, weights from a file, each refused in one line where wrong."""
+"""The trainer's flags for these models: windows, kernels, weights from a file. Errors are one line."""
 
 import subprocess
 import sys
@@ -55,8 +55,8 @@ def test_the_kernel_flags_are_for_any_timm_resnet():
             "stage 3 does not divide its 14x14|stage 4 does not",
         ),
         (("--model", SWIN, "--img-size", "224", "--window", "7", "7"), "2 windows"),
-        (("--model", "test_resnet", "--window", "7"), "ResNet has no windows"),
-        (("--model", "test_vit", "--extra-kernels", "7"), "for a timm ResNet"),
+        (("--model", "test_resnet", "--window", "7"), "ResNet has no attention windows"),
+        (("--model", "test_vit", "--extra-kernels", "7"), "need a timm ResNet"),
         (("--model", "test_resnet", "--extra-kernels", "8"), "odd number"),
         (("--model", "uniformer_small", "--pretrained"), "give a file with --pretrained-path"),
     ],
@@ -79,7 +79,7 @@ def test_flags_that_would_do_nothing_are_refused(tmp_path):
 
 
 def test_extra_blocks_begin_from_a_file_that_has_them(tmp_path):
-    """As SSV2 begins from Kinetics: all but the classifier, the large kernels included."""
+    """Load all weights except the classifier, including the large kernels, as SSV2 starts from Kinetics."""
     small = ("--model", "test_resnet", "--extra-kernels", "5", "--num-classes")
     kinetics = build_model(flags(*small, "9"))
     torch.nn.init.normal_(kinetics.layer4[-1].bn3.weight)

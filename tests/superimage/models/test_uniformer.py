@@ -1,4 +1,4 @@
-"""UniFormer against its published sizes, its published spelling of weights, and timm's conventions for a network."""
+"""UniFormer compared with its published sizes, its published weight names, and timm's conventions."""
 
 import pytest
 import timm
@@ -71,7 +71,7 @@ def test_a_global_block_is_torchs_transformer_layer_after_its_convolution():
 
 
 def test_a_local_block_is_the_formula_of_the_paper():
-    """x += DW3x3(x); x += 1x1(DW5x5(1x1(BN x))); x += MLP(BN x), the weights as a dictionary."""
+    """x += DW3x3(x); x += 1x1(DW5x5(1x1(BN x))); x += MLP(BN x), with the weights in a dictionary."""
     block = LocalBlock(8, mlp_ratio=4, proj_drop=0.0, drop_path=0.0).eval()
     w, x = block.state_dict(), torch.randn(2, 8, 6, 9)
 
@@ -169,7 +169,7 @@ def test_layer_decay_finds_a_place_for_every_parameter():
     ],
 )
 def test_published_weights_load_key_by_key(name, stem, down):
-    """Each name that the authors' checkpoints have finds its place, in order and shape; none of ours stays empty."""
+    """Every name in the authors' checkpoints maps to one of our weights of the same shape, and all are filled."""
     with torch.device("meta"):
         model = timm.create_model(name)
     names = list(published_names(VARIANTS[name].get("depths", (3, 4, 8, 3)), stem, down))
@@ -183,7 +183,7 @@ def test_published_weights_load_key_by_key(name, stem, down):
 
 
 def published_names(depths, stem, down):
-    """Names of the authors' weights, stage by stage in the order of computation."""
+    """The names of the authors' weights in the order of computation."""
     batch_norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
     affine = ("weight", "bias")
     local = {"pos_embed": affine, "norm1": batch_norm, "conv1": affine, "attn": affine, "conv2": affine}

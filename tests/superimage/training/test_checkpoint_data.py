@@ -1,4 +1,4 @@
-"""What a checkpoint says of its data, compared by both scripts, and the mean and std that a model is trained with."""
+"""Both scripts compare a checkpoint's training data with the data; mean and std come from the right source."""
 
 import dataclasses
 import json
@@ -43,7 +43,7 @@ def run(data, tmp_path_factory):
 
 @pytest.fixture
 def alone(run, tmp_path):
-    """The checkpoint as it is copied out of its directory."""
+    """The checkpoint, copied out of its directory."""
     (tmp_path / "elsewhere").mkdir()
     return Path(shutil.copy(run / "last.pth.tar", tmp_path / "elsewhere" / "model.pth.tar"))
 
@@ -61,9 +61,9 @@ def one_line_of(capsys, program) -> str:
 
 def changed(data, copy, **section):
     shutil.copytree(data, copy)
-    info = json.loads((copy / "_info.json").read_text())
+    info = json.loads((copy / "_info.json").read_text(encoding="utf-8"))
     info["superimage"] |= section
-    (copy / "_info.json").write_text(json.dumps(info))
+    (copy / "_info.json").write_text(json.dumps(info), encoding="utf-8")
     return copy
 
 
@@ -72,7 +72,7 @@ def test_a_checkpoint_carries_the_whole_section_and_the_input(run, data, alone):
     assert content["superimage"] == read_manifest(data).for_split("train").superimage
     assert content["input"]["mean"] == tuple(IMAGENET)
     assert content["input"]["input_size"] == (3, 48, 48)
-    assert load_checkpoint_metadata(str(alone)).keys() == content.keys()  # as timm's tools read it: no code
+    assert load_checkpoint_metadata(str(alone)).keys() == content.keys()  # without code, as timm's tools read it
 
 
 def test_all_that_an_evaluation_needs_is_in_the_checkpoint(alone, data):
@@ -135,7 +135,7 @@ def test_weights_that_say_nothing_are_told(alone, data, tmp_path, caplog):
     bare = tmp_path / "bare.pth"
     torch.save(torch.load(alone, weights_only=False)["state_dict"], bare)
     assert evaluate(bare, data, tmp_path / "out", "--model", "test_resnet") == 0
-    assert "its class names and layout are not compared" in caplog.text
+    assert "so class names and layout are not compared" in caplog.text
     assert train(data, tmp_path, "--initial-checkpoint", str(bare)) == 0
     assert "classes and layout are not compared" in caplog.text
 
@@ -143,13 +143,13 @@ def test_weights_that_say_nothing_are_told(alone, data, tmp_path, caplog):
 def test_comparison_by_name_and_value():
     assert class_difference(["a", "b"], ("a", "b")) == ""
     assert class_difference(["a"], ["a", "b"]) == (
-        "the checkpoint tells 1 classes apart, the data has 2 ('b' is in the data alone)"
+        "the checkpoint has 1 classes, the data has 2 ('b' is only in the data)"
     )
     section = {"layout": layout().to_dict(), "class_names": ["a"], "mean": (0.5,), "std": [1.0]}
     older = {name: value for name, value in section["layout"].items() if name not in ("groups", "pad")}
     assert grid_differences(section, {**section, "layout": older}) == []
     assert other_differences(section, {**section, "mean": [0.5]}) == []
-    assert all_differences(section, section) == "the videos, or how they were converted"
+    assert all_differences(section, section) == "other videos, or another conversion"
     strip = {**section, "layout": layout(rows=1, columns=8).to_dict()}
     assert "layout.rows is 3 in the checkpoint and 1 in the data" in all_differences(section, strip)
 
@@ -170,7 +170,7 @@ def test_mean_and_std_are_the_flag_then_the_weights_then_the_manifest(data, tmp_
         saved = load_checkpoint_metadata(str(tmp_path / name / "last.pth.tar"))
         assert list(saved["input"]["mean"]) == saved["args"].mean == expected
         assert list(saved["input"]["std"]) == saved["args"].std == ([0.229, 0.224, 0.225] if not flags else HALF)
-    assert f"super images: --mean {HALF} of the model's pretrained configuration" in caplog.text
+    assert f"super images: --mean {HALF} from the model's pretrained configuration" in caplog.text
 
 
 def test_a_resumed_or_tuned_model_keeps_the_mean_of_its_checkpoint(data, tmp_path):
@@ -187,7 +187,7 @@ def test_a_resumed_or_tuned_model_keeps_the_mean_of_its_checkpoint(data, tmp_pat
 def test_the_evaluation_takes_the_mean_of_the_checkpoint_and_of_the_flag_before_it(alone, data, tmp_path):
     assert evaluate(alone, data, tmp_path / "a") == 0
     assert evaluate(alone, data, tmp_path / "b", "--mean", "0.5", "0.5", "0.5") == 0
-    results = [json.loads((tmp_path / name / "results.json").read_text()) for name in "ab"]
+    results = [json.loads((tmp_path / name / "results.json").read_text(encoding="utf-8")) for name in "ab"]
     assert [each["mean"] for each in results] == [IMAGENET, HALF]
-    predictions = [(tmp_path / name / "predictions.csv").read_text() for name in "ab"]
+    predictions = [(tmp_path / name / "predictions.csv").read_text(encoding="utf-8") for name in "ab"]
     assert predictions[0] != predictions[1]

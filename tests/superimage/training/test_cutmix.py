@@ -1,4 +1,4 @@
-"""CutMix of super images: the same box in every tile, and everything else as timm does it."""
+"""CutMix on super images: the same box in every tile, and everything else as in timm."""
 
 import logging
 import re
@@ -17,12 +17,12 @@ from shards.format import read_manifest
 from superimage.training.command_line import parse_flags
 from superimage.training.cutmix import TileMixup
 from superimage.training.data import build_loaders, build_mixup
+from superimage.training.device_env import DeviceEnv
 from superimage.training.flags import GROUPS
 from superimage.training.grid import find_super_images, fit_to_grid
-from superimage.training.machine import Machine
 from superimage.training.model import build_model
 
-CPU = Machine(device=torch.device("cpu"), rank=0, world_size=1, distributed=False)
+CPU = DeviceEnv(device=torch.device("cpu"), rank=0, world_size=1, distributed=False)
 MODES = ("batch", "pair", "elem", "half")
 GRIDS = ((1, 1), (3, 3), (1, 8), (4, 1), (2, 3))
 CUTS = {"cutmix": {"cutmix_alpha": 1.0}, "minmax": {"cutmix_minmax": (0.2, 0.8)}}
@@ -30,18 +30,18 @@ BATCH, CLASSES = 6, 6
 
 
 def samples(shape, *, seed=0, as_torch=False):
-    """BATCH pairs of noise uint8 (3, *shape) and a class of its own each."""
+    """BATCH pairs of noise uint8 (3, *shape) and a class, each class different."""
     noise = np.random.default_rng(seed).integers(0, 256, (BATCH, 3, *shape), dtype=np.uint8)
     return [(torch.from_numpy(image) if as_torch else image, label) for label, image in enumerate(noise)]
 
 
 def flat(value, shape):
-    """A sheet of one value in every pixel."""
+    """An image with one value in every pixel."""
     return np.full((3, *shape), value, np.uint8)
 
 
 def collate(kind, seed, batch, mode, **options):
-    """What one collate gives under this seed, and the next random number, so that as many were drawn before it."""
+    """The result of collate with this seed, and the next random number, which shows how many were drawn."""
     np.random.seed(seed)
     mixing = {"mixup_alpha": 0.0, "label_smoothing": 0.0, "num_classes": CLASSES, "mode": mode, **options}
     images, target = kind(**mixing)(batch)
@@ -49,7 +49,7 @@ def collate(kind, seed, batch, mode, **options):
 
 
 def tiles_of(images, rows, columns):
-    """(B, C, rows*h, columns*w) -> one (B, C, h, w) for each cell, by slicing."""
+    """Slice (B, C, rows*h, columns*w) into (B, C, h, w) for each cell."""
     h, w = images.shape[-2] // rows, images.shape[-1] // columns
     return [images[..., y * h : y * h + h, x * w : x * w + w] for y in range(rows) for x in range(columns)]
 
@@ -112,7 +112,7 @@ def test_mixup_alone_is_timms_on_any_grid(mode, grid):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("options", [*CUTS.values(), {"mixup_alpha": 0.8, "cutmix_alpha": 1.0, "prob": 0.7}])
 def test_each_cell_is_what_timm_makes_of_that_cell_alone(options, mode, as_torch):
-    """Mixup and CutMix that take turns: timm on small images, one cell after the other under one seed."""
+    """Alternating mixup and CutMix, compared with timm on the images of each cell, with the same seed."""
     rows, columns = 2, 3
     for seed in range(10):
         sheets = samples((rows * 11, columns * 9), seed=seed, as_torch=as_torch)
@@ -195,7 +195,7 @@ def test_the_loader_cuts_by_the_manifest_at_the_size_that_is_trained(tmp_path, g
     for images, target in loader:
         assert images.shape[-2:] == (height, width)
         shares += (target.min(1).values * (height // grid.rows) * (width // grid.columns)).tolist()
-    # Every weight is a whole number of a tile's pixels.
+    # Every label weight is a whole number of pixels of a tile.
     assert shares == pytest.approx(np.round(shares), abs=1e-3)
     assert max(shares) > 0
 
@@ -216,4 +216,4 @@ def test_a_run_with_cutmix(data, tmp_path, caplog):
             logging.root.removeHandler(handler)
         logging.root.setLevel(level)
     assert re.search(r"super images: --cutmix 1\.0 cuts the same box out of every tile of 16x16", caplog.text)
-    assert len((tmp_path / "run" / "summary.csv").read_text().splitlines()) == 3
+    assert len((tmp_path / "run" / "summary.csv").read_text(encoding="utf-8").splitlines()) == 3

@@ -1,12 +1,12 @@
-"""What is said where memory runs out, and where there are more processes than devices."""
+"""Messages if memory runs out, and if there are more processes than devices."""
 
 import argparse
 
 import pytest
 import torch
 
+from superimage.training.device_env import check_local_rank
 from superimage.training.device_memory import memory_line, ran_out_of_memory, training_ways_out
-from superimage.training.machine import check_local_rank
 
 CUDA_ERRORS = [
     torch.cuda.OutOfMemoryError(
@@ -30,8 +30,8 @@ def test_each_way_to_run_out_of_memory_is_known_and_one_line(error):
     assert "\n" not in line
     assert "out of memory" in line or "ALLOC_FAILED" in line
     assert line.endswith(
-        ". Lower --batch-size 64, or give --amp or --grad-checkpointing; --grad-accum-steps keeps the samples of an "
-        "update"
+        ". Lower --batch-size 64, or give --amp or --grad-checkpointing; --grad-accum-steps keeps the number of "
+        "samples per update"
     )
 
 
@@ -56,7 +56,7 @@ def test_main_memory_that_runs_out_is_known_too():
     [
         ({"amp": True}, "Lower --batch-size 64, or give --grad-checkpointing; --grad-accum"),
         ({"amp": True, "grad_checkpointing": True}, "Lower --batch-size 64; --grad-accum"),
-        ({"batch_size": 1}, "Give --amp or --grad-checkpointing: --batch-size is 1 already"),
+        ({"batch_size": 1}, "Give --amp or --grad-checkpointing: --batch-size is already 1"),
     ],
 )
 def test_flags_that_are_given_are_not_advised(given, told):
@@ -66,5 +66,5 @@ def test_flags_that_are_given_are_not_advised(given, told):
 def test_more_processes_than_devices_is_told_with_the_number_that_fits(monkeypatch):
     check_local_rank(1, 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    with pytest.raises(ValueError, match=r"process 1 of this machine.*sees 1 \(CUDA_VISIBLE_DEVICES=3\).*per-node 1\)"):
+    with pytest.raises(ValueError, match=r"process 1 of this node.*sees 1 \(CUDA_VISIBLE_DEVICES=3\).*per-node 1\)"):
         check_local_rank(1, 1)

@@ -1,4 +1,4 @@
-"""What ``train_image.py`` finds out about a model before it writes anything: one line, with the sizes that fit."""
+"""``train_image.py`` checks the model before it writes anything. Errors are one line with the sizes that fit."""
 
 import logging
 
@@ -34,7 +34,7 @@ def sheets(root, layout):
 
 
 def refusal(data, output, capsys, *argv) -> str:
-    """The line of a run that is refused; no directory of the experiment was made."""
+    """The error message, in one line, of a refused run that made no directory."""
     status = train_image.main([*COMMAND, "--data-dir", str(data), "--output", str(output), *argv])
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train_image: ")]
     assert (status, len(lines)) == (2, 1)
@@ -66,7 +66,7 @@ def test_a_square_sheet_that_the_model_does_not_take(name, told, square, tmp_pat
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("convit_tiny", "no size of this shape that was tried fits; choose another model"),
+        ("convit_tiny", "no size with this aspect ratio was found that fits"),
         ("mvitv2_tiny", "AssertionError: assert feat_size[0] == feat_size[1], at 128x256 px"),
         ("bat_resnext26ts", "what fits: --input-size 3 256 512"),
         ("vit_small_patch14_dinov2", "what fits: --input-size 3 140 280 or --input-size 3 112 224"),
@@ -79,7 +79,7 @@ def test_an_oblong_sheet_that_the_model_does_not_take(name, told, oblong, tmp_pa
 @pytest.mark.parametrize(
     ("argv", "told"),
     [
-        (("--model", "vgg11", "--grad-checkpointing"), "--grad-checkpointing: vgg11 has no gradient checkpointing"),
+        (("--model", "vgg11", "--grad-checkpointing"), "--grad-checkpointing: vgg11 does not support it"),
         (("--model", "vgg11", "--drop-path", "0.1"), "--drop-path: vgg11 has no such option; leave it out"),
         (("--model", "test_resnet", "--model-kwargs", "nonsense=1"), "the model has no option nonsense"),
     ],
@@ -89,7 +89,7 @@ def test_an_option_that_the_model_lacks(argv, told, square, tmp_path, capsys):
 
 
 def test_the_sizes_that_are_named_fit(square, tmp_path, capsys):
-    """What the message says is tried: the same command with it is not refused for the same reason."""
+    """The suggested size works: the same command with it is not refused for the same reason."""
     line = refusal(square, tmp_path, capsys, "--model", "vit_small_patch14_dinov2")
     sizes = [int(part.split()[0].rstrip(".")) for part in line.split("--img-size ")[1:]]
     assert sizes == [210, 168]
@@ -101,7 +101,7 @@ def test_the_sizes_that_are_named_fit(square, tmp_path, capsys):
 
 
 def test_dropped_edges_can_be_permitted_and_are_told(square, tmp_path, caplog):
-    """The last run of all: it trains, with a warning."""
+    """The model trains, with a warning."""
     argv = [
         "--model",
         "vit_tiny_patch16_224",
@@ -122,7 +122,7 @@ def test_dropped_edges_can_be_permitted_and_are_told(square, tmp_path, caplog):
         ("test_vit", (192, 192), (16, 16), (0, 0)),
         ("vit_tiny_patch16_224", (200, 188), (16, 16), (8, 12)),
         ("sequencer2d_s", (192, 192), (7, 7), (3, 3)),
-        ("test_convnext", (72, 72), (4, 4), (0, 0)),  # 18 tokens, 9, and then 4: the last has a part by its neighbours
+        ("test_convnext", (72, 72), (4, 4), (0, 0)),  # 18, 9, then 4 tokens; neighbors see the last one
         ("test_resnet", (75, 75), None, (0, 0)),
     ],
 )
@@ -138,7 +138,7 @@ def test_patches_and_what_they_leave_are_seen(name, size, patch, dropped):
     [("vit_tiny_patch16_224", (72, 88), (64, 80)), ("test_convnext", (72, 72), (72, 72))],
 )
 def test_what_is_said_to_be_dropped_has_no_part_in_the_logits(name, size, whole):
-    """The oracle is the gradient of the real network; all else has a part."""
+    """Checked by the gradient of the real network: all other pixels have influence."""
     torch.manual_seed(0)
     with torch.device("meta"):
         seen = forward_on_meta(build(name, img_size=size, num_classes=3), size)

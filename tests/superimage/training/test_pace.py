@@ -1,4 +1,4 @@
-"""What the log tells of an epoch: its losses, a step late, its rate, and the share of time without data."""
+"""Log lines of an epoch: losses, images per second, and the fraction of time without data."""
 
 import re
 import time
@@ -14,11 +14,11 @@ on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds 
 
 
 def told_of(device, loader, step) -> tuple[float, int]:
-    """(images a second, percent of the time that was spent waiting for data) of an epoch of five batches of 2."""
+    """(images per second, percentage of time waiting for data) in an epoch of five batches of 2."""
     pace = Pace(torch.device(device), world_size=3)
     for _ in pace.of(loader()):
         step()
-    match = re.match(r"([\d.]+) img/s, (\d+) % waiting for data", pace.told())
+    match = re.match(r"([\d.]+) img/s, (\d+) % waiting for data", pace.summary())
     return float(match[1]), int(match[2])
 
 
@@ -31,7 +31,7 @@ def batches(wait):
 def test_a_slow_loader_is_told_and_its_start_is_not():
     rate, share = told_of("cpu", lambda: batches(lambda: time.sleep(0.05)), lambda: None)
     assert share > 80
-    assert 0 < rate <= 3 * 10 / 0.2  # three ranks, and four waits at least
+    assert 0 < rate <= 3 * 10 / 0.2  # three ranks, and at least four waits
 
 
 def test_a_slow_step_is_no_wait_for_data():
@@ -40,7 +40,7 @@ def test_a_slow_step_is_no_wait_for_data():
 
 @on_cuda
 def test_waiting_in_the_loader_for_the_gpu_is_no_wait_for_data():
-    """As timm's loader does where memory is not pinned: it comes back when the GPU has done the step."""
+    """As in timm's loader without pinned memory: the call returns when the GPU has finished the step."""
     torch.cuda.synchronize()
     busy = lambda: torch.cuda._sleep(200_000_000)  # noqa: E731
     assert told_of("cuda", lambda: batches(torch.cuda.synchronize), busy)[1] < 20

@@ -1,6 +1,6 @@
-"""A /dev/shm of 64 MB, as Docker gives: a run goes on with fewer workers, or ends with the numbers; no batch is lost.
+"""With a /dev/shm of 64 MB, as in Docker, runs use fewer workers or stop with the sizes. No batch is lost.
 
-Each run has a mount namespace of its own, with a tmpfs of that size.
+Each run has its own mount namespace with a tmpfs of that size.
 """
 
 import csv
@@ -18,7 +18,7 @@ from superimage.training.shared_memory import LoaderPlan, fit_plan
 # 32 images of 672 px are 43 MB.
 TRAIN = ["--model", "test_resnet", "--img-size", "672", "--batch-size", "32", "--workers", "2", "--epochs", "1"]
 TRAIN += ["--warmup-epochs", "0", "--opt", "adamw", "--lr", "0.001", "--device", "cpu", "--checkpoint-hist", "1"]
-# As where other processes take the room after the check at the start.
+# As if other processes fill /dev/shm after the check at the start.
 UNCHECKED = (
     "import sys, runpy; from superimage.training import shared_memory; shared_memory.free_bytes = lambda: 1 << 40; "
 )
@@ -62,9 +62,9 @@ def test_the_trainer_takes_fewer_workers_and_trains_on_everything(unshare, data,
     assert done.returncode == 0, done.stderr
     assert "/dev/shm has 67.1 MB" in done.stderr
     assert "--shm-size" in done.stderr
-    with open(tmp_path / "run" / "summary.csv", newline="") as file:
+    with open(tmp_path / "run" / "summary.csv", newline="", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
-    # 24 videos of three views each: a share of 72 samples.
+    # 24 videos with three views: 72 samples.
     assert float(row["eval_top1"]) * 72 / 100 == pytest.approx(round(float(row["eval_top1"]) * 72 / 100), abs=1e-3)
 
 
@@ -72,7 +72,7 @@ def test_the_trainer_takes_fewer_workers_and_trains_on_everything(unshare, data,
 def test_a_batch_without_room_ends_training_with_the_numbers(unshare, data, tmp_path, ranks):
     flags = [*TRAIN, "--data-dir", data, "--output", tmp_path, "--experiment", "run"]
     driver = tmp_path / "driver.py"
-    driver.write_text(UNCHECKED)
+    driver.write_text(UNCHECKED, encoding="utf-8")
     done = run(unshare, [*torchrun(ranks), driver, "train_image.py", *flags])
     assert done.returncode != 0
     told = [line for line in done.stderr.splitlines() if line.startswith("train_image: ")]
@@ -80,7 +80,7 @@ def test_a_batch_without_room_ends_training_with_the_numbers(unshare, data, tmp_
     assert lost, done.stderr
     assert all("/dev/shm has 67.1 MB" in line and "--workers 0" in line for line in lost)
     assert all("--shm-size" in line for line in lost)
-    # torchrun adds a traceback of its own, which names its files alone.
+    # torchrun adds its own traceback, which only contains its own files.
     assert 'train_image.py", line' not in done.stderr
     assert "training/" not in done.stderr
 
@@ -95,7 +95,7 @@ def test_the_evaluation_does_both_too(unshare, data, tmp_path):
     flags = ["--checkpoint", tmp_path / "run" / "last.pth.tar", "--data-dir", data, "--output", tmp_path / "out"]
     flags += ["--batch-size", "16", "--workers", "2", "--device", "cpu"]
     driver = tmp_path / "driver.py"
-    driver.write_text(UNCHECKED)
+    driver.write_text(UNCHECKED, encoding="utf-8")
     lost = run(unshare, [sys.executable, driver, "eval_video.py", *flags])
     assert lost.returncode == 2
     (told,) = [line for line in lost.stderr.splitlines() if line.startswith("eval_video: ")]

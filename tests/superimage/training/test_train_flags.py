@@ -1,4 +1,4 @@
-"""The flags: timm's, all of them at work, from the command line and from YAML."""
+"""The flags: the same as timm's, all in use, on the command line and in YAML."""
 
 import ast
 import inspect
@@ -18,7 +18,7 @@ from superimage.models.spec import ModelSpec
 from superimage.training.command_line import one_line, parse_flags
 from superimage.training.flags import FLAGS, GROUPS, check_values
 
-GOLDEN = json.loads((ROOT / "tests/support/golden/timm_train_flags.json").read_text())
+GOLDEN = json.loads((ROOT / "tests/support/golden/timm_train_flags.json").read_text(encoding="utf-8"))
 TIMM = {**GOLDEN["flags"], **GOLDEN["later"]}
 OURS = {"--shuffle-size", "--allow-grid-breaking", "--log-tensorboard"}
 OURS |= {"--window", "--extra-kernels", "--extra-depthwise"}
@@ -37,7 +37,7 @@ def test_name_type_and_default_are_timms(flag):
     assert flag.type.__name__ == facts["type"]
     assert (flag.extra or {}).get("nargs") == facts["nargs"]
     if long_name(flag) == "--device":
-        assert flag.default is None  # timm's "cuda" fails where there is none
+        assert flag.default is None  # timm's default "cuda" fails without a CUDA device
     elif long_name(flag) == "--workers":
         assert flag.default == min(facts["default"], available_cores())  # torch warns of more workers than cores
     else:
@@ -60,7 +60,7 @@ def test_the_script_that_made_the_golden_list():
 def names_read_from_args() -> set[str]:
     """Every ``args.NAME`` of the trainer's sources, and every name that ``ModelSpec`` and timm take from the flags."""
     sources = [ROOT / "train_image.py", *(ROOT / "superimage/training").glob("*.py")]
-    nodes = [node for path in sources for node in ast.walk(ast.parse(path.read_text()))]
+    nodes = [node for path in sources for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
     read = {node.attr for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("args")}
     nodes = ast.walk(ast.parse(textwrap.dedent(inspect.getsource(ModelSpec.from_flags))))
     read |= {
@@ -83,7 +83,7 @@ def test_no_flag_is_accepted_and_ignored():
 
 def parse_yaml(tmp_path, config, *argv):
     path = tmp_path / "config.yaml"
-    path.write_text(config if isinstance(config, str) else yaml.safe_dump(config))
+    path.write_text(config if isinstance(config, str) else yaml.safe_dump(config), encoding="utf-8")
     return parse_flags(GROUPS, ["--config", str(path), *argv], prog="test")
 
 
@@ -105,20 +105,20 @@ def test_what_was_run_can_be_run_again(tmp_path):
     argv = ["--opt-betas", "0.9", "0.99", "--model-kwargs", "window_size=(7, 7)", "--dr", "0.2", "--torchcompile"]
     args, _ = parse_flags(GROUPS, argv, prog="test")
     again, _ = parse_yaml(tmp_path, yaml.safe_dump(vars(args)))
-    assert vars(again) == {**vars(args), "model_kwargs": {"window_size": [7, 7]}}  # YAML knows no tuples
+    assert vars(again) == {**vars(args), "model_kwargs": {"window_size": [7, 7]}}  # YAML has no tuples
 
 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"learning_rate": 1}, "learning_rate is no flag"),
-        ({"epoch": 1}, "epoch is no flag; did you mean epochs"),
-        ({"lr": [1, 2]}, r"lr: \[1, 2\] is no value for --lr"),
+        ({"learning_rate": 1}, "learning_rate is not a flag"),
+        ({"epoch": 1}, "epoch is not a flag; did you mean epochs"),
+        ({"lr": [1, 2]}, r"lr: \[1, 2\] is not a valid value for --lr"),
         ({"lr": "fast"}, "invalid float value"),
         ({"epochs": 1.5}, "invalid int value"),
-        ({"amp": "yes"}, "amp: yes is no value for --amp"),
-        ({"model": True}, "model: True is no value"),
-        ({"epochs": None}, "epochs: None is no value"),
+        ({"amp": "yes"}, "amp: yes is not a valid value for --amp"),
+        ({"model": True}, "model: True is not a valid value"),
+        ({"epochs": None}, "epochs: None is not a valid value"),
         ({"input_size": 224}, "expected 3 arguments"),
         ({"amp_dtype": "float8"}, "invalid choice"),
         ("- a\n- b\n", "a mapping of flags to values"),

@@ -1,4 +1,4 @@
-"""What a grid of tiles is spared, and that the loaders give what timm's give."""
+"""No flag breaks the grid of tiles, and the loaders give the same samples as timm's."""
 
 import argparse
 
@@ -12,12 +12,12 @@ from shards.format import read_manifest
 from shards.pads import pad_mask
 from superimage.training.command_line import parse_flags
 from superimage.training.data import build_loaders
+from superimage.training.device_env import DeviceEnv
 from superimage.training.flags import GROUPS
 from superimage.training.grid import find_super_images, fit_to_grid, geometric_operations
-from superimage.training.machine import Machine
 from superimage.training.model import build_model
 
-CPU = Machine(device=torch.device("cpu"), rank=0, world_size=1, distributed=False)
+CPU = DeviceEnv(device=torch.device("cpu"), rank=0, world_size=1, distributed=False)
 STRIP = layout(name="strip", rows=1, columns=8)
 
 
@@ -59,9 +59,9 @@ def test_the_manifest_sets_what_is_not_given(square, strip):
         (["--img-size", "32", "--aa", "original"], r"--aa original moves pixels across tiles \(Rotate, ShearX"),
         (["--aa", "rand-m9-mstd0.5"], "Rotate, ShearX, ShearY, TranslateXRel"),
         (["--aa", "augmix-m5-w4-d2"], "Rotate"),
-        (["--input-size", "3", "48", "96"], "is not shaped as 48x48"),
+        (["--input-size", "3", "48", "96"], "has another aspect ratio"),
         (["--num-classes", "3"], "the data has 2 classes"),
-        (["--class-map", "map.txt"], "fixed when they are converted"),
+        (["--class-map", "map.txt"], "classes of super images are fixed"),
     ],
 )
 def test_what_breaks_the_grid_is_refused(square, argv, message):
@@ -89,14 +89,14 @@ def test_what_leaves_it_whole_is_not(square, argv):
 
 def test_an_unknown_policy_is_refused():
     assert geometric_operations("3a") == []
-    with pytest.raises(ValueError, match="timm knows no such policy"):
+    with pytest.raises(ValueError, match="timm has no such policy"):
         geometric_operations("v9")
 
 
 @pytest.mark.parametrize("argv", [["--shuffle-size", "9"], ["--allow-grid-breaking"]])
 def test_flags_for_grids_are_refused_elsewhere(tmp_path, argv):
     args, explicit = parse_flags(GROUPS, ["--data-dir", str(tmp_path), *argv], prog="test")
-    with pytest.raises(ValueError, match="does nothing here"):
+    with pytest.raises(ValueError, match="has no effect here"):
         find_super_images(args, explicit)
 
 
@@ -110,18 +110,18 @@ def test_a_wrong_directory_is_told_the_right_one(square, tmp_path):
     with pytest.raises(ValueError, match=r"give one of .*small-3x3"):
         find(tmp_path)
     (tmp_path / "half" / "_records").mkdir(parents=True)
-    with pytest.raises(ValueError, match="conversion is not finished"):
+    with pytest.raises(ValueError, match="conversion is incomplete"):
         find(tmp_path / "half")
 
 
 def read_by_timm(root, split, **options):
-    """(images float (N, 3, H, W), labels (N,)) as timm reads and loads them, each once, in order."""
+    """(images float (N, 3, H, W), labels (N,)) from timm's reader and loader, each once, in order."""
     height, width = read_manifest(root).image_size
     dataset = create_dataset("wds/any", root=str(root), split=split, is_training=False, batch_size=4)
     options = {"input_size": (3, height, width), "batch_size": 4, "crop_pct": 1.0, **options}
     loader = create_loader(dataset, num_workers=0, device=torch.device("cpu"), persistent_workers=False, **options)
     images, labels = map(torch.cat, zip(*loader))
-    # timm knows no pads; ours are the normalised zero.
+    # timm does not treat pads specially; ours are zero after normalization.
     return images.masked_fill(torch.from_numpy(pad_mask(read_manifest(root).layout, height, width)), 0), labels
 
 
@@ -139,11 +139,11 @@ def test_loaders_give_timms_pixels_and_labels(name, workers, request):
     train, validation = build_loaders(args, CPU, build_model(args), read_manifest(root))
     expected_images, expected_labels = read_by_timm(root, "validation")
     images, labels = (torch.cat(parts) for parts in zip(*validation))
-    if workers == 0:  # two workers take turns, so they give the same samples in another order
+    if workers == 0:  # two workers alternate, so they give the same samples in another order
         assert torch.equal(images, expected_images)
         assert torch.equal(labels, expected_labels)
     assert torch.equal(sorted_rows(images, labels), sorted_rows(expected_images, expected_labels))
-    # Training, with all that it augments by default but colour, gives the stored pixels too, in another order.
+    # Training with the default augmentation, except color jitter, gives the stored pixels too, in another order.
     images, labels = zip(*train)
     expected = sorted_rows(*read_by_timm(root, "train"))
     assert torch.equal(sorted_rows(torch.cat(images), torch.cat(labels)), expected)

@@ -37,4 +37,4 @@ def describe(call: ast.Call) -> tuple[str, dict]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(flags_of(Path(sys.argv[1]).read_text()), indent=1))
+    print(json.dumps(flags_of(Path(sys.argv[1]).read_text(encoding="utf-8")), indent=1))

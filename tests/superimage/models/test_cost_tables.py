@@ -1,4 +1,4 @@
-"""The command that lists models, and the tables that it writes into a document."""
+"""The command that lists models and writes their tables into a document."""
 
 import pytest
 
@@ -27,18 +27,18 @@ def test_what_is_not_there_is_told_in_one_line(argv, capsys):
 
 def test_tables_are_written_between_their_markers(tmp_path):
     document = tmp_path / "document.md"
-    document.write_text("before\n<!-- a -->\nold\nrows\n<!-- /a -->\nafter <!-- b -->\n<!-- /b -->\n")
+    document.write_text("before\n<!-- a -->\nold\nrows\n<!-- /a -->\nafter <!-- b -->\n<!-- /b -->\n", encoding="utf-8")
     write_tables(document, {"a": "| new |", "b": "| more |"})
     written = "before\n<!-- a -->\n| new |\n<!-- /a -->\nafter <!-- b -->\n| more |\n<!-- /b -->\n"
-    assert document.read_text() == written
+    assert document.read_text(encoding="utf-8") == written
     write_tables(document, {"a": "| new |", "b": "| more |"})
-    assert document.read_text() == written
+    assert document.read_text(encoding="utf-8") == written
 
 
 @pytest.mark.parametrize("text", ["", "<!-- a -->", "<!-- /a -->", "<!-- a --><!-- a --><!-- /a -->"])
 def test_a_document_without_its_markers_is_left_alone(text, tmp_path):
     document = tmp_path / "document.md"
-    document.write_text(text)
-    with pytest.raises(ValueError, match="each needed once"):
+    document.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="must each occur exactly once"):
         write_tables(document, {"a": "| new |"})
-    assert document.read_text() == text
+    assert document.read_text(encoding="utf-8") == text

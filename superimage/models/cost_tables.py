@@ -1,4 +1,4 @@
-"""Tables of models in Markdown."""
+"""Markdown tables of models: costs, comparison with the papers, and timm's model families."""
 
 from collections.abc import Sequence
 
@@ -16,13 +16,13 @@ OURS = ("sifar_swin", "sifar_resnet", "uniformer")
 
 
 def list_table(patterns: Sequence[str]) -> str:
-    """Models by name, or all of ours: input in px, windows of attention, parameters and GMACs of one view.
+    """Table of the models that match, or of all our models: input size, windows, parameters and GMACs of one view.
 
-    400 classes, as in Kinetics-400. ValueError for a pattern that matches no model.
+    The models have 400 classes, as for Kinetics-400. Raises ValueError for a pattern that matches no model.
     """
     for pattern in patterns:
         if not list_models(pattern):
-            raise ValueError(f"{pattern}: timm and this package know no such model")
+            raise ValueError(f"{pattern}: neither timm nor this package has such a model")
     names = list_models(patterns) if patterns else list_models(module=OURS)
     return markdown(("model", "input px", "windows", "params M", "GMACs"), [_list_row(name) for name in names])
 
@@ -48,7 +48,7 @@ def _size(size: tuple[int, int]) -> str:
 
 
 def papers_table() -> str:
-    """The papers' figures beside ours, with the difference and its reason."""
+    """Table of the papers' parameters and GMACs, ours, the difference, and its reason."""
     head = ("table", "model", "here", "input px", "GMACs printed", "ours", "", "params M printed", "ours", "")
     return markdown((*head, "why"), [_paper_row(row) for row in ROWS])
 

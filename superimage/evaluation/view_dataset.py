@@ -1,4 +1,4 @@
-"""The views that an evaluation reads: which ones a video must have, and a data set of them."""
+"""The dataset that an evaluation reads, one sample for each view, and the views that each video must have."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from torch.utils.data import IterableDataset
 
 from shards.format import Manifest, view_split
 from shards.layouts import reorder
-from shards.pads import has_mean_pads, nearest_colour, pad_mask
+from shards.pads import has_mean_pads, nearest_color, pad_mask
 from shards.timm_reader import ShardReader
 from superimage.evaluation.checkpoint import Trained
 from superimage.evaluation.orders import other_order
@@ -18,21 +18,22 @@ from superimage.training.grid import shows_whole_grid
 
 
 def expected_views(manifest: Manifest, split: str) -> list[int]:
-    """The views that each video of a split must have: ``validation -> [0, 1, 2]``, ``validation_v01 -> [1]``."""
-    for base, num_views in manifest.views.items():
+    """The view numbers that each video of a split has: ``validation -> [0, 1, 2]``, ``validation_v01 -> [1]``."""
+    for base, num_views in manifest.num_views.items():
         if split == base:
             return list(range(num_views))
         for view in range(num_views):
             if split == view_split(base, view):
                 return [view]
-    raise ValueError(f"--split {split}: the manifest does not say how many views it has, only {dict(manifest.views)}")
+    known = ", ".join(f"{base}: {count}" for base, count in manifest.num_views.items())
+    raise ValueError(f"--split {split}: the manifest has no number of views for it; it has {known}")
 
 
-class Views(IterableDataset):
-    """Every sample of a split once: (image float (3, H, W), label, video key, view). Workers share the samples.
+class ViewDataset(IterableDataset):
+    """Yields every sample of a split once: (image float (3, H, W), label, video key, view number).
 
-    Pads that stand for the mean are zero in the image, whatever the model's mean, as in SIFAR's code. A label is an
-    int, or multi-hot float32 (C,) where samples have several.
+    Loader workers read different samples. Pads with ``pad: mean`` are zero in the image, whatever mean the model uses,
+    as in SIFAR's code. A label is an int, or multi-hot float32 (C,) for multi-label data.
     """
 
     def __init__(
@@ -42,9 +43,9 @@ class Views(IterableDataset):
         self.layout, self.order, self.seed = manifest.layout, order, seed
         config = trained.input
         self.input_size, self.transform = config["input_size"], create_transform(**config)
-        colour = nearest_colour(config["mean"]) if len(config["mean"]) == 3 else None
-        # Pads are filled before the image is scaled, so that the frames beside them do not mix with another colour.
-        self.reader = ShardReader(root, split=split, batch_size=batch_size, pad_colour=colour)
+        color = nearest_color(config["mean"]) if len(config["mean"]) == 3 else None
+        # Pads are filled before the image is resized, so that resizing mixes no other color into neighboring frames.
+        self.reader = ShardReader(root, split=split, batch_size=batch_size, pad_color=color)
         self.pads = None
         size = tuple(config["input_size"][1:])
         if has_mean_pads(manifest.layout) and shows_whole_grid(manifest, size, config["crop_pct"]):

@@ -1,4 +1,4 @@
-"""The report of an evaluation: numbers, predictions, a table to print, and a picture of these. Pure, but for plots."""
+"""Makes the content of an evaluation's files: metrics, predictions.csv, the printed table and the picture."""
 
 import csv
 import io
@@ -24,39 +24,42 @@ def picture_name(*, multi_label: bool) -> str:
     return AVERAGE_PRECISION if multi_label else CONFUSION
 
 
-def report_one_label(
+def single_label_outputs(
     videos: Sequence[str], labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
 ) -> tuple[dict, bytes]:
-    """(numbers, predictions.csv) of N videos; labels int (N,), probabilities (N, C)."""
+    """(metrics, predictions.csv) of N single-label videos; labels int (N,), probabilities (N, C)."""
     confusion = confusion_matrix(labels, probabilities.argmax(1), len(class_names))
-    numbers = {
+    metrics = {
         "top1": top_k_accuracy(probabilities, labels, 1),
         "top5": top_k_accuracy(probabilities, labels, 5),
         "mean_class": mean_class_accuracy(confusion),
     }
-    return numbers, predictions_csv(videos, labels, probabilities, class_names)
+    return metrics, predictions_csv(videos, labels, probabilities, class_names)
 
 
-def report_several_labels(
+def multi_label_outputs(
     videos: Sequence[str], targets: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
 ) -> tuple[dict, bytes]:
-    """(numbers, predictions.csv) of N videos; targets multi-hot and probabilities (N, C).
+    """(metrics, predictions.csv) of N multi-label videos; targets multi-hot (N, C), probabilities (N, C).
 
-    Raises ValueError where no video has a label.
+    Raises ValueError if no video has a label.
     """
     each = average_precisions(probabilities, targets)
-    numbers = {
+    metrics = {
         "mAP": mean_average_precision(probabilities, targets),
         "classes": [
             {"name": name, "num_videos": int(count), "average_precision": None if np.isnan(value) else float(value)}
             for name, count, value in zip(class_names, targets.sum(0), each)
         ],
     }
-    return numbers, several_predictions_csv(videos, targets, probabilities, class_names)
+    return metrics, multi_label_predictions_csv(videos, targets, probabilities, class_names)
 
 
 def draw(results: dict, predictions: bytes, class_names: Sequence[str]) -> bytes:
-    """PNG of results.json and predictions.csv: the average precision of each class, or else the confusion matrix."""
+    """PNG of the confusion matrix, or of each class's average precision for multi-label data.
+
+    ``results`` is the content of results.json, ``predictions`` the content of predictions.csv.
+    """
     title = f"{results['split']}, order {results['order']}"
     if "mAP" in results:
         each = np.array([entry["average_precision"] for entry in results["classes"]], float)  # None becomes NaN
@@ -70,7 +73,7 @@ def draw(results: dict, predictions: bytes, class_names: Sequence[str]) -> bytes
 def predictions_csv(
     videos: Sequence[str], labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
 ) -> bytes:
-    """One row a video: key, true class, predicted class and its probability."""
+    """One row for each video: key, true class, predicted class and its probability."""
     text, writer = _writer(class_names)
     writer.writerow(["video", "label", "label_name", "predicted", "predicted_name", "probability", "correct"])
     for video, label, row in zip(videos, labels.tolist(), probabilities):
@@ -80,10 +83,10 @@ def predictions_csv(
     return _encoded(text)
 
 
-def several_predictions_csv(
+def multi_label_predictions_csv(
     videos: Sequence[str], targets: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
 ) -> bytes:
-    """One row a video: key, true classes, the five of the highest probabilities; classes stand apart by ``; ``."""
+    """One row for each video: key, true classes, the five most probable classes. ``; `` separates classes."""
     text, writer = _writer(class_names)
     writer.writerow(["video", "labels", "label_names", "predicted", "predicted_names", "probabilities"])
     for video, target, row in zip(videos, targets, probabilities):
@@ -97,21 +100,21 @@ def several_predictions_csv(
 
 
 def _writer(class_names: Sequence[str]) -> Any:
-    """(text, writer of its rows). Python leaves a lone carriage return unquoted, which its own reader refuses."""
+    """(text buffer, CSV writer into it). A name with a lone carriage return can only be read back if it is quoted."""
     quoting = csv.QUOTE_ALL if any("\r" in name for name in class_names) else csv.QUOTE_MINIMAL
     text = io.StringIO(newline="")
     return text, csv.writer(text, lineterminator="\n", quoting=quoting)
 
 
 def _encoded(text: io.StringIO) -> bytes:
-    """UTF-8, whatever a folder of a class is called: a byte that is none becomes ``\\udcff``."""
+    """UTF-8 bytes. A byte of a class name that is not UTF-8 is written as ``\\udcff``."""
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def table(results: dict) -> str:
-    """Two lines: the names of the columns, and the numbers."""
-    metrics = [name for name in ("top1", "top5", "mean_class", "mAP") if name in results]
-    columns = ("split", "order", "num_videos", "views_per_video", *metrics)
+    """Two lines of text: a header, and the numbers."""
+    shown = [name for name in ("top1", "top5", "mean_class", "mAP") if name in results]
+    columns = ("split", "order", "num_videos", "views_per_video", *shown)
     cells = [f"{results[name]:.2f}" if isinstance(results[name], float) else str(results[name]) for name in columns]
     widths = [max(len(name), len(cell)) for name, cell in zip(columns, cells)]
     return "\n".join(

@@ -1,4 +1,4 @@
-"""The figures of ``benchmarks.gpu`` as a page of Markdown."""
+"""Writes ``GPU.md`` from the results of ``benchmarks.gpu``."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ _HEADER = (
     "ours, img/s",
     "timm, img/s",
     "ours / timm",
-    "data on the GPU, img/s",
+    "batch already on the GPU, img/s",
     "lost to loading",
     "ours, GB",
     "timm, GB",
@@ -49,7 +49,7 @@ def _row(variant: str, runs: Sequence[Mapping]) -> list[str]:
     mine, theirs = _median(ours, "images_per_second"), _median(timm, "images_per_second")
     held = _median(ours, "held_images_per_second")
     return [
-        f"`{runs[0]['flags']}`" if runs[0]["flags"] else "none: float32, in TF32 where torch uses it",
+        f"`{runs[0]['flags']}`" if runs[0]["flags"] else "none: float32, with TF32 where torch uses it",
         _number(mine, 1),
         _number(theirs, 1),
         _number(mine / theirs if mine and theirs else None, 2),
@@ -70,5 +70,5 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def _torchrun(run: Mapping) -> str:
-    told = run.get("error") or f"status {run['status']}, {_number(run['images_per_second'], 1)} img/s"
-    return f"`torchrun --nproc-per-node 1`, {run['model']}, batch {run['batch']}, bfloat16 --channels-last: {told}."
+    result = run.get("error") or f"status {run['status']}, {_number(run['images_per_second'], 1)} img/s"
+    return f"`torchrun --nproc-per-node 1`, {run['model']}, batch {run['batch']}, bfloat16 --channels-last: {result}."

@@ -1,4 +1,4 @@
-"""The course of an evaluation: load the model and the data, predict every view, write the results."""
+"""Evaluates a checkpoint: loads the model and the data, predicts every view, writes the results."""
 
 import argparse
 import logging
@@ -17,14 +17,14 @@ from shards.storage import local_path
 from superimage.evaluation.averages import check_views
 from superimage.evaluation.checkpoint import Trained, load_trained
 from superimage.evaluation.flags import check_numbers
+from superimage.evaluation.outputs import table
 from superimage.evaluation.predict import predict
-from superimage.evaluation.report import table
-from superimage.evaluation.results import RESULTS, add_picture, describe_inputs, find_results, report, write_results
-from superimage.evaluation.views import Views, expected_views
+from superimage.evaluation.results import RESULTS, add_picture, describe_inputs, find_results, summarize, write_results
+from superimage.evaluation.view_dataset import ViewDataset, expected_views
 from superimage.training.command_line import one_line
+from superimage.training.device_env import pick_device
 from superimage.training.device_memory import memory_line, ran_out_of_memory
 from superimage.training.interruption import INTERRUPTED, release_frames, workers_ignore_interrupts
-from superimage.training.machine import pick_device
 
 _log = logging.getLogger("eval_video")
 
@@ -32,15 +32,15 @@ _log = logging.getLogger("eval_video")
 def evaluate(args: argparse.Namespace) -> int:
     """Evaluate as the flags say, and print a table.
 
-    Returns exit status 0 when every video was evaluated, 2 for a mistake of the user, which is reported in one line,
-    and 130 after Ctrl-C.
+    Returns the exit status: 0 if every video was evaluated, 2 after a user error, which is printed in one line, and 130
+    after Ctrl-C.
     """
     try:
         with workers_ignore_interrupts():
             keep_freed_memory()
             utils.setup_default_logging()
             logging.getLogger("timm").setLevel(logging.WARNING)
-            results = run(args, *build(args))
+            results = find_or_compute(args, *build(args))
     except (ValueError, OSError) as error:
         print(f"eval_video: {one_line(error)}", file=sys.stderr)
         return 2
@@ -51,7 +51,7 @@ def evaluate(args: argparse.Namespace) -> int:
         return 2
     except KeyboardInterrupt as error:
         release_frames(error)
-        print("\neval_video: interrupted; no results are kept, so give the same command again", file=sys.stderr)
+        print("\neval_video: interrupted; no results were written. Give the same command again", file=sys.stderr)
         return INTERRUPTED
     print(table(results))
     _show_next(args)
@@ -59,7 +59,7 @@ def evaluate(args: argparse.Namespace) -> int:
 
 
 def _show_next(args: argparse.Namespace) -> None:
-    """The command that shows how much the model relies on time, after an evaluation in the normal order."""
+    """Print the command that evaluates reversed frames, which shows how much the model relies on time."""
     if args.order == "normal":
         words = ["--checkpoint", args.checkpoint, "--data-dir", args.data_dir, "--split", args.split]
         words += ["--order", "reverse", "--output", f"{args.output.rstrip('/')}-reverse"]
@@ -67,10 +67,10 @@ def _show_next(args: argparse.Namespace) -> None:
 
 
 def build(args: argparse.Namespace) -> tuple[Manifest, Trained, torch.device]:
-    """The data, the model with its weights, and the device; ValueError where they do not belong together."""
+    """Return the manifest, the model with its weights, and the device. Raises ValueError if they do not match."""
     for name in ("checkpoint", "data_dir", "output"):
         if getattr(args, name) is None:
-            raise ValueError(f"--{name.replace('_', '-')} is missing")
+            raise ValueError(f"--{name.replace('_', '-')} is required")
     check_numbers(args)
     check_output(local_path(args.output))
     device = torch.device(pick_device(args.device))
@@ -94,16 +94,16 @@ def build(args: argparse.Namespace) -> tuple[Manifest, Trained, torch.device]:
 
 
 def check_output(output: Path) -> None:
-    """ValueError where no results could be written, before an hour of evaluation rather than after it."""
+    """Raise ValueError if no results can be written there. Called before the evaluation, which may take hours."""
     there = next(path for path in (output, *output.absolute().parents) if path.exists())
     if not there.is_dir():
-        raise ValueError(f"--output {output}: {there} is no directory")
+        raise ValueError(f"--output {output}: {there} is not a directory")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"--output {output}: no permission to write into {there}")
+        raise ValueError(f"--output {output}: no permission to write to {there}")
 
 
-def run(args: argparse.Namespace, manifest: Manifest, trained: Trained, device: torch.device) -> dict:
-    """The results, computed and written unless the same ones are there."""
+def find_or_compute(args: argparse.Namespace, manifest: Manifest, trained: Trained, device: torch.device) -> dict:
+    """Return the stored results if their inputs are the same; otherwise compute and write them."""
     output, inputs = local_path(args.output), describe_inputs(args, manifest, trained)
     done = find_results(output, inputs)
     if done is not None:
@@ -112,7 +112,7 @@ def run(args: argparse.Namespace, manifest: Manifest, trained: Trained, device: 
         return done
     when = "" if trained.epoch is None else f" of epoch {trained.epoch}"
     _log.info(f"{trained.model_name}, {trained.weights}{when}, on {device}")
-    views = Views(
+    views = ViewDataset(
         args.data_dir,
         manifest,
         args.split,
@@ -123,6 +123,6 @@ def run(args: argparse.Namespace, manifest: Manifest, trained: Trained, device: 
     )
     scored = predict(views, trained.model, device, batch_size=args.batch_size, workers=args.workers)
     check_views({video: scores.logits for video, scores in scored.items()}, expected_views(manifest, args.split))
-    results, predictions = report(scored, manifest, args, inputs)
+    results, predictions = summarize(scored, manifest, args, inputs)
     write_results(output, results, predictions, manifest)
     return results
