@@ -1,4 +1,4 @@
-"""``python -m preprocess``: convert a data set of videos into super-image shards, once."""
+"""``python -m preprocess``: convert a data set of videos into shards of super images."""
 
 import os
 import shlex
@@ -12,9 +12,9 @@ from shards.program import shown_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a conversion; 0 when complete, 1 when too much failed, 2 for a mistake of the user, 130 after Ctrl-C.
+    """Run a command. Returns 0 if it succeeded, 1 if too many videos failed, 2 for a user error, 130 after Ctrl-C.
 
-    When the Ray cluster is lost in the middle, the process ends with status 3.
+    If the Ray cluster is lost during a conversion, the process exits with status 3.
     """
     with interrupted_once(is_whole_program=arguments is None):
         return _main(sys.argv[1:] if arguments is None else arguments)
@@ -24,12 +24,12 @@ def _main(arguments: Sequence[str]) -> int:
     args = parse(arguments)
     args.words, args.again = list(arguments), _again(arguments)
     try:
-        # Here and not above: --help should not wait for the decoders.
+        # Imported here so that --help does not wait for the decoders.
         from preprocess.commands import COMMANDS
 
         return COMMANDS[args.command](args)
     except BrokenPipeError:
-        # The reader of standard output has gone, as in `--list | head`. Nobody is left to write to.
+        # The reader of standard output has closed it, as in `--list | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # 128 + SIGPIPE, as a shell reports it
     except (ValueError, OSError) as error:
@@ -43,15 +43,15 @@ def _main(arguments: Sequence[str]) -> int:
 
 
 def _emit_end(args: Namespace, error: str) -> None:
-    """The last event for the program that reads ``--progress json``, however the run ends."""
+    """Print the last event for a program that reads ``--progress json``."""
     if args.command == "convert" and args.progress == "json":
-        from preprocess.run.progress import emit_event  # here for the same reason
+        from preprocess.run.progress import emit_event  # imported here for the same reason
 
         emit_event("end", complete=False, error=error)
 
 
 def _again(arguments: Sequence[str]) -> str:
-    # What --retry-failed began is pending now, whether or not it is named again.
+    # The videos of --retry-failed are pending now, so the next command does not need the flag.
     return shlex.join([*shown_command("preprocess"), *(word for word in arguments if word != "--retry-failed")])
 
 

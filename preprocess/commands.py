@@ -1,4 +1,4 @@
-"""What ``python -m preprocess`` can do, a function each: flags in, exit status out, results on standard output."""
+"""The commands of ``python -m preprocess``. Each takes the flags, prints results and returns an exit status."""
 
 import argparse
 import dataclasses
@@ -85,19 +85,19 @@ def convert(args: argparse.Namespace) -> int:
 
 
 def _try_to_write_report(prepared: Prepared) -> str:
-    """Where the report is, or why there is none: the shards are whole without it."""
+    """The path of the report. If it cannot be written, print a warning: the shards are complete without it."""
     try:
         return str(write_report(prepared))
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        print(f"warning: the report could not be written ({reason}); the shards do not need it", file=sys.stderr)
+        print(f"warning: the report could not be written ({reason}); the shards are complete", file=sys.stderr)
         return "none, see the warning"
 
 
 def report(args: argparse.Namespace) -> int:
     prepared = _prepare(args)
     if not prepared.output.is_begun():
-        raise ValueError(f"{args.output}: no conversion was begun there; leave out --report to begin it")
+        raise ValueError(f"{args.output}: no conversion was started there; leave out --report to start it")
     print(write_report(prepared))
     return 0
 
@@ -118,14 +118,14 @@ def dry_run(args: argparse.Namespace) -> int:
 
 def _estimate_like_one(args: argparse.Namespace) -> int:
     prepared = prepared_like(_load_config(args), local_path(args.like), args.videos)
-    print(f"estimate for {args.videos} training videos that are all as long and as large as {args.like}:")
+    print(f"estimate for {args.videos} training videos of the same length and size as {args.like}:")
     for line in describe_cost(prepared, estimate(prepared, num_samples=1)):
         print(line)
     return 0
 
 
 def _without_dry_run(words: Sequence[str]) -> list[str]:
-    """The words of a command without ``--dry-run`` and the flags that belong to it."""
+    """The arguments of a command without ``--dry-run`` and its flags."""
     kept, skip = [], False
     for word in words:
         if skip:
@@ -146,17 +146,17 @@ def _show_training(prepared: Prepared, output: str) -> None:
 
 
 def _show_next(words: Sequence[str]) -> None:
-    """The next command of a newcomer, on standard error: standard output holds results alone."""
+    """Print the next command on standard error, since standard output is for results only."""
     print(f"next: {shlex.join(words)}", file=sys.stderr)
 
 
 def rebuild(args: argparse.Namespace) -> int:
     workers = Workers(**workers_of(args))
     differing = 0
-    results = sys.stdout  # while shards are converted it is another: what Ray prints there is no result
+    results = sys.stdout  # run_on_ray redirects sys.stdout, since Ray prints there
     for name, differences in rebuild_shards(_prepare(args), args.rebuild, workers=workers):
         print(
-            f"{name}: " + ("the same bytes; put in place" if not differences else "other bytes; left as it was"),
+            f"{name}: " + ("the same bytes; restored" if not differences else "different bytes; not replaced"),
             file=results,
         )
         for difference in differences:
@@ -164,8 +164,8 @@ def rebuild(args: argparse.Namespace) -> int:
         differing += bool(differences)
     if differing:
         print(
-            "preprocess: the videos, or the libraries that read them, are no longer those of the conversion; take "
-            "--retry-failed for videos that were repaired, or convert all into another --output",
+            "preprocess: the videos or the libraries have changed since the conversion; use --retry-failed for videos "
+            "that were repaired, or convert the data set into another --output",
             file=sys.stderr,
         )
     return 1 if differing else 0
@@ -174,8 +174,8 @@ def rebuild(args: argparse.Namespace) -> int:
 def _load_config(args: argparse.Namespace) -> Config:
     if args.config is None:
         print(
-            f"no --config: {args.source or 'the video'} is read as folders of classes, with the shipped configuration "
-            f"{DEFAULT_CONFIG!r}",
+            f"no --config: {args.source or 'the video'} is read with the shipped configuration {DEFAULT_CONFIG!r}, "
+            "one folder per class",
             file=sys.stderr,
         )
     return load_config(find_configuration(args.config or DEFAULT_CONFIG, "preprocess"), args.overrides)
@@ -201,7 +201,7 @@ def _print_failures(summary: Summary) -> None:
         names = ", ".join(map(repr, summary.untrained[:_FAILURES_SHOWN]))
         more = len(summary.untrained) - _FAILURES_SHOWN
         print(
-            f"{len(summary.untrained)} classes lost all their training videos to these failures, so no model learns "
+            f"{len(summary.untrained)} classes have no training video left after these failures, so no model learns "
             f"them: {names}{f', and {more} more' if more > 0 else ''}",
             file=sys.stderr,
         )
@@ -209,9 +209,9 @@ def _print_failures(summary: Summary) -> None:
 
 def _not_complete(summary: Summary) -> str:
     return (
-        f"preprocess: not complete: {num_broken(summary.failures)} of {summary.num_videos} videos failed, "
-        f"{summary.allowed_failures} may; look at the reasons above, then repair the files and add --retry-failed, or "
-        "allow more with --set max_failures=SHARE, and run the same command again"
+        f"preprocess: not complete: {num_broken(summary.failures)} of {summary.num_videos} videos failed, at most "
+        f"{summary.allowed_failures} may; read the reasons above, then repair the files and add --retry-failed, or "
+        "allow more failures with --set max_failures=SHARE, and run the command again"
     )
 
 

@@ -1,7 +1,7 @@
-"""Which pixels: boxes in the source frame, scaled to a square tile later. Pure.
+"""Chooses pixels: boxes in the source frame, which are scaled to square tiles later. Pure.
 
-Boxes are whole source pixels, so that a crop of the resized frame is one resampling of the original, and the same box
-serves tiles of every size.
+Boxes are in whole source pixels. So a tile is a single resampling of the original frame, and one box serves tiles of
+every size.
 """
 
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ TRAIN_CROPS = ("multiscale", "short_side", "center")
 TEST_CROP_COUNTS = (1, 3, 5, 10)
 # Fractions of the short side; a crop's width and height are at most one step apart (Wang et al. 2016; SIFAR 4.1).
 MULTISCALE = (1.0, 0.875, 0.75, 0.66)
-# The short side is resized to a length drawn from here, and a square of 224 is cut from it.
+# The short side is resized to a random length in this range, then a square of 224 is cut.
 SHORT_SIDE_RANGE = (256, 320)
 SHORT_SIDE_CROP = 224
-# Left and top of a multi-scale crop, in quarters of the room: the corners, the middles of the sides, the center and
-# the points half-way between it and the corners.
+# Left and top of a multi-scale crop, in quarters of the free space: the corners, the middles of the sides, the center,
+# and the points half-way between the center and the corners.
 _OFFSETS_IN_QUARTERS = (
     *((0, 0), (4, 0), (0, 4), (4, 4), (2, 2)),
     *((0, 2), (4, 2), (2, 4), (2, 0)),
@@ -41,10 +41,10 @@ class Crop:
 
 
 def crop_for_training(width: int, height: int, recipe: str, *, flip: bool, rng: np.random.Generator) -> Crop:
-    """The crop of one training view, the same for all its frames; mirrored half the time if ``flip``.
+    """The crop of one training view, the same for all its frames. With ``flip``, half of the crops are mirrored.
 
-    ``multiscale``: SIFAR 4.1, as its code does it: two of the four scales at most one step apart, one of 13 fixed
-    places. ``short_side``: short side in [256, 320], a square of 224 anywhere. ``center``: the largest central square.
+    ``multiscale``: SIFAR 4.1 and its code: two of the four scales, at most one step apart, at one of 13 fixed places.
+    ``short_side``: short side in [256, 320], a square of 224 at a random place. ``center``: the largest central square.
     """
     if recipe not in TRAIN_CROPS:
         raise ValueError(f"crop={recipe!r}: must be one of {', '.join(TRAIN_CROPS)}")
@@ -78,7 +78,7 @@ def _short_side(width: int, height: int, flip: bool, rng: np.random.Generator) -
 
 
 def _square(width: int, height: int, fraction: float, place: tuple[float, float], flip: bool) -> Crop:
-    """A square of ``fraction`` of the short side, at ``place`` in [0, 1] of the room across and down."""
+    """A square of ``fraction`` of the short side, at ``place`` in [0, 1] of the free space (horizontal, vertical)."""
     side = max(round(min(width, height) * fraction), 1)
     left, top = round((width - side) * place[0]), round((height - side) * place[1])
     return Crop(left=left, top=top, width=side, height=side, flip=flip)
@@ -87,8 +87,8 @@ def _square(width: int, height: int, fraction: float, place: tuple[float, float]
 def crop_for_test(width: int, height: int, *, number: int, num_crops: int, fraction: float = 1.0) -> Crop:
     """Test crop ``number`` of 1, 3, 5 or 10: a square of ``fraction`` of the short side.
 
-    Number 0 is always the center. 3: the center, then both ends of the long side (SIFAR 4.1: top-left, center,
-    bottom-right). 5: the center and the corners. 10: those, then all mirrored.
+    Number 0 is always the center. 3 crops: the center, then both ends of the long side (SIFAR 4.1: top-left, center,
+    bottom-right). 5: the center and the corners. 10: the same five, then their mirror images.
     """
     if num_crops not in TEST_CROP_COUNTS or not 0 <= number < num_crops:
         raise ValueError(f"crop {number} of {num_crops}: there are {', '.join(map(str, TEST_CROP_COUNTS))} test crops")

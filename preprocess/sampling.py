@@ -1,7 +1,7 @@
-"""Which frames: (frames in the video, ``Sampling``, generator) -> indices. Pure.
+"""Chooses frames: (frames in the video, ``Sampling``, generator) -> indices. Pure.
 
-Every result is int64 (T,), non-decreasing, each ``0 <= index < num_frames``; where there are fewer frames than asked
-for they repeat, in order: ``5 frames, T=8 -> [0 0 1 2 2 3 4 4]``.
+Every result is int64 (T,), non-decreasing, with ``0 <= index < num_frames``. If the video has fewer than T frames, they
+repeat in order: ``5 frames, T=8 -> [0 0 1 2 2 3 4 4]``.
 """
 
 from dataclasses import dataclass
@@ -12,35 +12,35 @@ import numpy as np
 STRATEGIES = ("uniform", "dense", "fps")
 OFFSETS = ("independent", "shared")
 CLIP_POSITIONS = ("even", "sifar")
-# Containers round times: WebM to whole milliseconds.
+# Containers round times, WebM to whole milliseconds.
 _TICK_SECONDS = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How a clip's T frames are chosen.
+    """How the T frames of a clip are chosen.
 
-    ``uniform``: one frame from each of T equal segments; in training at a random place, drawn for each segment
-    (``offset: independent``) or once for all (``shared``, as SIFAR's code does). ``dense``: every
-    ``stride_frames``-th frame. ``fps``: at a fixed rate in frames a second (STAM), by the time
-    that each frame is shown. ``clip_positions`` says where the
-    test clips of ``uniform`` stand: ``even``ly in each segment, or shifted by whole frames from its middle (``sifar``).
+    ``uniform``: one frame from each of T equal segments. In training, its position in the segment is random, drawn for
+    each segment (``offset: independent``) or once for all segments (``shared``, as in SIFAR's code). ``dense``: every
+    ``stride_frames``-th frame. ``fps``: a fixed number of frames per second (STAM), by the display time of the frames.
+    ``clip_positions`` places the test clips of ``uniform``: ``even``ly in each segment, or shifted by whole frames from
+    the middle of the segment (``sifar``).
     """
 
     strategy: Annotated[str, "uniform (T equal segments), dense (every k-th frame) or fps (a fixed rate)"] = "uniform"
     offset: Annotated[
         str,
-        "strategy uniform, training: the place in the segments is drawn for each (independent) or once for "
-        "all (shared)",
+        "strategy uniform, training: the position in a segment is drawn for each segment (independent) or once for "
+        "all segments (shared)",
     ] = "independent"
     clip_positions: Annotated[
         str,
-        "strategy uniform, test: clips are spread over each segment (even) or shifted by whole frames (sifar)",
+        "strategy uniform, test: clips are spread over each segment (even), or shifted by whole frames (sifar)",
     ] = "even"
-    stride_frames: Annotated[int | None, "strategy dense: distance of the frames of a clip, in frames of the video"] = (
-        None
-    )
-    fps: Annotated[float | None, "strategy fps: frames of a clip per second of the video"] = None
+    stride_frames: Annotated[
+        int | None, "strategy dense: distance between the frames of a clip, in frames of the video"
+    ] = None
+    fps: Annotated[float | None, "strategy fps: frames per second of a clip"] = None
 
     def __post_init__(self) -> None:
         for field, choices in (("strategy", STRATEGIES), ("offset", OFFSETS), ("clip_positions", CLIP_POSITIONS)):
@@ -64,7 +64,7 @@ def indices_for_training(
     *,
     times_seconds: np.ndarray | None = None,
 ) -> np.ndarray:
-    """One training clip. ``times_seconds`` float (num_frames,), when each is shown, is needed by ``fps`` alone."""
+    """One training clip. Only ``fps`` needs ``times_seconds``, float (num_frames,), the display time of each frame."""
     _check_counts(num_frames, clip_frames)
     if sampling.strategy == "uniform":
         if sampling.offset == "independent":
@@ -88,11 +88,11 @@ def indices_for_test(
     num_clips: int = 1,
     times_seconds: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Test clip number ``clip`` of ``num_clips``; nothing is random.
+    """Test clip number ``clip`` of ``num_clips``. Nothing is random.
 
-    uniform, one clip: ``int(n/T/2 + t*n/T)``, so ``n=16, T=4 -> [2 6 10 14]`` (SIFAR's code). C clips stand at
+    uniform, one clip: ``int(n/T/2 + t*n/T)``, so ``n=16, T=4 -> [2 6 10 14]`` (SIFAR's code). C clips are at
     (c + 1/2)/C of each segment; with ``sifar`` they are shifted by whole frames, ``C=3 -> -1, 0, +1``. dense and fps: C
-    evenly spaced starts, the middle for one clip.
+    evenly spaced starts; a single clip starts in the middle.
     """
     _check_counts(num_frames, clip_frames)
     if not 0 <= clip < num_clips:
@@ -114,15 +114,15 @@ def _check_counts(num_frames: int, clip_frames: int) -> None:
 
 
 def _at_same_place(num_frames: int, clip_frames: int, clip: int = 0, num_clips: int = 1) -> np.ndarray:
-    """The frame at (clip + 1/2) / num_clips of each segment, in whole numbers: no rounding moves it by a frame."""
+    """The frame at (clip + 1/2) / num_clips of each segment, in integer arithmetic to avoid rounding errors."""
     parts = 2 * num_clips * np.arange(clip_frames, dtype=np.int64) + 2 * clip + 1
     return parts * num_frames // (2 * num_clips * clip_frames)
 
 
 def _sifar_test_clip(num_frames: int, clip_frames: int, clip: int, num_clips: int) -> np.ndarray:
-    """The middles of the segments, shifted by -1, 0, +1, ... frames, but not out of the segment, as SIFAR's code does.
+    """The middles of the segments, shifted by -1, 0, +1, ... frames inside the segment, as in SIFAR's code.
 
-    Where there are not more frames than asked for, that code draws frames at random; here they repeat in order.
+    If the video has at most T frames, SIFAR's code draws frames at random; here they repeat in order.
     """
     if num_frames <= clip_frames:
         return _at_same_place(num_frames, clip_frames)
@@ -132,21 +132,21 @@ def _sifar_test_clip(num_frames: int, clip_frames: int, clip: int, num_clips: in
 
 
 def _in_segments(num_frames: int, places: np.ndarray) -> np.ndarray:
-    """One index a segment, at ``places[t]`` in [0, 1) of segment t."""
+    """One index per segment, at ``places[t]`` in [0, 1) of segment t."""
     positions = (np.arange(len(places)) + places) * num_frames / len(places)
-    # Rounding can lift the last place to num_frames itself when a draw is within 1e-16 of 1.
+    # If a draw is within 1e-16 of 1, rounding gives num_frames.
     return np.minimum(positions.astype(np.int64), num_frames - 1)
 
 
 def _num_starts(num_frames: int, clip_frames: int, sampling: Sampling, times_seconds: np.ndarray | None) -> int:
-    """How many frames, from the first on, a whole clip can begin with."""
+    """The number of frames, from the first one on, at which a complete clip can start."""
     if sampling.stride_frames is not None:
         return max(num_frames - (clip_frames - 1) * sampling.stride_frames, 0)
     assert sampling.fps is not None
     assert times_seconds is not None, "strategy fps needs the times of the frames"
     if num_frames == 1:
-        return 0  # it does not tell how long it is shown
-    # The last frame is shown as long as a frame is on average.
+        return 0  # its duration is not known
+    # The last frame is assumed to last as long as the average frame.
     end = times_seconds[-1] + (times_seconds[-1] - times_seconds[0]) / (num_frames - 1)
     return int(np.searchsorted(times_seconds, end - (clip_frames - 1) / sampling.fps - _TICK_SECONDS))
 
@@ -157,5 +157,5 @@ def _from(start: int, clip_frames: int, sampling: Sampling, times_seconds: np.nd
     assert sampling.fps is not None
     assert times_seconds is not None, "strategy fps needs the times of the frames"
     moments = times_seconds[start] + np.arange(clip_frames) / sampling.fps
-    # What is on the screen at each moment: the last frame that has come by then.
+    # The frame on the screen at each moment: the last one whose display time has come.
     return np.searchsorted(times_seconds, moments + _TICK_SECONDS, side="right") - 1

@@ -1,4 +1,4 @@
-"""Layouts of a configuration, and the papers' settings of them by name."""
+"""Layouts of a configuration, and presets with the settings of the papers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _SIFAR = MappingProxyType({"strategy": "uniform", "offset": "shared", "clip_posi
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """Values of a ``LayoutConfig``; ``sampling`` is None where the paper does not name one."""
+    """Values of a ``LayoutConfig``; ``sampling`` is None if the paper does not specify one."""
 
     summary: str
     layout: Mapping[str, Any]
@@ -75,25 +75,23 @@ PRESETS: dict[str, Preset] = {
 class LayoutConfig:
     """One layout: T ``frames`` in ``grid`` (``auto`` for SIFAR's rule, or ``2x4``).
 
-    ``preset`` gives the values that are not given here. ``sampling`` stands in for the preset's, and that for the one
-    at the top of the configuration.
+    In a configuration, ``preset`` gives defaults for these values. ``sampling`` overrides the sampling of the preset,
+    which overrides the sampling at the top of the configuration.
     """
 
     frames: Annotated[int, "number of frames T in a super image"]
-    tile: Annotated[int, "side of a tile in pixels; a multiple of 16 keeps the frames apart in a JPEG file"] = 224
-    grid: Annotated[str, "rows x columns, such as 2x4; auto takes the smallest grid by SIFAR's rule"] = "auto"
+    tile: Annotated[int, "side of a tile in pixels; with a multiple of 16, no JPEG block covers two frames"] = 224
+    grid: Annotated[str, "rows x columns, such as 2x4; auto: the smallest grid by SIFAR's rule"] = "auto"
     order: Annotated[str, f"order of the frames in the cells: {', '.join(ORDERS)}"] = "row_major"
     pad: Annotated[
         str,
-        "what cells without a frame show: mean (the ImageNet mean), black, last (the last frame again); none "
-        "refuses such a grid",
+        "content of cells without a frame: mean (the ImageNet mean color), black, last (the last frame again); with "
+        "none, such a grid is an error",
     ] = "mean"
-    groups: Annotated[int | None, "number of groups of order nested; the square root of frames if it is not given"] = (
-        None
-    )
+    groups: Annotated[int | None, "number of groups of order nested; by default the square root of frames"] = None
     sampling: Annotated[
         dict | None,
-        "sampling of this layout alone, with the keys of sampling; else that of the preset, or the one at the top",
+        "sampling of this layout, with the keys of sampling; by default the preset's, or the one at the top",
     ] = None
 
     def layout(self, name: str) -> Layout:
@@ -117,14 +115,14 @@ class LayoutConfig:
 
 
 def named_entries(layouts: Any) -> Any:
-    """A list of presets as a mapping, so that each can be overridden: ``[stam-16] -> {stam-16: {preset: stam-16}}``."""
+    """Turn a list of presets into a mapping: ``[stam-16] -> {stam-16: {preset: stam-16}}``. --set can override each."""
     if isinstance(layouts, list) and layouts and all(isinstance(name, str) for name in layouts):
         return {name: {"preset": name} for name in layouts}
     return layouts
 
 
 def layout_config(name: str, entry: Any, where: str) -> LayoutConfig:
-    """A layout from its entry in a configuration. An entry without values is the preset of its name."""
+    """A layout from its entry in a configuration. An entry without values means the preset of the same name."""
     if entry is None:
         entry = {"preset": name}
     if not isinstance(entry, Mapping) or "preset" not in entry:

@@ -1,4 +1,4 @@
-"""The configuration of a conversion: frozen dataclasses read from YAML, and a digest of all that shapes pixels."""
+"""The configuration of a conversion: frozen dataclasses read from YAML, and a digest of what changes the shards."""
 
 import dataclasses
 import hashlib
@@ -21,23 +21,23 @@ from preprocess.sampling import Sampling
 from shards.layouts import Layout
 
 IMAGE_FORMATS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
-SUBSAMPLINGS = {"4:2:0": 16, "4:2:2": 16, "4:4:4": 8}  # and the pixels that one JPEG block spans with each
-_PIXEL_FORMAT_VERSION = 3  # raised when the same configuration would give other bytes than before
+SUBSAMPLINGS = {"4:2:0": 16, "4:2:2": 16, "4:4:4": 8}  # and the side of a JPEG block in pixels with each
+_PIXEL_FORMAT_VERSION = 3  # increased when the same configuration gives other bytes than before
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """How a super image becomes a file."""
+    """How super images are encoded."""
 
     format: Annotated[str, f"file format: {', '.join(IMAGE_FORMATS)}"] = "jpeg"
-    quality: Annotated[int, "quality of JPEG and WebP, 1 to 95; more makes larger files, and PNG has none"] = 90
+    quality: Annotated[int, "quality of JPEG and WebP, 1 to 95; higher values make larger files; PNG ignores it"] = 90
     subsampling: Annotated[str, f"chroma subsampling of JPEG: {', '.join(SUBSAMPLINGS)}"] = "4:2:0"
 
     def __post_init__(self) -> None:
         if self.format not in IMAGE_FORMATS:
             raise ValueError(f"format={self.format!r}: must be one of {', '.join(IMAGE_FORMATS)}")
         if not 1 <= self.quality <= 95:
-            raise ValueError(f"quality={self.quality}: must be in 1..95 (more makes larger files, not better ones)")
+            raise ValueError(f"quality={self.quality}: must be in 1..95 (higher values make files larger, not better)")
         if self.subsampling not in SUBSAMPLINGS:
             raise ValueError(f"subsampling={self.subsampling!r}: must be one of {', '.join(SUBSAMPLINGS)}")
 
@@ -47,16 +47,16 @@ class Encoding:
 
     @property
     def block_pixels(self) -> int:
-        """The side of the blocks that are encoded together; WebP always halves its chroma."""
+        """The side in pixels of the blocks that the encoder codes together; WebP always subsamples chroma."""
         return {"jpeg": SUBSAMPLINGS[self.subsampling], "webp": 16, "png": 1}[self.format]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(General):
-    """A whole conversion: the values of ``General``, and these.
+    """The whole configuration: the values of ``General`` and these.
 
-    ``layout_sampling``: the sampling of each layout, by its name. ``subsets`` and ``flip_labels`` are as in
-    ``annotations.subsets``. ``notes``: remarks on this configuration that the user should read.
+    ``layout_sampling`` holds the sampling of each layout by its name. ``subsets`` and ``flip_labels`` are as in
+    ``annotations.subsets``. ``notes`` are printed for the user.
     """
 
     annotations: Any
@@ -69,7 +69,7 @@ class Config(General):
     notes: tuple[str, ...] = ()
 
     def shaping(self) -> dict:
-        """All that shapes the bytes of the shards, as plain data; what merely runs the job is not in it."""
+        """All settings that change the bytes of the shards, as plain data; limits and the like are not included."""
         return {
             "pixel_format_version": _PIXEL_FORMAT_VERSION,
             "annotations": {"format": self.annotations.format_name, **dataclasses.asdict(self.annotations)},
@@ -91,21 +91,21 @@ class Config(General):
 
 
 def digest_of(shaping: dict) -> str:
-    """SHA-256 of plain data, the same whatever the order of its keys."""
+    """SHA-256 of plain data. It does not depend on the order of keys."""
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode("ascii")).hexdigest()
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """The configuration in a YAML file, with ``--set`` overrides such as ``layouts.sifar-3x3.tile=192``.
+    """Read a YAML file, with ``--set`` overrides such as ``layouts.sifar-3x3.tile=192``.
 
-    Raises ValueError that names the file and the key, OSError where the file cannot be read.
+    Raises ValueError, which names the file and the key, or OSError if the file cannot be read.
     """
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a YAML file: {error}") from error
     if not isinstance(values, dict):
-        raise ValueError(f"{path}: must hold keys and values, not {type(values).__name__}")
+        raise ValueError(f"{path}: must contain keys and values, not {type(values).__name__}")
     if "layouts" in values:
         values["layouts"] = named_entries(values["layouts"])
     for override in overrides:
@@ -121,12 +121,12 @@ def _override(values: dict, override: str) -> None:
     for key in parents:
         values = values.setdefault(key, {})
         if not isinstance(values, dict):
-            raise ValueError(f"--set {override}: {key!r} holds a value, not further keys")
+            raise ValueError(f"--set {override}: {key!r} has a value, not further keys")
     values[last] = yaml.safe_load(text)
 
 
 def config_from(values: Mapping, where: str) -> Config:
-    """A ``Config`` from plain data, as YAML gives it."""
+    """A ``Config`` from plain data as read from YAML. ``where`` begins the message of each ValueError."""
     known = ["annotations", "sampling", "layouts", "splits", "subsets", "flip_labels", *general_names(), "encoding"]
     for key in values:
         check_key(key, known, where)
@@ -165,7 +165,7 @@ def _mapping(values: Mapping, key: str, where: str) -> Mapping:
 def _samplings(entries: Mapping[str, LayoutConfig], values: Mapping, where: str) -> dict[str, Sampling]:
     if "sampling" in values and all(entry.sampling is not None for entry in entries.values()):
         raise ValueError(
-            f"{where}: sampling serves no layout: each has its own; leave it out, or give layouts.NAME.sampling"
+            f"{where}: sampling is not used, since each layout has its own; remove it, or set layouts.NAME.sampling"
         )
     own = {name: entry.sampling is not None for name, entry in entries.items()}
     return {
@@ -181,23 +181,25 @@ def _samplings(entries: Mapping[str, LayoutConfig], values: Mapping, where: str)
 def _splits(
     values: Mapping, annotations: Any, flip_labels: Mapping, where: str
 ) -> tuple[dict[str, SplitConfig], tuple[str, ...]]:
-    """The splits; flipping is off, and that is told, where classes may name a side and there is no ``flip_labels``."""
+    """(splits, notes). Without ``flip_labels``, flipping is turned off if class names may name a side."""
     splits, notes = {}, []
     for name, entry in values.items():
         if entry is None:  # --set splits.validation=null
             continue
         split = build(SplitConfig, entry, f"{where}: splits.{_safe_name(name, f'{where}: splits')}")
         if split.crops == 10 and (flip_labels or annotations.names_sides):
-            raise ValueError(f"{where}: splits.{name}: crops=10 mirrors, and here classes name a side; use crops=5")
+            raise ValueError(
+                f"{where}: splits.{name}: crops=10 mirrors views, but here classes name a side; use crops=5"
+            )
         if split.flip and annotations.names_sides and not flip_labels:
             split = dataclasses.replace(split, flip=False)
             notes.append(
                 f"split {name}: flipping is off, since a mirrored video of {annotations.format_name} may belong to "
-                "another class; say which in flip_labels to have it on"
+                "another class; give the pairs of classes in flip_labels to turn it on"
             )
         splits[name] = split
     if not splits:
-        raise ValueError(f"{where}: splits: each of {', '.join(values)} is null, so there is nothing to convert")
+        raise ValueError(f"{where}: splits: {', '.join(values)} are all null, so there is nothing to convert")
     return splits, tuple(notes)
 
 
@@ -213,10 +215,10 @@ def _flip_labels(values: Mapping, where: str) -> dict[str, str]:
 def _subsets(values: Mapping, where: str) -> dict[str, Subset]:
     subsets = values.get("subsets", {})
     if not isinstance(subsets, Mapping):
-        raise ValueError(f"{where}: subsets must be a mapping of names")
+        raise ValueError(f"{where}: subsets must be a mapping, {{name: ...}}")
     taken = {f"{split}_{name}" for split in values["splits"] for name in subsets} & set(values["splits"])
     if taken or any(re.fullmatch(r"v\d+", str(name)) for name in subsets):
-        raise ValueError(f"{where}: subsets: a split or a view is named so already; call the subset something else")
+        raise ValueError(f"{where}: subsets: a split or a view already has this name; rename the subset")
     return {
         _safe_name(name, f"{where}: subsets"): build(Subset, entry, f"{where}: subsets.{name}")
         for name, entry in subsets.items()
@@ -225,8 +227,8 @@ def _subsets(values: Mapping, where: str) -> dict[str, Subset]:
 
 def _tile_notes(layouts: Mapping[str, Layout], encoding: Encoding) -> tuple[str, ...]:
     return tuple(
-        f"layout {name}: tiles of {layout.tile} px are no multiple of the {encoding.block_pixels} px that the encoder "
-        "takes together, so neighbouring frames will bleed into each other"
+        f"layout {name}: tiles of {layout.tile} px are not a multiple of the encoder's blocks of "
+        f"{encoding.block_pixels} px, so neighboring frames will bleed into each other"
         for name, layout in layouts.items()
         if layout.tile % encoding.block_pixels
     )
@@ -248,7 +250,7 @@ def _layout(name: str, entry: LayoutConfig, where: str) -> Layout:
 
 
 def _safe_name(name: Any, where: str) -> str:
-    """Names become directories and parts of file names."""
+    """Check a name that becomes a directory or a part of file names."""
     if not isinstance(name, str) or not name or not all(letter.isalnum() or letter in "-_" for letter in name):
-        raise ValueError(f"{where}: the name {name!r} must be made of letters, digits, - and _")
+        raise ValueError(f"{where}: the name {name!r} must consist of letters, digits, - and _")
     return name

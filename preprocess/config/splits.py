@@ -1,4 +1,4 @@
-"""How the views of one split are made."""
+"""The configuration of one split."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ _FORMER_CENTER = "centre"  # configurations that were written for an earlier ver
 class SplitConfig:
     """How the views of one split are made.
 
-    ``mode: train``: ``views`` random views a video, each with its own clip and crop, mirrored half the time where
-    ``flip``. ``mode: test``: ``clips`` times ``crops`` fixed views, each crop ``crop_fraction`` of the short side.
+    ``mode: train``: ``views`` random views per video, each with its own clip and crop; ``flip`` mirrors half of them.
+    ``mode: test``: ``clips`` x ``crops`` fixed views; the side of a crop is ``crop_fraction`` of the short side.
     """
 
     mode: Annotated[str, "train (random views) or test (fixed views)"]
-    views: Annotated[int, "mode train: views of each video"] = 1
-    crop: Annotated[str, f"mode train: how crops are drawn: {', '.join(TRAIN_CROPS)}"] = "multiscale"
+    views: Annotated[int, "mode train: number of views per video"] = 1
+    crop: Annotated[str, f"mode train: crop recipe: {', '.join(TRAIN_CROPS)}"] = "multiscale"
     flip: Annotated[bool, "mode train: mirror each view with probability 1/2"] = False
-    clips: Annotated[int, "mode test: clips of each video"] = 1
-    crops: Annotated[int, f"mode test: crops of each clip: {', '.join(map(str, TEST_CROP_COUNTS))}"] = 1
+    clips: Annotated[int, "mode test: number of clips per video"] = 1
+    crops: Annotated[int, f"mode test: number of crops per clip: {', '.join(map(str, TEST_CROP_COUNTS))}"] = 1
     crop_fraction: Annotated[
         float, "mode test: side of a crop as a share of the frame's short side, above 0 and up to 1"
     ] = 1.0
@@ -43,7 +43,7 @@ class SplitConfig:
                 "must be at least 1, at least 1, and in (0, 1]"
             )
         if self.num_views > MAX_VIEWS:
-            raise ValueError(f"{self.num_views} views of each video: at most {MAX_VIEWS} are possible")
+            raise ValueError(f"{self.num_views} views per video: at most {MAX_VIEWS} are possible")
         self._refuse_fields_of_other_mode()
 
     def _refuse_fields_of_other_mode(self) -> None:
@@ -51,7 +51,7 @@ class SplitConfig:
         foreign = ("clips", "crops", "crop_fraction") if self.mode == "train" else ("views", "crop", "flip")
         given = [name for name in foreign if getattr(self, name) != defaults[name]]
         if given:
-            raise ValueError(f"{', '.join(given)} means nothing with mode={self.mode}; leave it out")
+            raise ValueError(f"{', '.join(given)} cannot be used with mode={self.mode}; remove it")
 
     def shaping(self) -> dict:
         """The values as plain data. The former spelling of ``center`` stays, so that earlier digests stay valid."""
@@ -60,5 +60,5 @@ class SplitConfig:
 
     @property
     def num_views(self) -> int:
-        """Views of each video: samples that a video becomes in this split."""
+        """Views per video in this split. Each is one sample."""
         return self.views if self.mode == "train" else self.clips * self.crops

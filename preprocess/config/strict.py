@@ -1,4 +1,4 @@
-"""Dictionaries to frozen dataclasses, strictly: an unknown key or a value of the wrong type is an error that helps."""
+"""Builds frozen dataclasses from dictionaries. Unknown keys and values of the wrong type are errors."""
 
 import dataclasses
 import types
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def build(cls: type[T], values: Any, where: str) -> T:
-    """``cls(**values)`` with every key and type checked; ValueError begins with ``where``, the place in the config."""
+    """``cls(**values)``, with keys and types checked. ValueErrors begin with ``where``, the place in the config."""
     if not isinstance(values, Mapping):
         raise ValueError(f"{where}: {values!r} must be a mapping with keys of {', '.join(_names(cls))}")
     for key in values:
@@ -29,7 +29,7 @@ def build(cls: type[T], values: Any, where: str) -> T:
 
 
 def check_key(key: Any, known: list[str], where: str) -> None:
-    """ValueError for a key that is not known, with the nearest that is."""
+    """ValueError for an unknown key. The message names the nearest known key."""
     if key in known:
         return
     suggestion = did_you_mean(key, known) or ";"
@@ -53,7 +53,7 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
     for option in options:
         if option is float and type(value) is int:
             return float(value)
-        # type() and not isinstance(): True is an int to Python, but no number of frames.
+        # type(), not isinstance(): True is an int in Python, but not a number of frames.
         if type(value) is (typing.get_origin(option) or option):
             return value
     expected = " or ".join(getattr(option, "__name__", str(option)) for option in options)

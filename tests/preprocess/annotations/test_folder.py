@@ -258,7 +258,7 @@ def test_classes_that_lose_their_training_videos_are_named_at_the_end_and_by_che
     assert main([*command(tmp_path, source, tmp_path / "out"), "--set", "max_failures=0.5"]) == 0
     error = capsys.readouterr().err
     assert "1 of 3 classes have no training video, so no model learns them: 'up' (1 in validation)" in error
-    assert "1 classes lost all their training videos to these failures, so no model learns them: 'right'" in error
+    assert "1 classes have no training video left after these failures, so no model learns them: 'right'" in error
     assert check(["check", str(tmp_path / "out" / "grid")]) == 0
     assert "note: 2 of 3 classes have no sample in train: 'right', 'up'" in capsys.readouterr().out
 

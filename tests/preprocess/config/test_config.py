@@ -45,14 +45,14 @@ def with_split(**values):
         (changed(layouts={"a/b": {"frames": 8}}), "letters, digits, - and _"),
         (changed(layouts={"x": {"preset": "sifar"}}), "no preset 'sifar'; the presets are sifar-3x3"),
         (changed(layouts=["sifar"]), "no preset 'sifar'"),
-        (changed(layouts=["sifar-3x3"]), "sampling serves no layout"),
-        (with_split(crops=3), "crops means nothing with mode=train"),
+        (changed(layouts=["sifar-3x3"]), "sampling is not used"),
+        (with_split(crops=3), "crops cannot be used with mode=train"),
         (with_split(flip="yes"), "write it without quotes"),
         (with_split(crop="random"), "must be one of multiscale"),
         (changed(seed="1"), "seed"),
         (changed(subsets={"mini": {}}), "subsets.mini: give either classes"),
         (changed(subsets={"mini": {"classes": "a", "videos": {}}}), "subsets.mini: give either"),
-        (changed(subsets={"v01": {"classes": "a"}}), "a split or a view is named so already"),
+        (changed(subsets={"v01": {"classes": "a"}}), "a split or a view already has this name"),
         (changed(flip_labels=["left", "right"]), "flip_labels must map class names"),
         (changed(encoding={"quality": 99}), "1..95"),
         (changed(decoder="opencv"), "auto, pyav, ffmpeg"),
@@ -116,7 +116,7 @@ def test_overrides_that_make_no_sense(tmp_path, override):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("a: [", "not a YAML file"), ("- a", "must hold keys"), ("", "must hold keys")]
+    ("text", "message"), [("a: [", "not a YAML file"), ("- a", "must contain keys"), ("", "must contain keys")]
 )
 def test_files_that_are_no_configuration(tmp_path, text, message):
     path = tmp_path / "my.yaml"

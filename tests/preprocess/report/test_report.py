@@ -154,7 +154,7 @@ def test_there_is_nothing_to_report_where_nothing_was_begun(arguments, tmp_path,
     command = [*arguments, "--report"]
     command[command.index("--output") + 1] = str(tmp_path / "none")
     assert main(command) == 2
-    assert "no conversion was begun there" in capsys.readouterr().err
+    assert "no conversion was started there" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
 
 

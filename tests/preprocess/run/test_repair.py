@@ -92,7 +92,7 @@ def test_a_damaged_shard_is_made_again_and_its_hash_compared(name, sound, copied
     damaged.write_bytes(content)
     assert check_directory(output / "strip").problems
     assert main([*arguments, "--rebuild", name]) == 0
-    assert "train-000002: the same bytes; put in place" in capsys.readouterr().out
+    assert "train-000002: the same bytes; restored" in capsys.readouterr().out
     assert check_directory(output / "strip").problems == []
     assert hashes(output) == hashes(sound[1])
     assert not list(output.glob(".rebuild*"))
@@ -108,8 +108,8 @@ def test_a_rebuilt_shard_of_other_bytes_is_not_put_in_place(sound, tmp_path, cop
     names = sorted({f"train-{path.stem[-6:]}" for path in before if path.name.startswith("train")})
     assert main([*arguments, "--rebuild", *names]) == 1
     text = capsys.readouterr()
-    assert text.out.count("the same bytes; put in place") == len(names) - 1
-    assert text.out.count("other bytes; left as it was") == 1
+    assert text.out.count("the same bytes; restored") == len(names) - 1
+    assert text.out.count("different bytes; not replaced") == 1
     assert "recorded, " in text.out
     assert "--retry-failed" in text.err
     for layout in ("grid", "strip"):
@@ -166,7 +166,7 @@ def test_libraries_that_have_changed_are_reported_of(copied, capsys):
 MISTAKES = {
     "--rebuild x --dry-run": "--dry-run and --rebuild cannot be combined",
     "--workers 0": "must be at least 1",
-    "--runtime-env env.yaml": "means nothing without --ray-address",
+    "--runtime-env env.yaml": "needs --ray-address",
     "--ray-address ray://host:10001": "HOST:6379",
     "--ray-address local": "leave --ray-address out",
     "--ray-address :6379": "must be auto or the HOST:PORT",
@@ -199,7 +199,7 @@ def test_flags_that_cannot_be_met_are_one_line(flags, sound, tmp_path, capsys):
     [
         ({"RAY_ADDRESS": "ray://host:10001"}, ["--ray-address", "auto"], "RAY_ADDRESS=ray://host:10001: Ray's client"),
         ({"RAY_ADDRESS": "http://host:8265"}, ["--ray-address", "auto"], "RAY_ADDRESS=http://host:8265: must be auto"),
-        ({"RAY_ADDRESS": "local"}, ["--ray-address", "auto"], "RAY_ADDRESS=local: is no cluster"),
+        ({"RAY_ADDRESS": "local"}, ["--ray-address", "auto"], "RAY_ADDRESS=local: is not a cluster"),
         ({"RAY_JOB_CONFIG_JSON_ENV_VAR": "{}"}, [], "add --ray-address auto"),  # Ray sets it in a submitted job
         ({}, ["--ray-address", ""], "must be auto or the HOST:PORT"),  # such as an unset variable of a script
     ],
