@@ -173,10 +173,10 @@ def test_ctrl_c_ends_in_one_line_and_leaves_whole_files(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     os.killpg(demo.pid, signal.SIGINT)
-    _, told = demo.communicate(timeout=60)
+    _, message = demo.communicate(timeout=60)
     assert demo.returncode == 130
-    assert "run the same command again to continue" in told
-    assert "Traceback" not in told
+    assert "run the same command again to continue" in message
+    assert "Traceback" not in message
     left = maker.make_videos(tmp_path / "videos", videos_per_class=counts, seed=0)
     assert 0 < left < 120
     assert maker.make_videos(tmp_path / "again", videos_per_class=counts, seed=0) == 120
@@ -216,17 +216,17 @@ def top1(output: Path) -> dict[str, float]:
 
 def test_the_three_commands_from_videos_to_results(tmp_path):
     few = ("--train", "4", "--validation", "2", "--epochs", "1")
-    told = run_demo(tmp_path, *few)
-    shown = [line for line in told.splitlines() if line.startswith("$ ")]
+    message = run_demo(tmp_path, *few)
+    shown = [line for line in message.splitlines() if line.startswith("$ ")]
     for command in ("python -m preprocess --config", "python train_image.py --config", "python eval_video.py"):
         assert any(command in line for line in shown)
     results = json.loads((tmp_path / "eval" / "normal" / "results.json").read_text(encoding="utf-8"))
     assert (results["num_videos"], results["num_classes"], results["order"]) == (20, 10, "normal")
     for name in ("sheet.png", "eval/reverse/confusion.png", "eval/random/predictions.csv", "train/demo/args.yaml"):
         assert (tmp_path / name).stat().st_size > 0
-        assert name.startswith("eval/r") or str(tmp_path / name) in told
+        assert name.startswith("eval/r") or str(tmp_path / name) in message
     for order, value in top1(tmp_path).items():
-        assert any(line.split()[:2] == [order, f"{value:.1f}"] for line in told.splitlines())
+        assert any(line.split()[:2] == [order, f"{value:.1f}"] for line in message.splitlines())
 
     made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*") if path.suffix in (".tar", ".mp4", ".csv")}
     weights = hashlib.sha256((tmp_path / "train" / "demo" / "last.pth.tar").read_bytes()).digest()

@@ -260,7 +260,7 @@ def test_ctrl_c_is_one_line(checkpoint, data, tmp_path):
         if line.startswith("in the loop"):
             break
     os.killpg(begun.pid, signal.SIGINT)
-    told = begun.stderr.read()
-    assert begun.wait() == 130, told
-    assert "Traceback" not in told
-    assert told.rstrip().splitlines()[-1].startswith("eval_video: interrupted; no results were written")
+    message = begun.stderr.read()
+    assert begun.wait() == 130, message
+    assert "Traceback" not in message
+    assert message.rstrip().splitlines()[-1].startswith("eval_video: interrupted; no results were written")

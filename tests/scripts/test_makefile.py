@@ -27,9 +27,9 @@ def fake_python(path: Path, *, fails_on: str) -> Path:
 
 @needs_make
 def test_help_names_every_target():
-    told = make("help").stdout
+    message = make("help").stdout
     for target in ("demo", "quick", "test", "lint", "clean"):
-        assert f"make {target} " in told
+        assert f"make {target} " in message
 
 
 @needs_make
@@ -41,13 +41,14 @@ def test_no_python_is_said(tmp_path):
 
 @needs_make
 @pytest.mark.parametrize(
-    ("missing", "told"), [("version_info", "Python 3.8.1 is too old, 3.10"), ("ensurepip", "apt install python3-venv")]
+    ("missing", "message"),
+    [("version_info", "Python 3.8.1 is too old, 3.10"), ("ensurepip", "apt install python3-venv")],
 )
-def test_a_python_that_does_not_do_is_said(tmp_path, missing, told):
+def test_a_python_that_does_not_do_is_said(tmp_path, missing, message):
     python = fake_python(tmp_path / "python", fails_on=missing)
     done = make("demo", f"VENV={tmp_path}/venv", f"PYTHON={python}")
     assert done.returncode != 0
-    assert told in done.stderr
+    assert message in done.stderr
     assert not (tmp_path / "venv").exists()
 
 

@@ -24,12 +24,12 @@ def run(*words):
 @pytest.fixture(scope="module")
 def shards(shared, tmp_path_factory):
     output = tmp_path_factory.mktemp("ucf")
-    told = run(
+    message = run(
         *("-m", "preprocess", "--config", "configs/preprocess/ucf101_sifar_3x3.yaml"),
         *("--source", shared / "clips" / "ucf3", "--output", output, "--workers", 2),
         *("--set", "annotations.videos=videos", "--set", "samples_per_shard=18"),
     )
-    assert "108 of 108 videos: 0 failed, 0 missing" in told
+    assert "108 of 108 videos: 0 failed, 0 missing" in message
     return output / "sifar-3x3"
 
 
@@ -62,12 +62,12 @@ def test_timm_sees_the_same_pictures(shards):
 
 
 def test_train_and_evaluate(shards, tmp_path):
-    told = run(
+    message = run(
         *("train_image.py", "--config", "configs/train/ucf101_small.yaml", "--data-dir", shards, "--output", tmp_path),
         *("--experiment", "e", "--model", "test_resnet", "--img-size", 96, "--epochs", 1, "--workers", 0),
     )
     checkpoint = tmp_path / "e" / "model_best.pth.tar"
-    assert str(checkpoint) in told
+    assert str(checkpoint) in message
     run("eval_video.py", "--checkpoint", checkpoint, "--data-dir", shards, "--output", tmp_path / "eval")
     results = json.loads((tmp_path / "eval" / "results.json").read_text(encoding="utf-8"))
     assert results["num_videos"] == 36

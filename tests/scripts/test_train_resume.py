@@ -111,10 +111,10 @@ def test_epochs_without_a_whole_checkpoint_are_never_begun_again(run, data, tmp_
         spoil(path)
     before = {path: path.read_bytes() for path in run.iterdir()}
     assert train_image.main(command(data, tmp_path, "--epochs", "4", *flags)) == 2
-    told = (
+    message = (
         "3 epochs in summary.csv, but no undamaged checkpoint" if flags else "exists: resume from it by --resume auto"
     )
-    assert told in one_line_of(capsys)
+    assert message in one_line_of(capsys)
     assert {path: path.read_bytes() for path in run.iterdir()} == before
 
 
@@ -256,12 +256,12 @@ def test_ctrl_c_is_one_line_and_the_command_that_goes_on(data, tmp_path, workers
         if line.startswith("epoch 2/"):
             break
     os.killpg(begun.pid, signal.SIGINT)  # a terminal sends it to the loader's workers too
-    told = [line for line in begun.stderr.read().splitlines() if line and not line.startswith("epoch ")]
-    assert begun.wait() == 130, told
-    assert told[0] == "train_image: interrupted; finished epochs are kept. To resume:"
-    assert told[1].split()[:2] == ["python", "train_image.py"]
-    assert len(told) == 2, told
-    again = [*told[1].split()[1:], "--epochs", "4", "--workers", "0"]
+    message = [line for line in begun.stderr.read().splitlines() if line and not line.startswith("epoch ")]
+    assert begun.wait() == 130, message
+    assert message[0] == "train_image: interrupted; finished epochs are kept. To resume:"
+    assert message[1].split()[:2] == ["python", "train_image.py"]
+    assert len(message) == 2, message
+    again = [*message[1].split()[1:], "--epochs", "4", "--workers", "0"]
     before = load_checkpoint_metadata(str(tmp_path / "run" / LAST))["epoch"]
     flags = [word if word != "4" or before < 3 else str(before + 2) for word in again]
     assert subprocess.run([sys.executable, *flags], cwd=ROOT, capture_output=True).returncode == 0

@@ -44,8 +44,8 @@ def run(data, tmp_path_factory):
 @pytest.fixture
 def alone(run, tmp_path):
     """The checkpoint, copied out of its directory."""
-    (tmp_path / "elsewhere").mkdir()
-    return Path(shutil.copy(run / "last.pth.tar", tmp_path / "elsewhere" / "model.pth.tar"))
+    (tmp_path / "copy").mkdir()
+    return Path(shutil.copy(run / "last.pth.tar", tmp_path / "copy" / "model.pth.tar"))
 
 
 def evaluate(checkpoint, data, output, *flags) -> int:

@@ -52,15 +52,15 @@ def test_main_memory_that_runs_out_is_known_too():
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"amp": True}, "Lower --batch-size 64, or give --grad-checkpointing; --grad-accum"),
         ({"amp": True, "grad_checkpointing": True}, "Lower --batch-size 64; --grad-accum"),
         ({"batch_size": 1}, "Give --amp or --grad-checkpointing: --batch-size is already 1"),
     ],
 )
-def test_flags_that_are_given_are_not_advised(given, told):
-    assert training_ways_out(flags(**given)).startswith(told)
+def test_flags_that_are_given_are_not_advised(given, message):
+    assert training_ways_out(flags(**given)).startswith(message)
 
 
 def test_more_processes_than_devices_is_told_with_the_number_that_fits(monkeypatch):

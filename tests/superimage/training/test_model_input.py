@@ -43,7 +43,7 @@ def refusal(data, output, capsys, *argv) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         (
             "halonet_h1",
@@ -57,14 +57,14 @@ def refusal(data, output, capsys, *argv) -> str:
         ("eva02_tiny_patch14_224", "what fits: --img-size 210 or --img-size 168"),
     ],
 )
-def test_a_square_sheet_that_the_model_does_not_take(name, told, square, tmp_path, capsys):
+def test_a_square_super_image_that_the_model_does_not_take(name, message, square, tmp_path, capsys):
     line = refusal(square, tmp_path, capsys, "--model", name)
     assert name in line
-    assert told in line
+    assert message in line
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("convit_tiny", "no size with this aspect ratio was found that fits"),
         ("mvitv2_tiny", "AssertionError: assert feat_size[0] == feat_size[1], at 128x256 px"),
@@ -72,20 +72,20 @@ def test_a_square_sheet_that_the_model_does_not_take(name, told, square, tmp_pat
         ("vit_small_patch14_dinov2", "what fits: --input-size 3 140 280 or --input-size 3 112 224"),
     ],
 )
-def test_an_oblong_sheet_that_the_model_does_not_take(name, told, oblong, tmp_path, capsys):
-    assert told in refusal(oblong, tmp_path, capsys, "--model", name)
+def test_an_oblong_super_image_that_the_model_does_not_take(name, message, oblong, tmp_path, capsys):
+    assert message in refusal(oblong, tmp_path, capsys, "--model", name)
 
 
 @pytest.mark.parametrize(
-    ("argv", "told"),
+    ("argv", "message"),
     [
         (("--model", "vgg11", "--grad-checkpointing"), "--grad-checkpointing: vgg11 does not support it"),
         (("--model", "vgg11", "--drop-path", "0.1"), "--drop-path: vgg11 has no such option; leave it out"),
         (("--model", "test_resnet", "--model-kwargs", "nonsense=1"), "the model has no option nonsense"),
     ],
 )
-def test_an_option_that_the_model_lacks(argv, told, square, tmp_path, capsys):
-    assert told in refusal(square, tmp_path, capsys, *argv)
+def test_an_option_that_the_model_lacks(argv, message, square, tmp_path, capsys):
+    assert message in refusal(square, tmp_path, capsys, *argv)
 
 
 def test_the_sizes_that_are_named_fit(square, tmp_path, capsys):

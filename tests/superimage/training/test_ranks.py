@@ -52,8 +52,10 @@ def test_two_ranks_validate_each_image_of_a_folder_once(tmp_path):
 
 
 def test_a_rank_whose_others_have_ended_says_so_in_one_line():
-    told = lost_ranks(RuntimeError("[/third_party/gloo/gloo/transport/tcp/pair.cc:545] Read error: reset by peer. X"))
-    assert told.startswith("rank 0 ends because another rank has ended (Read error: reset by peer")
+    message = lost_ranks(
+        RuntimeError("[/third_party/gloo/gloo/transport/tcp/pair.cc:545] Read error: reset by peer. X")
+    )
+    assert message.startswith("rank 0 ends because another rank has ended (Read error: reset by peer")
     assert lost_ranks(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
 
 
@@ -89,7 +91,7 @@ def test_without_a_place_to_meet_the_run_ends_with_the_variables(data, tmp_path)
 
 
 def test_the_variables_are_those_that_are_read():
-    told = explain_ranks({"WORLD_SIZE": "4", "SLURM_NTASKS": "2", "MASTER_ADDR": "node1", "MASTER_PORT": "29500"})
-    assert "4 processes" in told
-    assert "has no rank, since RANK is not set" in told
-    assert "env -u WORLD_SIZE -u SLURM_NTASKS" in told
+    message = explain_ranks({"WORLD_SIZE": "4", "SLURM_NTASKS": "2", "MASTER_ADDR": "node1", "MASTER_PORT": "29500"})
+    assert "4 processes" in message
+    assert "has no rank, since RANK is not set" in message
+    assert "env -u WORLD_SIZE -u SLURM_NTASKS" in message

@@ -75,8 +75,8 @@ def test_a_batch_without_room_ends_training_with_the_numbers(unshare, data, tmp_
     driver.write_text(UNCHECKED, encoding="utf-8")
     done = run(unshare, [*torchrun(ranks), driver, "train_image.py", *flags])
     assert done.returncode != 0
-    told = [line for line in done.stderr.splitlines() if line.startswith("train_image: ")]
-    lost = [line for line in told if "ends because another rank has ended" not in line]
+    message = [line for line in done.stderr.splitlines() if line.startswith("train_image: ")]
+    lost = [line for line in message if "ends because another rank has ended" not in line]
     assert lost, done.stderr
     assert all("/dev/shm has 67.1 MB" in line and "--workers 0" in line for line in lost)
     assert all("--shm-size" in line for line in lost)
@@ -98,8 +98,8 @@ def test_the_evaluation_does_both_too(unshare, data, tmp_path):
     driver.write_text(UNCHECKED, encoding="utf-8")
     lost = run(unshare, [sys.executable, driver, "eval_video.py", *flags])
     assert lost.returncode == 2
-    (told,) = [line for line in lost.stderr.splitlines() if line.startswith("eval_video: ")]
-    assert "/dev/shm has 67.1 MB" in told
+    (message,) = [line for line in lost.stderr.splitlines() if line.startswith("eval_video: ")]
+    assert "/dev/shm has 67.1 MB" in message
     assert "Traceback" not in lost.stderr
     fitted = run(unshare, [sys.executable, "eval_video.py", *flags])
     assert fitted.returncode == 0, fitted.stderr

@@ -202,16 +202,16 @@ def test_samples_that_are_missing_or_too_many_end_the_epoch_with_the_numbers(len
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "message"),
     [
         (["--mixup", "0.2", "--batch-size", "7"], "--batch-size 7: mixup and CutMix mix pairs"),
         (["--cutmix", "1", "--batch-size", "3"], "--batch-size 3: mixup and CutMix mix pairs"),
         (["--lr", "1e30", "--opt", "sgd"], "the loss is nan at batch 2 of 2 of epoch 1: lower --lr"),
     ],
 )
-def test_what_cannot_train_is_found_at_the_start_or_at_the_step(data, tmp_path, capsys, flags, told):
+def test_what_cannot_train_is_found_at_the_start_or_at_the_step(data, tmp_path, capsys, flags, message):
     assert train_image.main([*SMALL, "--data-dir", str(data), "--output", str(tmp_path), *flags]) == 2
-    assert told in capsys.readouterr().err.strip().splitlines()[-1]
+    assert message in capsys.readouterr().err.strip().splitlines()[-1]
 
 
 def test_no_checkpoint_is_written_if_the_last_update_makes_weights_infinite(data, tmp_path, capsys):
