@@ -209,9 +209,9 @@ def _print_failures(summary: Summary) -> None:
 
 def _not_complete(summary: Summary) -> str:
     return (
-        f"preprocess: not complete: {num_broken(summary.failures)} of {summary.num_videos} videos failed, at most "
-        f"{summary.allowed_failures} may; read the reasons above, then repair the files and add --retry-failed, or "
-        "allow more failures with --set max_failures=SHARE, and run the command again"
+        f"preprocess: not complete: {num_broken(summary.failures)} of {summary.num_videos} videos failed, and "
+        f"max_failures allows {summary.allowed_failures}; read the reasons above, then repair the "
+        "files and add --retry-failed, or allow more failures with --set max_failures=SHARE, and run the command again"
     )
 
 

@@ -1,4 +1,4 @@
-"""What ``--dry-run`` prints: what there is, what it will become, what that costs, and how to train on it."""
+"""The output of ``--dry-run``: the videos, the shards, the cost of the conversion, and training commands."""
 
 import os
 from collections.abc import Iterator
@@ -17,24 +17,24 @@ from preprocess.report.training_advice import (
 from preprocess.run.pipeline import Prepared
 from shards.cores import available_cores
 
-# A shard whose work takes less than this many times the start of its decoder process wastes a core.
-_STARTS_PER_SHARD = 10
+# A batch should take at least this many times as long as the start of its decoder process.
+_STARTS_PER_BATCH = 10
 
 
 def describe(prepared: Prepared, cost: Estimate, readers: Readers, *, shown_output: str) -> Iterator[str]:
-    """The lines of the plan; ``shown_output`` is the output as the person wrote it."""
+    """The lines to print; ``shown_output`` is the output directory as the user wrote it."""
     yield from describe_cost(prepared, cost)
     yield from _training(prepared, cost, readers, shown_output)
 
 
 def describe_cost(prepared: Prepared, cost: Estimate) -> Iterator[str]:
-    """The lines on what there is, and on the disk, time and memory that it needs."""
+    """The lines on the videos, and on the disk space, time and memory for converting them."""
     for split, size in cost.splits.items():
         yield (
             f"{split}: {size.videos} videos of {size.classes} classes, {size.missing} missing; {size.views} views "
             f"each, {size.batches * size.views} shards of {size.videos / size.batches:.1f} samples in each layout"
         )
-    yield f"estimated from {cost.sampled} videos that were converted, of which {_failures(cost)}:"
+    yield f"estimate from the conversion of {cost.sampled} videos, of which {_failures(cost)}:"
     for layout, quantity in cost.bytes.items():
         yield f"  {layout}: {_range(quantity, 1e6, 'MB') if quantity.value < 1e9 else _range(quantity, 1e9, 'GB')}"
     cores = available_cores()
@@ -45,8 +45,8 @@ def describe_cost(prepared: Prepared, cost: Estimate) -> Iterator[str]:
 
 
 def _failures(cost: Estimate) -> str:
-    told = ", ".join(f"{count} {reason}" for reason, count in sorted(cost.failures.items()))
-    return f"{sum(cost.failures.values())} failed ({told})" if told else "none failed"
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(cost.failures.items()))
+    return f"{sum(cost.failures.values())} failed ({reasons})" if reasons else "none failed"
 
 
 def _cores(count: int) -> str:
@@ -59,13 +59,13 @@ def _range(quantity: Quantity, unit: float, name: str = "") -> str:
 
 
 def _small_shards(prepared: Prepared, cost: Estimate) -> Iterator[str]:
-    """A hint where starting a decoder process for each shard takes a large part of the time."""
+    """A hint if the start of a decoder process for each batch takes a large part of the time."""
     work = cost.cpu_seconds.value / len(prepared.batches)
-    if work < _STARTS_PER_SHARD * cost.start_seconds:
+    if work < _STARTS_PER_BATCH * cost.start_seconds:
         share = cost.start_seconds / (cost.start_seconds + work)
         yield (
-            f"  small shards: each starts a decoder process in {cost.start_seconds:.1f} s and then converts for "
-            f"{work:.2g} s, so {share:.0%} of the time is spent on starts; raise samples_per_shard "
+            f"  small shards: the videos of a shard take {work:.2g} s, and the start of their decoder process takes "
+            f"{cost.start_seconds:.1f} s, so {share:.0%} of the time is spent on starts; raise samples_per_shard "
             f"(now {prepared.job.config.samples_per_shard})"
         )
 
@@ -75,19 +75,18 @@ def _training(prepared: Prepared, cost: Estimate, readers: Readers, shown_output
     tars = {split: size.batches * size.views for split, size in cost.splits.items()}
     splits = splits_to_train_on(config)
     if splits is None:
-        yield "no command to train: it takes a split with mode: train"
+        yield "no training command: the configuration has no split with mode: train"
         return
     train = splits[0]
     yield (
-        f"largest safe ranks x workers: {tars[train]} for timm's train.py, which deals whole shards of {train}, and "
-        f"any divisor of it; for train_image.py any number, with at least a batch of its "
-        f"{cost.splits[train].videos} videos for each rank"
+        f"timm's train.py: ranks x workers must divide {tars[train]}, the number of shards of {train}; train_image.py: "
+        f"any number, if each rank gets at least one batch of the {cost.splits[train].videos} videos"
     )
     videos = {split: size.videos for split, size in cost.splits.items()}
     for warning in warnings({train: tars[train]}, videos, config, readers):
         yield f"warning: {warning}"
     if prepared.job.multi_label:
-        yield "several labels a video: train_image.py trains on all of them, timm's train.py on the first of each"
+        yield "multi-label videos: train_image.py trains on all labels, timm's train.py only on the first of each video"
     workers, num_views = safe_workers([tars[train]], readers), cost.splits[train].views
     epochs = what_an_epoch_is(train, num_views, safe_workers([tars[train] // num_views], readers))
     if epochs:
@@ -97,7 +96,7 @@ def _training(prepared: Prepared, cost: Estimate, readers: Readers, shown_output
         yield f"to train on {name}:"
         yield f"  {command_of_ours(directory, layout, splits, readers)}"
         if workers is None:
-            yield f"  not timm's train.py on {readers.ranks} GPUs: {tars[train]} shards cannot be dealt to them evenly"
+            yield f"  not timm's train.py: {tars[train]} shards cannot be distributed evenly to {readers.ranks} GPUs"
         else:
             classes = len(prepared.job.class_names)
             numbers = {"num_classes": classes, "workers": workers, "num_views": num_views}

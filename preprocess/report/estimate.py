@@ -1,4 +1,4 @@
-"""What a conversion will cost, from converting a few of its videos and keeping nothing of them."""
+"""Estimates the cost of a conversion by converting a sample of its videos. The results are discarded."""
 
 import io
 import math
@@ -19,13 +19,13 @@ from preprocess.worker.sandbox import Sandbox, peak_memory_bytes
 from shards.write import ShardWriter
 
 _LEAST_PER_SPLIT = 4
-_TAR_END_BYTES = 6144  # two empty blocks, and half a record of 10240 bytes to fill, on average
-_STANDARD_ERRORS = 2  # an interval that holds the truth 19 times in 20, as far as a small sample tells
+_TAR_END_BYTES = 6144  # two empty blocks, and on average half of a record of 10240 bytes
+_STANDARD_ERRORS = 2  # roughly a 95 % confidence interval
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """An estimate, and the interval that it probably lies in."""
+    """An estimate and its confidence interval."""
 
     value: float
     low: float
@@ -34,7 +34,7 @@ class Quantity:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSize:
-    """What is known of a split without decoding."""
+    """The size of a split, which is known without decoding."""
 
     videos: int
     missing: int
@@ -45,10 +45,11 @@ class SplitSize:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """``bytes`` by layout. ``cpu_seconds`` is that of all videos on one core. ``failures`` by reason are of the sample.
+    """The cost of a conversion: ``bytes`` by layout, and ``cpu_seconds`` for all videos.
 
-    ``worker_bytes`` is the memory of one worker: its decoder at its largest, and Ray's own process beside it.
-    ``start_seconds`` is the time that the decoder process took to start; each batch starts one.
+    ``failures`` counts the failures of the sample by reason. ``worker_bytes`` is the peak memory of a worker: the
+    decoder process and Ray's worker process. ``start_seconds`` is the start time of a decoder process; each batch
+    starts one.
     """
 
     splits: Mapping[str, SplitSize]
@@ -61,7 +62,7 @@ class Estimate:
 
 
 def estimate(prepared: Prepared, *, num_samples: int) -> Estimate:
-    """Convert ``num_samples`` videos drawn from all splits, at least four of each, and scale up."""
+    """Convert ``num_samples`` videos from all splits, at least four of each, and extrapolate."""
     with Sandbox(prepared.job) as sandbox:
         began = time.monotonic()
         sandbox.start()
@@ -85,7 +86,7 @@ def estimate(prepared: Prepared, *, num_samples: int) -> Estimate:
 
 
 def choose(prepared: Prepared, num_samples: int) -> dict[str, list[Video]]:
-    """Videos of each split in proportion to its size, drawn with the conversion's seed."""
+    """Random videos of each split, in proportion to its size, drawn with the seed of the configuration."""
     by_split: dict[str, list[Video]] = defaultdict(list)
     for batch in prepared.batches:
         by_split[batch.split].extend(batch.videos)
@@ -125,7 +126,7 @@ def _cpu_seconds(measured: Mapping[str, Sequence[VideoResult]], sizes: Mapping[s
 
 
 def _tar_bytes(result: VideoResult, layout: str) -> int:
-    """What a video adds to the tars of a layout."""
+    """The bytes that a video adds to the tars of a layout."""
     writer = ShardWriter(io.BytesIO())
     for (name, _), sample in result.samples.items():
         if name == layout:
@@ -134,7 +135,7 @@ def _tar_bytes(result: VideoResult, layout: str) -> int:
 
 
 def _scaled(per_video: Mapping[str, Sequence[float]], sizes: Mapping[str, SplitSize]) -> Quantity:
-    """Each split's mean times its videos, summed; the error of a mean is smaller where few videos were not sampled."""
+    """The sum over splits of mean x number of videos, with a finite population correction of the error."""
     value = variance = 0.0
     for split, numbers in per_video.items():
         count = sizes[split].videos
@@ -147,10 +148,10 @@ def _scaled(per_video: Mapping[str, Sequence[float]], sizes: Mapping[str, SplitS
 
 
 def _ray_worker_bytes() -> int:
-    """What a worker takes beside its decoder, measured: Ray and the modules that it imports; 0 off Linux."""
+    """The measured memory of a Ray worker with its imports, without the decoder process; 0 if not on Linux."""
     if sys.platform != "linux":
         return 0
-    # Not getrusage: a process inherits the maximum of the one that started it.
+    # Not getrusage, because a process inherits the maximum of its parent.
     code = "import ray, preprocess.worker.batch; print(open('/proc/self/status').read())"
     path = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""One video through a configuration, to look at: each layout of each view as a PNG with frame numbers and crop box."""
+"""``--inspect``: writes each layout of each view of one video as a PNG with frame numbers and the crop box."""
 
 import time
 from collections.abc import Iterator
@@ -21,21 +21,20 @@ from shards.layouts import Layout
 
 _GAP = 8
 _BOX_COLOUR = (255, 220, 0)
-_SEE_THROUGH = 110  # of 255: how dark the plate behind a number is
+_SEE_THROUGH = 110  # of 255: opacity of the dark box behind a number
 
 
 def inspect_video(config: Config, path: Path, output: Path, *, source: Path | None = None) -> Iterator[str]:
-    """Write ``<layout>-<split>-v<view>.png`` for every layout, split and view; yields what they show, a line each.
+    """Write ``<layout>-<split>-v<view>.png`` for every layout, split and view; yield a description of each.
 
-    The views are those of the conversion. Where the lists below ``source`` name the file, they are those of its split
-    and of each of its segments, with the segment's key in the name where there are several; else those of every split
-    for a video of this file's name. Raises ValueError where the file does not decode, OSError where ``output`` cannot
-    be written.
+    The views are the same as in a conversion. If the lists below ``source`` name the file, its split and segments come
+    from the lists; the file name has the key of the segment if there are several. Otherwise the whole video is shown as
+    a video of every split. Raises ValueError if the file does not decode, OSError if ``output`` cannot be written.
     """
     output.mkdir(parents=True, exist_ok=True)
     listed = [] if source is None else _listed(config, path, source)
     if source is not None and not listed:
-        yield f"note: {path} is not among the listed videos of {source}; shown as a whole, in every split"
+        yield f"note: {path} is not in the lists of {source}; it is shown as a whole video of every split"
     shown = listed or [(split, _unlisted(config, path)) for split in config.splits]
     is_first = True
     for split, video in shown:
@@ -51,20 +50,20 @@ def inspect_video(config: Config, path: Path, output: Path, *, source: Path | No
 
 
 def _listed(config: Config, path: Path, source: Path) -> list[tuple[str, Video]]:
-    """(split, video) of each row that names the file."""
+    """(split, video) of each entry that names the file."""
     videos = read_dataset(config, source).splits
     place = path.resolve()
     return [
         (split, video)
         for split in config.splits
         for video in videos[split]
-        # By name first: to resolve each of a million paths takes minutes on a network disk.
+        # Compare names first, since resolving a million paths takes minutes on a network disk.
         if Path(video.path).name == path.name and (source / video.path).resolve() == place
     ]
 
 
 def _unlisted(config: Config, path: Path) -> Video:
-    frame_rate = getattr(config.annotations, "frame_rate", None)  # some formats are of folders of frames
+    frame_rate = getattr(config.annotations, "frame_rate", None)  # of formats whose videos are folders of frames
     return Video(key=video_keys([path.name])[0], path=str(path), labels=(0,), frame_rate=frame_rate)
 
 
@@ -80,9 +79,9 @@ def _file_lines(config: Config, path: Path, info: VideoInfo) -> Iterator[str]:
 def super_images(
     config: Config, split: SplitConfig, video: Video, path: Path
 ) -> tuple[VideoInfo, list[tuple[SuperImage, np.ndarray]]]:
-    """Every super image of a split as the conversion makes it, with its clip's middle frame, uint8 (H, W, 3).
+    """Every super image of a split as in a conversion, with the middle frame of its clip, uint8 (H, W, 3).
 
-    ``path`` is where the video lies. ValueError where no decoder reads it.
+    ``path`` is the path of the file. Raises ValueError if no decoder can read it.
     """
 
     def use(source: VideoSource) -> tuple[VideoInfo, list[tuple[SuperImage, np.ndarray]]]:
@@ -114,7 +113,7 @@ def _description(image: SuperImage, info: VideoInfo) -> str:
 
 
 def picture(image: SuperImage, info: VideoInfo, frame: np.ndarray) -> Image.Image:
-    """The super image with its numbers, and under it the clip's middle frame with the crop box."""
+    """The numbered super image, and below it the middle frame of the clip with the crop box."""
     sheet = numbered(image, info)
     below = _with_box(frame, image.crop, sheet.width)
     canvas = Image.new("RGB", (sheet.width, sheet.height + _GAP + below.height), "white")
@@ -124,7 +123,7 @@ def picture(image: SuperImage, info: VideoInfo, frame: np.ndarray) -> Image.Imag
 
 
 def numbered(image: SuperImage, info: VideoInfo) -> Image.Image:
-    """The super image; in each tile its place in time from 1, its frame's index from 0, and its time."""
+    """The super image with the position in time (from 1), frame index (from 0) and time of each tile."""
     layout = image.clip.layout
     sheet = Image.fromarray(*image.planes)
     draw = ImageDraw.Draw(sheet, "RGBA")
@@ -149,7 +148,7 @@ def _write_number(draw: ImageDraw.ImageDraw, layout: Layout, cell: int, position
 
 
 def _with_box(frame: np.ndarray, crop: Crop, width: int) -> Image.Image:
-    """The frame no wider than ``width``, with the crop's box."""
+    """The frame, scaled down to at most ``width``, with the box of the crop."""
     whole = Image.fromarray(frame)
     scale = min(width / whole.width, 1.0)
     small = whole.resize((max(round(whole.width * scale), 1), max(round(whole.height * scale), 1)))

@@ -1,4 +1,4 @@
-"""A data set that is not there yet, imagined as many copies of one video: what would its conversion cost?"""
+"""``--dry-run --like VIDEO --videos N``: plans a data set of N copies of one video, to estimate its cost."""
 
 import dataclasses
 from pathlib import Path
@@ -15,10 +15,10 @@ _CLASS = "any class"
 
 
 def prepared_like(config: Config, video: Path, num_videos: int) -> Prepared:
-    """A conversion of ``num_videos`` copies of one video in each training split of ``config``; nothing is written.
+    """Plan a conversion of ``num_videos`` copies of one video in each training split of ``config``; write nothing.
 
-    The keys differ, so the views of the copies differ too. Raises ValueError for a file that is not there, fewer than
-    one video, or a configuration without a training split.
+    The copies have different keys, so their views differ. Raises ValueError if the file does not exist, if
+    ``num_videos`` is less than 1, or if the configuration has no training split.
     """
     if not video.exists():
         raise ValueError(f"--like {video}: no such file")

@@ -1,4 +1,4 @@
-"""``report.html``: the report as one page that needs nothing but itself. ``templates/conversion.html`` is its text."""
+"""``report.html``: the report as a self-contained page, from the template ``templates/conversion.html``."""
 
 import io
 import itertools
@@ -24,7 +24,7 @@ _CLASSES_SHOWN = 10
 
 
 def write_report(prepared: Prepared) -> Path:
-    """Write ``report.json`` and ``report.html`` of what is there; returns the path of the page."""
+    """Write ``report.json`` and ``report.html`` for the current state; return the path of the page."""
     output = Path(prepared.job.output)
     report = collect(prepared)
     write_whole(output / REPORT_NAME, (json.dumps(report, indent=1) + "\n").encode("ascii"))
@@ -33,14 +33,14 @@ def write_report(prepared: Prepared) -> Path:
 
 
 def page(report: Mapping, sheets: Mapping[str, bytes]) -> bytes:
-    """The page as HTML in UTF-8. ``sheets``: the contact sheet of each layout as JPEG."""
+    """The page as HTML in UTF-8. ``sheets``: {layout: contact sheet as JPEG}."""
     return render_page(
         _TEMPLATE,
         title="Conversion report",
         written=time.strftime("%Y-%m-%d %H:%M %Z"),
         report=report,
         sheets=sheets,
-        course=_course(report["history"]),
+        course=_progress_charts(report["history"]),
         failure_counts={reason: entry["count"] for reason, entry in report["failures"].items()},
         split_rows=[
             (name, *(split[column] for column in ("videos", "missing", "views", "batches", "batches_done")))
@@ -52,8 +52,8 @@ def page(report: Mapping, sheets: Mapping[str, bytes]) -> bytes:
     )
 
 
-def _course(points: list[Mapping]) -> dict | None:
-    """Charts of the videos done and of the rate, over working seconds; None before there are two points."""
+def _progress_charts(points: list[Mapping]) -> dict | None:
+    """Charts of the number of converted videos and of the rate over working time; None for less than two points."""
     if len(points) < 2:
         return None
     steps = [(old, new) for old, new in itertools.pairwise(points) if new["seconds"] > old["seconds"]]
@@ -88,7 +88,7 @@ def _spreads(report: Mapping) -> Iterator[dict]:
 
 
 def _classes(by_split: Mapping[str, Mapping[str, int]]) -> Iterator[dict]:
-    """For each split, the videos of each class as a chart, and the largest and smallest classes by name."""
+    """For each split, a chart of the number of videos per class, and the largest and smallest classes."""
     for split, counts in by_split.items():
         if counts:
             ordered = sorted(counts.items(), key=lambda item: item[1], reverse=True)
@@ -105,7 +105,7 @@ def _classes(by_split: Mapping[str, Mapping[str, int]]) -> Iterator[dict]:
 
 
 def _sheets(prepared: Prepared) -> dict[str, bytes]:
-    """A contact sheet of each of the first layouts that are complete, as JPEG."""
+    """{layout: contact sheet as JPEG} of the first complete layouts."""
     sheets = {}
     split = next(iter(prepared.job.config.splits))
     for layout in list(prepared.job.config.layouts)[:_SHEETS]:

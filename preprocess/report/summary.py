@@ -1,4 +1,4 @@
-"""What a conversion has done so far, summed from its records, statistics and history: ``report.json``."""
+"""The content of ``report.json``: sums over the records, statistics and history of a conversion."""
 
 import statistics
 from collections import Counter
@@ -19,7 +19,7 @@ _POINTS = 300
 
 
 def collect(prepared: Prepared) -> dict:
-    """The report as plain data. Reads what is on the disk, so it can be made while the conversion runs."""
+    """The report as plain data. It reads files only, so it also works while the conversion runs."""
     job = prepared.job
     records = [(batch, prepared.output.finished(batch)) for batch in prepared.batches]
     done = [(batch, found) for batch, found in records if found is not None]
@@ -74,7 +74,7 @@ def _layout(prepared: Prepared, layout: str, done: Sequence[Records]) -> dict:
 
 
 def _by_reason(failures: Sequence[Failure]) -> dict:
-    """Most frequent first, each with the first few as examples."""
+    """{reason: count and a few examples}, the most frequent reason first."""
     return {
         reason: {
             "count": count,
@@ -87,7 +87,7 @@ def _by_reason(failures: Sequence[Failure]) -> dict:
 
 
 def _source(videos: Sequence[VideoStatistics]) -> dict:
-    """The videos as they came: what they are, how long, how large."""
+    """Codecs, decoders, frame sizes, durations and file sizes of the source videos."""
     measured = [video.statistics for video in videos]
     return {
         "codecs": _common(one.codec or "unknown" for one in measured if one.decoder),
@@ -117,7 +117,7 @@ def _work(videos: Sequence[VideoStatistics], batches: Sequence[BatchStatistics])
 
 
 def _classes(prepared: Prepared, split: str, batches: Sequence[BatchStatistics]) -> dict[str, int]:
-    """Number of converted videos of each class; every class that the split's list names is there, with 0 if need be."""
+    """The number of converted videos of each class in the lists of the split, including classes with 0."""
     names = prepared.job.class_names
     counts = Counter(
         video.label for batch in batches if batch.split == split for video in batch.videos if not video.reason
@@ -127,7 +127,7 @@ def _classes(prepared: Prepared, split: str, batches: Sequence[BatchStatistics])
 
 
 def _history(output: Path) -> list[dict]:
-    """(working seconds, videos, failures) run after run: the time between two runs is no work. Thinned out."""
+    """At most about 300 points of (working seconds, videos, failures). Time between two runs is not counted."""
     points, before, last = [], 0.0, 0.0
     for line in read_history(output):
         if line["begins"]:
@@ -140,7 +140,7 @@ def _history(output: Path) -> list[dict]:
 
 
 def _common(names: Iterable[str]) -> dict[str, int]:
-    """The most frequent names with their counts, the rest together under ``others``."""
+    """{name: count} of the most frequent names; the sum of the rest is ``others``."""
     counts = Counter(names)
     shown = dict(counts.most_common(_NAMES_SHOWN))
     others = counts.total() - sum(shown.values())
@@ -148,7 +148,7 @@ def _common(names: Iterable[str]) -> dict[str, int]:
 
 
 def _spread(values: Sequence[float]) -> dict | None:
-    """Sum, extremes, median, and a histogram of equal bins up to the 99th percentile; the last holds the rest too."""
+    """Sum, minimum, median, maximum and a histogram up to the 99th percentile; the last bin has the rest."""
     if not values:
         return None
     low, high = min(values), max(values)

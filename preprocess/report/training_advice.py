@@ -1,4 +1,4 @@
-"""How to train on shards that are planned: how many readers they serve, and the exact commands. Pure."""
+"""Training commands for planned shards, and how many loader workers the shards support. Pure."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,16 +11,16 @@ from shards.layouts import Layout
 from shards.pads import has_mean_pads
 from shards.program import shown_command
 
-# Samples of timm's shuffle buffer, per loader worker; the shards are shuffled already. timm's own 8192 are gigabytes.
+# Samples in timm's shuffle buffer per loader worker. timm's default of 8192 takes gigabytes; the shards are shuffled.
 _SHUFFLE_SIZE, _INITIAL_SIZE = 256, 64
-# Passes over the videos, and those of the warm-up: SIFAR 4.1 on Kinetics-400.
+# Passes over the videos, in total and in the warm-up (SIFAR 4.1, Kinetics-400).
 _PASSES, _WARMUP_PASSES = 30, 5
-_MODEL = "resnet50"  # takes any size; another goes in its place
+_MODEL = "resnet50"  # accepts any image size; the user replaces it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Readers:
-    """The GPUs of a training run, and the loader workers on each: timm deals whole shards to ``ranks * workers``."""
+    """The GPUs of a training and the loader workers per GPU. timm gives each of ``ranks * workers`` whole shards."""
 
     ranks: int
     workers: int
@@ -31,9 +31,12 @@ class Readers:
 
 
 def safe_workers(shard_counts: Sequence[int], readers: Readers) -> int | None:
-    """The most loader workers, up to those wanted, with which timm's reader loses and repeats nothing; None: no number.
+    """The largest number of loader workers, up to ``readers.workers``, with which timm's reader is exact.
 
-    ``ranks * workers`` must divide the number of shards of each split that is read: ``48 and 48 shards, 8 x 4 -> 3``.
+    Otherwise it skips some samples and repeats others.
+
+    ``ranks * workers`` must divide the number of shards of each split: ``48 and 48 shards, 8 x 4 -> 3``. None if no
+    number does.
     """
     fitting = [
         workers
@@ -44,19 +47,19 @@ def safe_workers(shard_counts: Sequence[int], readers: Readers) -> int | None:
 
 
 def warnings(shards: Mapping[str, int], videos: Mapping[str, int], config: Config, readers: Readers) -> Iterator[str]:
-    """Where shards are fewer than their readers, or no multiple. ``shards``: the tars of each split, all views."""
+    """Warnings if ranks x workers does not divide the number of shards. ``shards``: all tars of each split."""
     wanted = readers.ranks * readers.workers
     for split, count in shards.items():
         views = config.splits[split].num_views
         if count < wanted:
             yield (
-                f"{split}: {count} shards are fewer than the {readers.ranks} x {readers.workers} = {wanted} readers of "
-                f"timm's train.py; {_more_shards(videos[split], views, wanted)}"
+                f"{split}: {count} shards are too few for the {readers.ranks} x {readers.workers} = {wanted} "
+                f"readers of timm's train.py; {_more_shards(videos[split], views, wanted)}"
             )
         elif count % wanted:
             yield (
-                f"{split}: {count} shards are no multiple of {readers.ranks} x {readers.workers} = {wanted}: timm's "
-                "train.py would miss some samples and repeat others; train_image.py deals samples and does not"
+                f"{split}: {count} shards are not a multiple of {readers.ranks} x {readers.workers} = {wanted}: timm's "
+                "train.py would skip some samples and repeat others; train_image.py would not"
             )
 
 
@@ -64,13 +67,13 @@ def _more_shards(num_videos: int, views: int, wanted: int) -> str:
     for samples_per_shard in range(max(num_videos * views // wanted, 1), 0, -1):
         if num_batches(num_videos, samples_per_shard) * views % wanted == 0:
             return f"--set samples_per_shard={samples_per_shard} makes enough"
-    return "there are too few videos for more; train_image.py deals samples, and any number of shards serves it"
+    return "there are too few videos for more shards; train_image.py works with any number of shards"
 
 
 def splits_to_train_on(config: Config) -> tuple[str, str] | None:
-    """(the split of all training views, the first view of the split to validate on); None without a training split.
+    """(split of all training views, first view of the validation split); None without a training split.
 
-    The second is an empty string without a split to validate on, which is how ``--val-split`` says so.
+    The second is an empty string without a validation split, as ``--val-split`` expects.
     """
     train = next((name for name, split in config.splits.items() if split.mode == "train"), None)
     test = next((name for name, split in config.splits.items() if split.mode == "test"), "")
@@ -80,44 +83,44 @@ def splits_to_train_on(config: Config) -> tuple[str, str] | None:
 
 
 def epochs_of_timm(num_views: int) -> tuple[int, int]:
-    """(``--epochs``, ``--warmup-epochs``) for a split of all views, each of whose epochs is ``num_views`` passes.
+    """(``--epochs``, ``--warmup-epochs``) for a split of all views, where an epoch is ``num_views`` passes.
 
-    ``1 view -> (30, 5); 2 views -> (15, 3); 4 views -> (8, 2)``: rounded up, so never fewer passes than the recipe's.
+    ``1 view -> (30, 5); 2 views -> (15, 3); 4 views -> (8, 2)``: rounded up, so at least as many passes as the recipe.
     """
     return -(-_PASSES // num_views), -(-_WARMUP_PASSES // num_views)
 
 
 def what_an_epoch_is(train: str, num_views: int, first_view_workers: int | None) -> str | None:
-    """How the epochs of the two scripts compare where videos have several views; None where they have one."""
+    """The difference between the epochs of the two scripts, for videos with several views; None for one view."""
     if num_views == 1:
         return None
     epochs, _ = epochs_of_timm(num_views)
     first, (alone, warmup) = view_split(train, 0), epochs_of_timm(1)
     instead = (
-        f"with the first view alone: --train-split {first} --epochs {alone} --warmup-epochs {warmup} --workers "
+        f"with only the first view: --train-split {first} --epochs {alone} --warmup-epochs {warmup} --workers "
         f"{first_view_workers}"
         if first_view_workers
-        else f"the shards of {first} alone cannot be dealt evenly to the GPUs"
+        else f"the shards of {first} alone cannot be distributed evenly to the GPUs"
     )
     return (
-        f"an epoch of train_image.py is one pass over the videos, with another view of each in turn; one of timm's "
-        f"train.py on {train} is {num_views} passes, so --epochs {epochs} are {epochs * num_views} passes; {instead}"
+        f"an epoch of train_image.py is one pass over the videos, each epoch with the next view; an epoch of timm's "
+        f"train.py on {train} is {num_views} passes, so --epochs {epochs} means {epochs * num_views} passes; {instead}"
     )
 
 
 def pads_for_timm(layout: Layout) -> str | None:
-    """What timm's script makes of pads that stand for zero; None where there are none."""
+    """A note on how timm's script reads pads of the mean color; None for a layout without them."""
     if not has_mean_pads(layout):
         return None
     return (
-        "timm's train.py reads the pads as they are stored, in the 8-bit colour nearest to ImageNet's mean. With "
-        "--mean and --std of ImageNet they are within 0.03 of zero, but for the outermost pixels of a pad in a JPEG, "
-        "which mix with the frame beside it; with other values they are not zero. train_image.py makes all of them zero"
+        "timm's train.py reads the pads as stored, in the 8-bit color nearest to ImageNet's mean. With --mean and "
+        "--std of ImageNet they are within 0.03 of zero, except the outermost pixels of a pad in a JPEG, which mix "
+        "with the frame beside them; with other values they are not zero. train_image.py sets all of them to zero"
     )
 
 
 def command_of_ours(directory: str, layout: Layout, splits: tuple[str, str], readers: Readers) -> str:
-    """``train_image.py`` takes the size, the classes and what the grid forbids from the manifest."""
+    """The command for ``train_image.py``, which reads image size, classes and grid restrictions from the manifest."""
     words = ["--data-dir", directory, "--train-split", splits[0], "--val-split", splits[1], "--model", _MODEL]
     words += ["--epochs", str(_PASSES), "--warmup-epochs", str(_WARMUP_PASSES)]
     words += ["--workers", str(readers.workers), "--output", "runs", "--experiment", layout.name]
@@ -135,9 +138,9 @@ def command_of_timm(
     workers: int,
     num_views: int = 1,
 ) -> str:
-    """timm's own ``train.py`` has to be told; a flag that is left out would cut or mirror the grid.
+    """The command for timm's ``train.py``. Without these flags it would crop or mirror the grid.
 
-    ``num_views``: views of a video in the training split, all of which it reads in each epoch.
+    ``num_views``: views per video in the training split. An epoch reads all of them.
     """
     height, width = layout.image_size
     epochs, warmup = epochs_of_timm(num_views)

@@ -14,8 +14,8 @@ def test_timms_epochs_are_as_many_passes_as_the_recipes(views, epochs):
 
 def test_the_advice_tells_both_ways_and_what_becomes_of_pads():
     told = what_an_epoch_is("train", 2, 3)
-    assert "on train is 2 passes, so --epochs 15 are 30 passes" in told
+    assert "on train is 2 passes, so --epochs 15 means 30 passes" in told
     assert "--train-split train_v00 --epochs 30 --warmup-epochs 5 --workers 3" in told
     assert what_an_epoch_is("train", 1, 3) is None
-    assert "train_image.py makes all of them zero" in pads_for_timm(layout())
+    assert "train_image.py sets all of them to zero" in pads_for_timm(layout())
     assert pads_for_timm(layout(pad="black")) is None

@@ -62,7 +62,7 @@ def test_the_driver_brings_its_code_to_the_workers(cluster, undisturbed, video_f
     for package in ("preprocess", "shards"):
         shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
     private.mkdir()
-    changed = copy / "preprocess" / "worker" / "shard.py"
+    changed = copy / "preprocess" / "worker" / "batch.py"
     text = changed.read_text()
     assert "node=platform.node()" in text
     changed.write_text(text.replace("node=platform.node()", "node=__file__"))

@@ -168,7 +168,7 @@ MISTAKES = {
     "--workers 0": "must be at least 1",
     "--runtime-env env.yaml": "needs --ray-address",
     "--ray-address ray://host:10001": "HOST:6379",
-    "--ray-address local": "leave --ray-address out",
+    "--ray-address local": "leave out --ray-address",
     "--ray-address :6379": "must be auto or the HOST:PORT",
     "--ray-address http://host:8265": "must be auto or the HOST:PORT",
     "--ray-address host": "must be auto or the HOST:PORT",
