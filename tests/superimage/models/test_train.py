@@ -58,7 +58,7 @@ def test_the_kernel_flags_are_for_any_timm_resnet():
         (("--model", "test_resnet", "--window", "7"), "ResNet has no attention windows"),
         (("--model", "test_vit", "--extra-kernels", "7"), "need a timm ResNet"),
         (("--model", "test_resnet", "--extra-kernels", "8"), "odd number"),
-        (("--model", "uniformer_small", "--pretrained"), "give a file with --pretrained-path"),
+        (("--model", "uniformer_small", "--pretrained"), "give a file by --pretrained-path"),
     ],
 )
 def test_what_does_not_fit_is_refused(argv, message):
