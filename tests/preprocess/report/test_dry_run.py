@@ -22,7 +22,7 @@ from preprocess.run.pipeline import prepare
 from preprocess.worker.statistics import read_statistics
 from shards.format import read_manifest
 
-GOLDEN = json.loads((ROOT / "tests" / "support" / "golden" / "timm_train_flags.json").read_text())
+GOLDEN = json.loads((ROOT / "tests" / "support" / "golden" / "timm_train_flags.json").read_text(encoding="utf-8"))
 TIMM_FLAGS = {**GOLDEN["flags"], **GOLDEN["later"]}
 
 
