@@ -1,1 +1,1 @@
-"""Videos to super-image shards. The only package that knows video and Ray; importing it costs neither Ray nor torch."""
+"""Converts videos into shards of super images. Only this package uses Ray. Importing it loads neither Ray nor torch."""

@@ -1,4 +1,4 @@
-"""Videos -> shards. Pure."""
+"""Distributes the videos of a split over batches. Pure."""
 
 import random
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from preprocess.annotations.dataset import Video
 
 @dataclass(frozen=True, kw_only=True)
 class VideoBatch:
-    """The videos of one batch: one tar for each layout and view."""
+    """Videos that are converted and rebuilt together, into one shard for each layout and view."""
 
     split: str
     number: int
@@ -18,9 +18,9 @@ class VideoBatch:
 
 
 def plan_split(split: str, videos: Sequence[Video], *, samples_per_shard: int, seed: int) -> list[VideoBatch]:
-    """Shuffle a split's videos once and cut them into batches whose lengths differ by one at most.
+    """Shuffle the videos of a split once and cut them into batches whose lengths differ by at most one.
 
-    The videos come in any order: they are sorted by key before the shuffle.
+    The order of ``videos`` does not matter, because they are sorted by key before the shuffle.
     """
     shuffled = sorted(videos, key=lambda video: video.key)
     random.Random(f"{seed} {split}").shuffle(shuffled)
@@ -33,10 +33,10 @@ def plan_split(split: str, videos: Sequence[Video], *, samples_per_shard: int, s
 
 
 def num_batches(num_videos: int, samples_per_shard: int) -> int:
-    """A number of batches with many divisors, near ``num_videos / samples_per_shard``: ``240000, 1000 -> 256``.
+    """A number with many divisors near ``num_videos / samples_per_shard``: ``240000, 1000 -> 256``.
 
-    Training deals whole batches to ranks x loader workers with timm's own reader, so their number should be a multiple
-    of that: it is 2^a or 3 * 2^a, whichever is nearer in ratio.
+    timm's reader distributes whole shards over ranks x loader workers, so the number of shards should be a multiple of
+    this product. The result is 2^a or 3 * 2^a, whichever is nearer in ratio.
     """
     if num_videos == 0:
         return 0

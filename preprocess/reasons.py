@@ -26,11 +26,11 @@ MEMORY_LIMIT = "memory limit"
 TOO_FEW_FRAMES = "fewer than min_frames"
 MOSTLY_DAMAGED = "too few frames decode"
 
-# Faults of a decoder, or of this program.
+# Errors of a decoder or of this program.
 CRASHED = "decoder crashed"
 UNEXPECTED = "unexpected error"
 
 ALL = frozenset(value for name, value in dict(globals()).items() if name.isupper() and isinstance(value, str))
 
-# Reasons for which every other decoder would refuse a video too, or would give what is not its picture.
+# With these reasons no other decoder is tried: it would fail too, or return wrong frames.
 FINAL = (TIME_LIMIT, ENCRYPTED, UNKNOWN_MATRIX, TOO_FEW_FRAMES)

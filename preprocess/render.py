@@ -1,7 +1,7 @@
-"""Frames + views -> super images -> bytes. Frames arrive in a stream, so no more than one is held at its full size.
+"""Frames + views -> super images -> bytes. Frames are streamed, so only one full-size frame is in memory at a time.
 
-An image is a tuple of planes all the way: one of RGB, or luma and two of chroma as most videos and JPEGs have them, so
-that no colour is converted between the one and the other.
+An image is a tuple of planes: one RGB plane, or luma and two chroma planes. Most videos and JPEG files store luma and
+chroma, so no color conversion is needed between them.
 """
 
 import functools
@@ -30,7 +30,7 @@ _PILLOW_SUBSAMPLING = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
 
 @dataclass(frozen=True, kw_only=True)
 class SuperImage:
-    """One layout of one view. ``planes``: uint8 (rows*tile, columns*tile, 3), or three as a ``YCbCr`` has them."""
+    """One layout of one view. ``planes``: uint8 (rows*tile, columns*tile, 3), or three planes as in ``YCbCr``."""
 
     view: View
     clip: Clip
@@ -39,10 +39,10 @@ class SuperImage:
 
 
 class Frames:
-    """The frames that the views of a video need, each once, in ascending order, from one decode.
+    """The frames that the views of a video need, each once, in ascending order.
 
-    ``size``: (width, height) in pixels of the first one, which is known once it is decoded. A later frame of another
-    size is scaled to it, as ffmpeg does.
+    ``size`` is (width, height) in pixels of the first frame, which is decoded at once. Later frames of another size are
+    scaled to it, as ffmpeg does.
     """
 
     def __init__(self, source: VideoSource, views: Sequence[View]):
@@ -62,7 +62,7 @@ def render(
     *,
     is_ycbcr: Callable[[Layout], bool] = lambda layout: False,
 ) -> Iterator[SuperImage]:
-    """All layouts of all views out of one decode, view by view. ``crops``: that of each view, by its number."""
+    """All layouts of all views, view by view. ``crops``: {view number: crop}."""
     places = _places(views)
     canvases = {
         (view.number, clip.layout.name): _Canvas(clip, is_ycbcr(clip.layout)) for view in views for clip in view.clips
@@ -76,30 +76,30 @@ def render(
 
 
 class _Canvas:
-    """A super image in the making: one ``Sheet`` of RGB, or one each of luma and of the two chroma planes."""
+    """A super image under construction: one RGB ``Sheet``, or one each for luma and the two chroma planes."""
 
     def __init__(self, clip: Clip, is_ycbcr: bool):
         side = clip.layout.tile
         self.is_ycbcr = is_ycbcr
-        colour = pad_color(clip.layout.pad)
+        color = pad_color(clip.layout.pad)
         if is_ycbcr:
             sides = (side, side // 2, side // 2)
             self._sheets = tuple(Sheet(clip.layout, clip.order, side=of_plane) for of_plane in sides)
-            self._colours: tuple[int | tuple[int, ...], ...] = _ycbcr_colour(colour)
+            self._colors: tuple[int | tuple[int, ...], ...] = _ycbcr_color(color)
         else:
             self._sheets = (Sheet(clip.layout, clip.order, side=side, channels=(3,)),)
-            self._colours = (colour,)
+            self._colors = (color,)
 
     def put(self, position: int, tile: Planes) -> None:
         for sheet, part in zip(self._sheets, tile):
             sheet.put(position, part)
 
     def finish(self) -> Planes:
-        return tuple(sheet.finish(colour) for sheet, colour in zip(self._sheets, self._colours))
+        return tuple(sheet.finish(color) for sheet, color in zip(self._sheets, self._colors))
 
 
 @functools.cache
-def _ycbcr_colour(rgb: tuple[int, int, int]) -> tuple[int, ...]:
+def _ycbcr_color(rgb: tuple[int, int, int]) -> tuple[int, ...]:
     planes = ycbcr_of(np.full((2, 2, 3), rgb, np.uint8))
     return tuple(int(plane[0, 0]) for plane in planes)
 
@@ -120,7 +120,7 @@ def _cut_tiles(
     crops: Mapping[int, Crop],
     canvases: dict[tuple[int, str], _Canvas],
 ) -> None:
-    """Cut one frame's tiles into all clips that want it; a crop in a size is cut once."""
+    """Put the tiles of one frame into all clips that need it. Each (crop, size) is cut once."""
     cut: dict[tuple[Crop, int, bool], Planes] = {}
     for view_number, clip, position in places:
         canvas = canvases[view_number, clip.layout.name]
@@ -131,18 +131,18 @@ def _cut_tiles(
 
 
 def _cut_tile(picture: Picture, crop: Crop, side: int, is_ycbcr: bool) -> Planes:
-    """The crop, mirrored where it says so."""
+    """The tile of a crop, mirrored if ``crop.flip``."""
     planes = picture.ycbcr_tile(crop, side) if is_ycbcr else (picture.tile(crop, side),)
     return tuple(plane[:, ::-1] for plane in planes) if crop.flip else planes
 
 
 def stores_ycbcr(encoding: Encoding, layout: Layout) -> bool:
-    """Whether its files hold chroma of half the width and height: then tiles are best cut so."""
+    """Whether the files store chroma at half the width and height, so that tiles can be cut in YCbCr."""
     return encoding.format == "jpeg" and encoding.subsampling == "4:2:0" and layout.tile % 2 == 0
 
 
 def encode(planes: Planes, encoding: Encoding) -> bytes:
-    """The file of a super image. Planes of chroma are for JPEG of 4:2:0 alone."""
+    """Encode a super image as a file. Only JPEG with 4:2:0 accepts luma and chroma planes."""
     if len(planes) == 3:
         return simplejpeg.encode_jpeg_yuv_planes(*planes, quality=encoding.quality)
     content = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What each view of a video shows: frames, crop, order. Pure, and drawn from nothing but (seed, key, view)."""
+"""Plans the views of a video: frames, crop and order. Pure; the generators depend only on (seed, key, view)."""
 
 import hashlib
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from shards.layouts import Layout, clip_order
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """One layout's part of a view: ``indices`` int64 (T,) into the video, ``order`` as in ``shards.layouts``."""
+    """The frames of a view in one layout: ``indices`` int64 (T,) into the video, ``order`` as in ``shards.layouts``."""
 
     layout: Layout
     indices: np.ndarray
@@ -26,7 +26,7 @@ class Clip:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One view of a video in every layout. ``clip_number`` counts the test clips; training views have clip 0."""
+    """One view of a video, in every layout. ``clip_number`` counts test clips; it is 0 in training."""
 
     number: int
     clip_number: int
@@ -34,13 +34,16 @@ class View:
 
 
 def generator(seed: int, key: str, view: int, purpose: str) -> np.random.Generator:
-    """The generator of one decision; workers, order and retries have no part in it."""
+    """The random generator for one purpose. It does not depend on workers, the order of work or retries."""
     digest = hashlib.sha256("\0".join((str(seed), key, str(view), purpose)).encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
 
 
 def plan_views(video: Video, info: VideoInfo, config: Config, split: SplitConfig) -> list[View]:
-    """All views of a video; layouts of one T and sampling show the same frames. DecodeError for an empty segment."""
+    """All views of a video. Layouts with the same T and sampling show the same frames.
+
+    Raises DecodeError for an empty segment.
+    """
     first, num_frames = segment_frames(video, info)
     times_seconds = info.times_seconds[first : first + num_frames]
     views = []
@@ -58,7 +61,7 @@ def plan_views(video: Video, info: VideoInfo, config: Config, split: SplitConfig
 
 
 def segment_frames(video: Video, info: VideoInfo) -> tuple[int, int]:
-    """(first frame, number of frames) of the video's half-open segment; its part behind the last frame is nothing."""
+    """(first frame, number of frames) of the video's half-open segment, cut at the last frame of the video."""
     first = min(video.start_frame or 0, info.num_frames)
     last = info.num_frames if video.end_frame is None else min(video.end_frame, info.num_frames)
     if video.start is not None:
@@ -83,7 +86,7 @@ def _length_text(info: VideoInfo) -> str:
 
 
 def crop_of_view(video: Video, number: int, size: tuple[int, int], config: Config, split: SplitConfig) -> Crop:
-    """The crop of a view in frames of ``size`` (width, height); the same for all its frames and layouts."""
+    """The crop of a view in frames of ``size`` (width, height), for all its frames and layouts."""
     width, height = size
     if split.mode == "train":
         rng = generator(config.seed, video.key, number, "crop")
@@ -94,14 +97,14 @@ def crop_of_view(video: Video, number: int, size: tuple[int, int], config: Confi
 
 
 def _clip_number(number: int, split: SplitConfig) -> int:
-    """Test views go through the crops of a clip, then to the next clip: view 0 is the center of the first clip."""
+    """The clip of a view. Test views are ordered by clip, then by crop: view 0 is the center of the first clip."""
     return number // split.crops if split.mode == "test" else 0
 
 
 def _indices(
     video: Video, times_seconds: np.ndarray, number: int, layout: Layout, config: Config, split: SplitConfig
 ) -> np.ndarray:
-    """Of a segment whose frames are shown at ``times_seconds``, counted from its first."""
+    """The frame indices of a clip, from the first frame of a segment. ``times_seconds``: their display times."""
     sampling: Sampling = config.layout_sampling[layout.name]
     if split.mode == "train":
         rng = generator(config.seed, video.key, number, "frames")

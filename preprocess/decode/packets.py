@@ -29,7 +29,7 @@ class PacketTable:
 
 
 def frames_are_known(packet_infos: list[PacketInfo], discarded: list[bool]) -> bool:
-    """Whether the packets' bytes tell what is shown: 0 or 1 frames each."""
+    """Whether the bytes of each packet that is not discarded say if it shows a frame."""
     return not any(info.frames is None and not is_discarded for info, is_discarded in zip(packet_infos, discarded))
 
 

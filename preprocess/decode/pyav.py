@@ -135,7 +135,7 @@ class PyavVideo:
         return packet_parser(self._notes.codec, self._stream.codec_context.extradata, read_order=read_order)
 
     def _longest_pause_ticks(self) -> float | None:
-        """Of containers whose clock may begin anew; in others a pause is a pause, however long."""
+        """The longest pause in a container whose clock may restart; None for other containers."""
         if not self._reader.container.format.flags & Flags.ts_discont.value or not self._stream.time_base:
             return None
         return LONGEST_PAUSE_SECONDS / float(self._stream.time_base)
@@ -174,7 +174,7 @@ class PyavVideo:
         return counted_table(numbers, self._notes.packet_infos), numbers
 
     def _decode_least(self, indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
-        """What is exact and cheap, and as many of the frames as it gives."""
+        """Decode only the packets that the wanted frames need. Yields as many of the frames as this gives."""
         if self._table.packets is None or not self._reader.finds_packets:
             return
         may_skip = self._table.one_each and self._notes.codec in _MARKING_CODECS

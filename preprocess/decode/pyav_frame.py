@@ -63,7 +63,7 @@ class Scalers:
         return square
 
     def ycbcr_square(self, frame: av.VideoFrame, side: int) -> YCbCr:
-        """Of a frame of BT.601."""
+        """The tile of a frame in BT.601."""
         planes = self._square(frame, side, "yuv420p", _range_of(frame))
         if _range_of(frame) == ColorRange.JPEG:
             return YCbCr(*planes)

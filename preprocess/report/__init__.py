@@ -1,1 +1,1 @@
-"""What a person reads: dry run, estimate, inspection of one video, report page."""
+"""Output for the user: dry run, cost estimate, inspection of one video, report page."""

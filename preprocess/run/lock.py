@@ -19,7 +19,7 @@ def locked(output: Path) -> Iterator[None]:
     printed and the run goes on.
     """
     output.mkdir(parents=True, exist_ok=True)
-    with open(output / _LOCK_NAME, "a+") as file:
+    with open(output / _LOCK_NAME, "a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -223,7 +223,7 @@ class History:
         if not self._limiter.is_due(snapshot, last=last):
             return
         if self._path.parent.is_dir():  # other code reports an output that was removed
-            with open(self._path, "a") as file:
+            with open(self._path, "a", encoding="utf-8") as file:
                 file.write(json.dumps({"begins": self._is_first, **_rounded(snapshot)}) + "\n")
             self._is_first = False
 
@@ -233,6 +233,6 @@ def read_history(output: Path) -> Iterator[dict]:
     path = output / STATISTICS_DIR / HISTORY_NAME
     if not path.exists():
         return
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("{") and line.endswith("}"):
             yield json.loads(line)

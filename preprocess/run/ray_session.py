@@ -1,4 +1,4 @@
-"""The only door to Ray: a Ray of this machine alone, which no other user can reach, or a cluster that is joined."""
+"""Starts a private Ray on this machine, or joins a cluster. The only module that imports Ray."""
 
 import contextlib
 import functools
@@ -19,7 +19,7 @@ from preprocess.run.private_directory import private_directory
 from preprocess.run.ray_token import about_tokens
 from preprocess.run.ray_watch import is_answered, split_address, watched
 
-_OBJECT_STORE_BYTES = 100 << 20  # results are small, and Ray would take a third of the memory
+_OBJECT_STORE_BYTES = 100 << 20  # results are small, and by default Ray takes a third of the memory
 _CONNECT_SECONDS = 30
 _NODE_LABEL = "ray.io/node-id"
 
@@ -32,7 +32,7 @@ def ray_session(
     runtime_env: Mapping[str, Any],
     lost: Callable[[str], None],
 ) -> Iterator[ModuleType]:
-    """Ray, started with ``count`` cores, joined at ``address``, or as a caller has it already.
+    """The module ``ray``, started with ``count`` cores, joined to ``address``, or already initialized by the caller.
 
     ``lost`` is called with the reason when Ray's head or this machine's node dies; then the process ends, see
     ``ray_watch``. Raises OSError or ValueError, in one line, where Ray cannot be started or joined.
@@ -55,7 +55,7 @@ def _is_running() -> bool:
 
 
 def this_node() -> str:
-    """Ray's id of the node that this worker runs on."""
+    """Ray's id of the node of this worker."""
     import ray
 
     return ray.get_runtime_context().get_node_id()
@@ -69,7 +69,7 @@ def options_without(nodes: Collection[str]) -> dict[str, Any]:
 
 
 def _addresses(ray: ModuleType) -> dict[str, str]:
-    """HOST:PORT of the two processes without which the driver cannot go on."""
+    """HOST:PORT of the two processes that the driver needs."""
     here = ray.get_runtime_context()
     addresses = {"Ray's head": here.gcs_address}
     for node in ray.nodes():
@@ -81,10 +81,10 @@ def _addresses(ray: ModuleType) -> dict[str, str]:
 @contextlib.contextmanager
 def _started(count: int | None) -> Iterator[ModuleType]:
     with private_directory() as directory, _environment(local_environment()):
-        import ray  # here and not above: it takes a second, and --help should not
+        import ray  # imported here because it takes a second
 
         try:
-            # local: with RAY_ADDRESS in the environment it would join a cluster unasked
+            # local: otherwise it would join the cluster in the variable RAY_ADDRESS
             ray.init(
                 address="local",
                 num_cpus=count,
@@ -99,21 +99,21 @@ def _started(count: int | None) -> Iterator[ModuleType]:
 
 
 def local_environment() -> dict[str, str]:
-    """What makes a local Ray ask for a token that only this process and its children know, and listen to them alone.
+    """Environment variables for a local Ray that accepts only this process and its children, by a secret token.
 
     Without a token in the environment Ray writes one to ``~/.ray``, which every user may read and which turns the token
     mode on for a later ``ray start --head``. Ray takes the other two when it is imported.
     """
     values = {"RAY_AUTH_TOKEN": _token()}
     if "ray" not in sys.modules:
-        # The second makes Ray use 127.0.0.1 for this machine, whatever its name says.
+        # The second variable makes Ray use 127.0.0.1 whatever the host name resolves to.
         values |= {"RAY_AUTH_MODE": "token", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
     return values
 
 
 @functools.cache
 def _token() -> str:
-    """One for each process: Ray reads it once."""
+    """One token per process, because Ray reads it once."""
     return secrets.token_hex(32)
 
 
@@ -154,8 +154,8 @@ def _joined(address: str, runtime_env: Mapping[str, Any]) -> Iterator[ModuleType
 
 
 def _joining_environment(address: str, shown: str) -> dict[str, str]:
-    """Ray's token mode as the cluster has it; as the user has set it, where it is set."""
-    if os.environ.get(ray_token.MODE) or "ray" in sys.modules:  # Ray has read it by then
+    """The variable for the token mode of the cluster; empty if the user has set it."""
+    if os.environ.get(ray_token.MODE) or "ray" in sys.modules:  # then Ray has already read it
         return {}
     mode = ray_token.mode_of(address)
     if mode == ray_token.TOKEN and not ray_token.has_token():
@@ -164,7 +164,7 @@ def _joining_environment(address: str, shown: str) -> dict[str, str]:
 
 
 def _refuse_silence(address: str, shown: str) -> None:
-    """OSError where nobody listens at HOST:PORT: Ray itself would wait there for ever."""
+    """OSError if nothing listens at HOST:PORT. Ray itself would wait forever."""
     place = split_address(address)
     if place is not None:
         why = is_answered(place, _CONNECT_SECONDS)
@@ -186,14 +186,14 @@ def _why_not_joined(address: str, error: Exception) -> str:
 
 
 def _with_our_code(runtime_env: Mapping[str, Any]) -> dict[str, Any]:
-    """Ray uploads these folders and puts them on each worker's path."""
+    """``runtime_env`` with our packages added. Ray uploads them and puts them on the path of each worker."""
     ours = [str(Path(package.__file__).parent) for package in (preprocess, shards)]
     return {**runtime_env, "py_modules": [*runtime_env.get("py_modules", ()), *ours]}
 
 
 @contextlib.contextmanager
 def _handler_of_sigterm() -> Iterator[None]:
-    """Put the caller's handler back at the end: Ray sets one of its own when it starts."""
+    """Restore the caller's handler at the end, because Ray installs its own."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -206,7 +206,7 @@ def _handler_of_sigterm() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM, which schedulers send before they kill, ends the run as Ctrl-C does."""
+    """SIGTERM, which schedulers send before SIGKILL, ends the run like Ctrl-C."""
     if threading.current_thread() is threading.main_thread():
         interrupt = signal.getsignal(signal.SIGINT)
         signal.signal(signal.SIGTERM, interrupt if callable(interrupt) else signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""Whether a Ray cluster asks for a token, and whether this user has one.
+"""Finds out whether a Ray cluster requires a token, and whether this user has one.
 
 Ray reads the mode once, when it is imported, so a process of its own asks. With the wrong mode a driver either cannot
 join, or joins and its workers cannot talk to it.
@@ -20,7 +20,7 @@ _LOOK_SECONDS = 0.1
 
 
 def mode_of(address: str) -> str | None:
-    """``token`` or ``disabled``, as the cluster at ``address`` (``auto`` or HOST:PORT) is; None where it is not joined.
+    """The mode of the cluster at ``address`` (``auto`` or HOST:PORT): ``token`` or ``disabled``; None if joining fails.
 
     A process joins without a token, and is ended once the cluster refuses it: Ray itself would try for 20 seconds.
     """
@@ -52,13 +52,13 @@ def _outcome(process: subprocess.Popen, said: int) -> str | None:
 
 
 def has_token() -> bool:
-    """Whether this user has one, in the places that Ray documents."""
+    """Whether this user has a token in one of the places that Ray documents."""
     named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     return named or (Path.home() / ".ray" / "auth_token").exists()
 
 
 def about_tokens() -> str:
-    """What to do where a cluster refuses this machine's token, or misses one."""
+    """The way out if the cluster rejects the token of this machine, or if there is no token."""
     return (
         "the cluster asks for a token, and this machine has none or another one; copy ~/.ray/auth_token from the head, "
         "or set RAY_AUTH_TOKEN_PATH to a copy (docs/cluster.md, A token)"

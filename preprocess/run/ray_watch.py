@@ -1,4 +1,4 @@
-"""Ends the process when Ray's head dies. Knows no Ray: it only looks whether somebody listens at an address.
+"""Ends the process when Ray's head dies. It does not import Ray; it only checks if an address accepts connections.
 
 Ray's own C++ would wait for 60 seconds without a word and then end the process with status 1. Meanwhile the main thread
 is held inside it and cannot be interrupted, so a thread watches, says what happened, and ends the process.
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 STATUS_LOST = 3
 _RAYS_PATIENCE = "RAY_gcs_rpc_server_reconnect_timeout_s"  # Ray's own variable, and its default below
 _RAYS_PATIENCE_SECONDS = 60.0
-_SHARE_OF_IT = 0.75  # to be there before Ray ends the process
+_SHARE_OF_IT = 0.75  # to act before Ray ends the process
 _SAID_AFTER_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 _CONNECT_SECONDS = 3.0
@@ -67,7 +67,7 @@ def _end(reason: str, lost: Callable[[str], None]) -> None:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(STATUS_LOST)  # an ordinary exit would wait for the main thread, and that for Ray
+        os._exit(STATUS_LOST)  # an ordinary exit would wait for the main thread, which waits for Ray
 
 
 def split_address(address: str) -> Place | None:
@@ -77,7 +77,7 @@ def split_address(address: str) -> Place | None:
 
 
 def is_answered(place: Place, timeout_seconds: float) -> str | None:
-    """None where somebody listens at (host, port), else the reason."""
+    """None if something listens at (host, port), else the reason."""
     try:
         socket.create_connection(place, timeout=timeout_seconds).close()
     except (OSError, OverflowError) as error:  # OverflowError: a port above 65535

@@ -1,1 +1,1 @@
-"""What a worker does: one video, one shard, and the decoder in a process of its own. Knows no Ray."""
+"""The work of a worker: one batch, one video, and the decoder in a child process. Does not import Ray."""

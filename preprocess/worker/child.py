@@ -87,7 +87,7 @@ def _limit_memory(num_bytes: int) -> None:
     limit.
     """
     if sys.platform == "linux":
-        with open("/proc/self/statm") as file:
+        with open("/proc/self/statm", encoding="utf-8") as file:
             pages = int(file.read().split()[_DATA_PAGES_FIELD])
         limit = pages * resource.getpagesize() + num_bytes
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

@@ -33,7 +33,7 @@ def unexpected_detail(error: Exception) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What all batches of a conversion share. ``digest`` identifies the configuration and the videos.
+    """The settings that all batches of a conversion share. ``digest`` identifies the configuration and the videos.
 
     ``videos_url``: the URL of the videos that are not below ``source``. ``versions``: the versions of libraries that
     every decoder must have. ``subsets``: the class names of each subset. ``multi_label``: whether some video has more

@@ -178,7 +178,7 @@ class _Child:
 
     def peak_memory_bytes(self) -> int:
         status = Path(f"/proc/{self._process.pid}/status")
-        return peak_memory_bytes(status.read_text()) if status.exists() else 0
+        return peak_memory_bytes(status.read_text(encoding="utf-8")) if status.exists() else 0
 
     def stop(self, patience_seconds: float = 0) -> str:
         """Kill the process and its children.

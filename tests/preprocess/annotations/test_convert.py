@@ -33,7 +33,7 @@ TILE = 64
 def convert(folder: Path, config: dict) -> Path:
     """Run the command on ``folder``; returns the output directory."""
     path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump({"encoding": {"format": "png"}, "samples_per_shard": 4, **config}))
+    path.write_text(yaml.safe_dump({"encoding": {"format": "png"}, "samples_per_shard": 4, **config}), encoding="utf-8")
     arguments = ["--config", str(path), "--source", str(folder), "--output", str(folder / "out"), "--workers", "1"]
     assert main(arguments) == 0
     return folder / "out"
@@ -49,11 +49,11 @@ def samples_of(directory: Path, split: str):
 def gestures(tmp_path_factory) -> Path:
     """Four videos of each gesture as folders of frames, with a subset of two gestures; one folder is missing."""
     root = tmp_path_factory.mktemp("jester")
-    (root / "jester-v1-labels.csv").write_text("\n".join(GESTURES))
-    (root / "mini.txt").write_text("Swiping Left\nStop Sign\n")
+    (root / "jester-v1-labels.csv").write_text("\n".join(GESTURES), encoding="utf-8")
+    (root / "mini.txt").write_text("Swiping Left\nStop Sign\n", encoding="utf-8")
     rows = [f"{10 * label + number};{name}" for label, name in enumerate(GESTURES) for number in range(4)]
-    (root / "jester-v1-train.csv").write_text("\n".join([*rows, "99;Stop Sign"]))
-    (root / "jester-v1-validation.csv").write_text(rows[0])
+    (root / "jester-v1-train.csv").write_text("\n".join([*rows, "99;Stop Sign"]), encoding="utf-8")
+    (root / "jester-v1-validation.csv").write_text(rows[0], encoding="utf-8")
     for row in rows:
         folder = root / "20bn-jester-v1" / row.partition(";")[0]
         folder.mkdir(parents=True)
@@ -133,11 +133,11 @@ def test_check_counts_a_subsets_samples(gestures, tmp_path):
             copy = tmp_path / path.relative_to(gestures)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(path.read_bytes())
-    manifest = json.loads((tmp_path / MANIFEST_NAME).read_text())
+    manifest = json.loads((tmp_path / MANIFEST_NAME).read_text(encoding="utf-8"))
     split = manifest["splits"]["train_mini"]
     split["shard_lengths"][0] += 1
     split["num_samples"] += 1
-    (tmp_path / MANIFEST_NAME).write_text(json.dumps(manifest))
+    (tmp_path / MANIFEST_NAME).write_text(json.dumps(manifest), encoding="utf-8")
     assert any("train_mini in the manifest" in problem for problem in check_directory(tmp_path).problems)
 
 
@@ -150,7 +150,7 @@ def test_missing_videos_are_reported_and_can_be_refused(gestures, capsys):
     assert "20bn-jester-v1/99 (listed at" in error
     assert "--require-complete" in error
     assert not (source / "other").exists()
-    rows = [line.split("\t") for line in (source / "out" / "missing.tsv").read_text().splitlines()]
+    rows = [line.split("\t") for line in (source / "out" / "missing.tsv").read_text(encoding="utf-8").splitlines()]
     assert rows == [
         ["split", "path", "listed_at"],
         ["train", str(source / "20bn-jester-v1" / "99"), f"{source / 'jester-v1-train.csv'}:13"],
@@ -164,7 +164,7 @@ def write_charades(root: Path) -> None:
     """Videos that show one, two or three coloured bars: each colour is a class, and a video has those it shows."""
     for folder in ("Charades", "Charades_v1_480"):
         (root / folder).mkdir()
-    (root / "Charades/Charades_v1_classes.txt").write_text("c000 red\nc001 green\nc002 blue\n")
+    (root / "Charades/Charades_v1_classes.txt").write_text("c000 red\nc001 green\nc002 blue\n", encoding="utf-8")
     rng = np.random.default_rng(0)
     for split, count in (("train", 28), ("test", 14)):
         lines = ["id,subject,actions,length"]
@@ -178,7 +178,7 @@ def write_charades(root: Path) -> None:
             write_video(root / "Charades_v1_480" / f"{name}.mp4", frames, vcodec="libx264", preset="ultrafast", crf=10)
             lines.append(f'{name},"A, B",{";".join(f"c{label:03d} 0.00 9.90" for label in classes)},0.24')
         lines.append("EMPTY,C,,1.0")
-        (root / f"Charades/Charades_v1_{split}.csv").write_text("\n".join(lines) + "\n")
+        (root / f"Charades/Charades_v1_{split}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +254,7 @@ def test_our_scripts_train_and_evaluate_on_several_labels(several_labels, tmp_pa
         "0",
     ]
     assert eval_video.main(["--data-dir", str(several_labels), *flags, "--device", "cpu"]) == 0
-    results = json.loads((tmp_path / "eval" / "results.json").read_text())
+    results = json.loads((tmp_path / "eval" / "results.json").read_text(encoding="utf-8"))
     assert results["mAP"] > 95
     assert [(entry["name"], entry["num_videos"]) for entry in results["classes"]] == [
         ("red", 8),
@@ -278,7 +278,7 @@ def test_segments_are_samples_and_show_no_frame_outside(tmp_path):
     cuts = ((0, 10), (10, 30), (30, 40))
     rows = [f"whole.mp4,part {number},{begin / rate},{end / rate}" for number, (begin, end) in enumerate(cuts)]
     for split in ("train", "validation"):
-        (tmp_path / f"{split}.csv").write_text("\n".join(["path,label,start,end", *rows]))
+        (tmp_path / f"{split}.csv").write_text("\n".join(["path,label,start,end", *rows]), encoding="utf-8")
     config = {
         "annotations": {"format": "csv", "start_column": "start", "end_column": "end"},
         "layouts": {"grid": {"frames": 4, "tile": 64}},

@@ -44,13 +44,13 @@ def expect(reader, source, *parts):
     ],
 )
 def test_kinetics(tmp_path, text, parts):
-    (tmp_path / "train.csv").write_text(text)
-    (tmp_path / "validate.csv").write_text(HEADER + "washing feet,--GkrdYZ9Tc,0,10,validate\n")
+    (tmp_path / "train.csv").write_text(text, encoding="utf-8")
+    (tmp_path / "validate.csv").write_text(HEADER + "washing feet,--GkrdYZ9Tc,0,10,validate\n", encoding="utf-8")
     expect(Kinetics(), tmp_path, *parts)
 
 
 def test_a_missing_list_is_named(tmp_path):
-    (tmp_path / "train.csv").write_text(HEADER + "washing feet,--GkrdYZ9Tc,0,10,train\n")
+    (tmp_path / "train.csv").write_text(HEADER + "washing feet,--GkrdYZ9Tc,0,10,train\n", encoding="utf-8")
     expect(Kinetics(), tmp_path, "validate.csv", "no such annotation file", "--source")
 
 
@@ -69,14 +69,14 @@ def test_text_that_is_none(tmp_path):
     ],
 )
 def test_jester(tmp_path, row, parts):
-    (tmp_path / "jester-v1-labels.csv").write_text("Swiping Left\nDrumming Fingers\n")
-    (tmp_path / "jester-v1-train.csv").write_text(f"1;Swiping Left\n{row}\n")
-    (tmp_path / "jester-v1-validation.csv").write_text("2;Swiping Left\n")
+    (tmp_path / "jester-v1-labels.csv").write_text("Swiping Left\nDrumming Fingers\n", encoding="utf-8")
+    (tmp_path / "jester-v1-train.csv").write_text(f"1;Swiping Left\n{row}\n", encoding="utf-8")
+    (tmp_path / "jester-v1-validation.csv").write_text("2;Swiping Left\n", encoding="utf-8")
     expect(Jester(), tmp_path, *parts)
 
 
 def test_a_class_that_stands_twice(tmp_path):
-    (tmp_path / "jester-v1-labels.csv").write_text("Swiping Left\nSwiping Right\nSwiping Left\n")
+    (tmp_path / "jester-v1-labels.csv").write_text("Swiping Left\nSwiping Right\nSwiping Left\n", encoding="utf-8")
     expect(Jester(), tmp_path, "jester-v1-labels.csv:3", "line 1 already")
 
 
@@ -91,14 +91,14 @@ def test_a_class_that_stands_twice(tmp_path):
     ],
 )
 def test_something_something_v2(tmp_path, labels, train, parts):
-    (tmp_path / "labels.json").write_text(json.dumps(labels))
-    (tmp_path / "train.json").write_text(json.dumps(train))
-    (tmp_path / "validation.json").write_text(json.dumps(train))
+    (tmp_path / "labels.json").write_text(json.dumps(labels), encoding="utf-8")
+    (tmp_path / "train.json").write_text(json.dumps(train), encoding="utf-8")
+    (tmp_path / "validation.json").write_text(json.dumps(train), encoding="utf-8")
     expect(SomethingSomethingV2(), tmp_path, *parts)
 
 
 def test_json_that_is_cut_off(tmp_path):
-    (tmp_path / "labels.json").write_text('{\n"Holding something": "0",\n"Mov')
+    (tmp_path / "labels.json").write_text('{\n"Holding something": "0",\n"Mov', encoding="utf-8")
     expect(SomethingSomethingV2(), tmp_path, "labels.json:3", "not JSON")
 
 
@@ -114,9 +114,9 @@ def test_json_that_is_cut_off(tmp_path):
     ],
 )
 def test_moments(tmp_path, categories, row, parts):
-    (tmp_path / "moments_categories.txt").write_text(categories)
+    (tmp_path / "moments_categories.txt").write_text(categories, encoding="utf-8")
     for name in ("trainingSet.csv", "validationSet.csv"):
-        (tmp_path / name).write_text(row + "\n")
+        (tmp_path / name).write_text(row + "\n", encoding="utf-8")
     expect(Moments(), tmp_path, *parts)
 
 
@@ -129,15 +129,15 @@ def test_moments(tmp_path, categories, row, parts):
     ],
 )
 def test_diving48(tmp_path, row, parts):
-    (tmp_path / "Diving48_vocab.json").write_text('[["Back", "15som", "05Twis", "FREE"]]')
+    (tmp_path / "Diving48_vocab.json").write_text('[["Back", "15som", "05Twis", "FREE"]]', encoding="utf-8")
     for split in ("train", "test"):
-        (tmp_path / f"Diving48_V2_{split}.json").write_text(json.dumps([row]))
+        (tmp_path / f"Diving48_V2_{split}.json").write_text(json.dumps([row]), encoding="utf-8")
     expect(Diving48(), tmp_path, *parts)
 
 
 @pytest.mark.parametrize("row", ["a.avi 3", "a.avi", "a 1", "a.avi;1"])
 def test_hmdb51(tmp_path, row):
-    (tmp_path / "run_test_split1.txt").write_text(f"b.avi 1 \n{row}\n")
+    (tmp_path / "run_test_split1.txt").write_text(f"b.avi 1 \n{row}\n", encoding="utf-8")
     expect(Hmdb51(lists="."), tmp_path, "run_test_split1.txt:2", "0 (unused), 1 (train) or 2 (test)")
 
 
@@ -157,7 +157,7 @@ def test_hmdb51_in_another_place(tmp_path):
 def test_ucf101(tmp_path, files, parts):
     sound = {"classInd.txt": "1 A\n2 B\n", "trainlist01.txt": "A/a.avi 1\n", "testlist01.txt": "B/b.avi\n"}
     for name, text in {**sound, **files}.items():
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="utf-8")
     expect(Ucf101(lists="."), tmp_path, *parts)
 
 
@@ -172,9 +172,11 @@ def test_ucf101(tmp_path, files, parts):
 )
 def test_charades(tmp_path, actions, parts):
     (tmp_path / "Charades").mkdir()
-    (tmp_path / "Charades/Charades_v1_classes.txt").write_text("c000 a\nc001 b\n")
+    (tmp_path / "Charades/Charades_v1_classes.txt").write_text("c000 a\nc001 b\n", encoding="utf-8")
     for split in ("train", "test"):
-        (tmp_path / f"Charades/Charades_v1_{split}.csv").write_text(f'id,actions\nABCDE,"{actions}"\n')
+        (tmp_path / f"Charades/Charades_v1_{split}.csv").write_text(
+            f'id,actions\nABCDE,"{actions}"\n', encoding="utf-8"
+        )
     expect(Charades(), tmp_path, *parts)
 
 
@@ -194,8 +196,8 @@ def test_charades(tmp_path, actions, parts):
     ],
 )
 def test_plain_lists(tmp_path, row, parts):
-    (tmp_path / "train.txt").write_text(row + "\n")
-    (tmp_path / "val.txt").write_text("b 1 2 0\n")
+    (tmp_path / "train.txt").write_text(row + "\n", encoding="utf-8")
+    (tmp_path / "val.txt").write_text("b 1 2 0\n", encoding="utf-8")
     expect(PlainList(), tmp_path, *parts)
     expect(PlainList(separator=" "), tmp_path, *parts)
 
@@ -211,7 +213,7 @@ def test_plain_lists(tmp_path, row, parts):
     ],
 )
 def test_csv(tmp_path, text, parts):
-    (tmp_path / "train.csv").write_text(text)
+    (tmp_path / "train.csv").write_text(text, encoding="utf-8")
     expect(NamedCsv(lists={"train": "train.csv"}), tmp_path, *parts)
 
 
@@ -241,7 +243,7 @@ def test_subset_lists(tmp_path, text, message):
     for name in ("train/run/a.mp4", "train/jump/b.mp4"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
-    (tmp_path / "names.txt").write_text(text)
+    (tmp_path / "names.txt").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         build_dataset(Folder().read(tmp_path), tmp_path, subsets={"s": Subset(classes="names.txt")})
 
@@ -249,6 +251,6 @@ def test_subset_lists(tmp_path, text, message):
 def test_a_subset_of_another_data_set_is_refused(tmp_path):
     (tmp_path / "train/run").mkdir(parents=True)
     (tmp_path / "train/run/a.mp4").touch()
-    (tmp_path / "ids.txt").write_text("zzz\nyyy\n")
+    (tmp_path / "ids.txt").write_text("zzz\nyyy\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"ids.txt: none of its 2 videos"):
         build_dataset(Folder().read(tmp_path), tmp_path, subsets={"s": Subset(videos={"train": "ids.txt"})})

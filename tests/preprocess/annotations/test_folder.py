@@ -214,8 +214,8 @@ def test_a_video_in_training_and_validation_is_reported(two_classes, how):
 
 
 def test_a_listed_video_in_both_lists_is_reported_where_its_segments_meet(tmp_path):
-    (tmp_path / "train.csv").write_text("path,label,start,end\na.mp4,x,0,2\nb.mp4,x,0,2\n")
-    (tmp_path / "validation.csv").write_text("path,label,start,end\na.mp4,x,2,4\n./b.mp4,x,1,3\n")
+    (tmp_path / "train.csv").write_text("path,label,start,end\na.mp4,x,0,2\nb.mp4,x,0,2\n", encoding="utf-8")
+    (tmp_path / "validation.csv").write_text("path,label,start,end\na.mp4,x,2,4\n./b.mp4,x,1,3\n", encoding="utf-8")
     touch(tmp_path, "a.mp4", "b.mp4")
     text = printed(tmp_path, annotations={"format": "csv", "start_column": "start", "end_column": "end"})
     assert "1 videos are in both train and validation, such as b.mp4: " in text
@@ -280,7 +280,7 @@ def test_names_with_line_ends_keep_the_table_of_missing_videos_whole(two_classes
 
 def test_videos_outside_a_subset_and_its_classes_without_training_are_reported(two_classes):
     touch(two_classes, "train/swim/5.mp4", "validation/climb/6.mp4")
-    (two_classes / "mini.txt").write_text("run\nclimb\n")
+    (two_classes / "mini.txt").write_text("run\nclimb\n", encoding="utf-8")
     subsets = {"subsets": {"mini": {"classes": "mini.txt"}}}
     lacking = "have no training video, so no model learns them: 'climb' (1 in validation)"
     text = printed(two_classes, **subsets)

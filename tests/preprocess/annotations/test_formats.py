@@ -20,8 +20,8 @@ KINETICS = "label,youtube_id,time_start,time_end,split\n"
 def write_kinetics(root, *, validation="validate.csv"):
     (root / "train.csv").write_text(
         KINETICS + "washing feet,--GkrdYZ9Tc,0,10,train\ntestifying,0123456789A,5,15,train\n"
-    )
-    (root / validation).write_text(KINETICS + "testifying,---QUuC4vJs,84,94,validate\n")
+    encoding="utf-8")
+    (root / validation).write_text(KINETICS + "testifying,---QUuC4vJs,84,94,validate\n", encoding="utf-8")
 
 
 def touch(path):
@@ -68,9 +68,9 @@ def test_something_something_v2(tmp_path):
         "template": "[Something] falling like a feather or paper",
         "placeholders": ["a"],
     }
-    (tmp_path / "something-something-v2-labels.json").write_text(json.dumps(labels))
-    (tmp_path / "something-something-v2-train.json").write_text(json.dumps([row]))
-    (tmp_path / "something-something-v2-validation.json").write_text(json.dumps([feather]))
+    (tmp_path / "something-something-v2-labels.json").write_text(json.dumps(labels), encoding="utf-8")
+    (tmp_path / "something-something-v2-train.json").write_text(json.dumps([row]), encoding="utf-8")
+    (tmp_path / "something-something-v2-validation.json").write_text(json.dumps([feather]), encoding="utf-8")
     touch(tmp_path / "20bn-something-something-v2" / "78687.webm")
     dataset = read(SomethingSomethingV2(), tmp_path)
     (video,) = dataset.splits["train"]
@@ -79,9 +79,9 @@ def test_something_something_v2(tmp_path):
 
 
 def test_jester_videos_are_folders(tmp_path):
-    (tmp_path / "jester-v1-labels.csv").write_text("Swiping Left\nDrumming Fingers\n")
-    (tmp_path / "jester-v1-train.csv").write_text("34870;Drumming Fingers\n56557;Swiping Left\n")
-    (tmp_path / "jester-v1-validation.csv").write_text("9223;Swiping Left\r\n")
+    (tmp_path / "jester-v1-labels.csv").write_text("Swiping Left\nDrumming Fingers\n", encoding="utf-8")
+    (tmp_path / "jester-v1-train.csv").write_text("34870;Drumming Fingers\n56557;Swiping Left\n", encoding="utf-8")
+    (tmp_path / "jester-v1-validation.csv").write_text("9223;Swiping Left\r\n", encoding="utf-8")
     touch(tmp_path / "20bn-jester-v1" / "34870" / "00001.jpg")
     dataset = read(Jester(), tmp_path)
     (video,) = dataset.splits["train"]
@@ -90,10 +90,10 @@ def test_jester_videos_are_folders(tmp_path):
 
 
 def test_moments_in_time(tmp_path):
-    (tmp_path / "moments_categories.txt").write_text("praying,1\nblocking,0\n")
+    (tmp_path / "moments_categories.txt").write_text("praying,1\nblocking,0\n", encoding="utf-8")
     name = "blocking/getty-karate-video-id635808620_4.mp4"
-    (tmp_path / "trainingSet.csv").write_text(f"{name},blocking,3,0\n")
-    (tmp_path / "validationSet.csv").write_text("praying/a.mp4,praying,4,1\n")
+    (tmp_path / "trainingSet.csv").write_text(f"{name},blocking,3,0\n", encoding="utf-8")
+    (tmp_path / "validationSet.csv").write_text("praying/a.mp4,praying,4,1\n", encoding="utf-8")
     touch(tmp_path / "training" / name)
     dataset = read(Moments(), tmp_path)
     assert dataset.class_names == ("blocking", "praying")
@@ -102,18 +102,18 @@ def test_moments_in_time(tmp_path):
 
 
 def test_multi_moments_rows_hold_several_labels(tmp_path):
-    (tmp_path / "moments_categories.txt").write_text("a,0\nb,1\nc,2\n")
-    (tmp_path / "trainingSet.csv").write_text("1/x.mp4,2,0\n1/y.mp4,1\n")
-    (tmp_path / "validationSet.csv").write_text("1/z.mp4,1,2\n")
+    (tmp_path / "moments_categories.txt").write_text("a,0\nb,1\nc,2\n", encoding="utf-8")
+    (tmp_path / "trainingSet.csv").write_text("1/x.mp4,2,0\n1/y.mp4,1\n", encoding="utf-8")
+    (tmp_path / "validationSet.csv").write_text("1/z.mp4,1,2\n", encoding="utf-8")
     listing = Moments(several_labels=True).read(tmp_path)
     assert [row.labels for row in listing.splits["train"]] == [(2, 0), (1,)]
 
 
 def test_diving48_rows_are_segments_in_frames(tmp_path):
-    (tmp_path / "Diving48_vocab.json").write_text(json.dumps([["Back", "15som", "05Twis", "FREE"]]))
+    (tmp_path / "Diving48_vocab.json").write_text(json.dumps([["Back", "15som", "05Twis", "FREE"]]), encoding="utf-8")
     row = {"vid_name": "-mmq0PT-u8k_00155", "label": 0, "start_frame": 0, "end_frame": 48}
     for split in ("train", "test"):
-        (tmp_path / f"Diving48_V2_{split}.json").write_text(json.dumps([row]))
+        (tmp_path / f"Diving48_V2_{split}.json").write_text(json.dumps([row]), encoding="utf-8")
     touch(tmp_path / "rgb" / "-mmq0PT-u8k_00155.mp4")
     dataset = read(Diving48(), tmp_path)
     (video,) = dataset.splits["validation"]
@@ -132,9 +132,9 @@ def write_charades(root):
     folder = root / "Charades"
     folder.mkdir()
     names = "".join(f"c{number:03d} Action number {number}\n" for number in range(157))
-    (folder / "Charades_v1_classes.txt").write_text(names.replace("Action number 8\n", "Opening a door\n"))
+    (folder / "Charades_v1_classes.txt").write_text(names.replace("Action number 8\n", "Opening a door\n"), encoding="utf-8")
     for split in ("train", "test"):
-        (folder / f"Charades_v1_{split}.csv").write_text(CHARADES + CHARADES_ROWS)
+        (folder / f"Charades_v1_{split}.csv").write_text(CHARADES + CHARADES_ROWS, encoding="utf-8")
 
 
 def test_charades_videos_hold_several_labels_and_empty_ones_are_reported(tmp_path):
@@ -158,8 +158,8 @@ def test_charades_actions_can_be_samples_of_their_own(tmp_path):
 
 
 def test_plain_lists_count_frames_from_one_and_include_the_last(tmp_path):
-    (tmp_path / "train.txt").write_text("folder/a 1 30 2\nfolder/b 31 60 0\nfolder/b 61 90 1\n")
-    (tmp_path / "val.txt").write_text("folder/c 1 9 1 2\n")
+    (tmp_path / "train.txt").write_text("folder/a 1 30 2\nfolder/b 31 60 0\nfolder/b 61 90 1\n", encoding="utf-8")
+    (tmp_path / "val.txt").write_text("folder/c 1 9 1 2\n", encoding="utf-8")
     listing = PlainList().read(tmp_path)
     rows = listing.splits["train"]
     assert [(row.start_frame, row.end_frame) for row in rows] == [(0, 30), (30, 60), (60, 90)]
@@ -169,16 +169,16 @@ def test_plain_lists_count_frames_from_one_and_include_the_last(tmp_path):
 
 
 def test_kinetics_plain_lists_have_semicolons_since_paths_have_spaces(tmp_path):
-    (tmp_path / "train.txt").write_text("washing feet/--GkrdYZ9Tc;1;300;1\n")
-    (tmp_path / "val.txt").write_text("testifying/---QUuC4vJs;1;300;0\n")
-    (tmp_path / "names.txt").write_text("testifying\nwashing feet\n")
+    (tmp_path / "train.txt").write_text("washing feet/--GkrdYZ9Tc;1;300;1\n", encoding="utf-8")
+    (tmp_path / "val.txt").write_text("testifying/---QUuC4vJs;1;300;0\n", encoding="utf-8")
+    (tmp_path / "names.txt").write_text("testifying\nwashing feet\n", encoding="utf-8")
     listing = PlainList(separator=";", classes="names.txt").read(tmp_path)
     assert listing.splits["train"][0].path == tmp_path / "washing feet" / "--GkrdYZ9Tc"
     assert listing.class_names == ("testifying", "washing feet")
 
 
 def test_csv_with_named_columns(tmp_path):
-    (tmp_path / "train.csv").write_text('\ufefffile;what;from;to\n"a;b.mp4";run|jump;0.5;2.25\nc.mp4;walk;0;1\n')
+    (tmp_path / "train.csv").write_text('\ufefffile;what;from;to\n"a;b.mp4";run|jump;0.5;2.25\nc.mp4;walk;0;1\n', encoding="utf-8")
     reader = NamedCsv(
         lists={"train": "train.csv"},
         separator=";",
@@ -196,7 +196,7 @@ def test_csv_with_named_columns(tmp_path):
 
 
 def test_csv_segments_in_frames(tmp_path):
-    (tmp_path / "train.csv").write_text("path,label,start,end\na.mp4,x,10,20\na.mp4,x,20,30\n")
+    (tmp_path / "train.csv").write_text("path,label,start,end\na.mp4,x,10,20\na.mp4,x,20,30\n", encoding="utf-8")
     reader = NamedCsv(lists={"train": "train.csv"}, start_column="start", end_column="end", unit="frames")
     rows = reader.read(tmp_path).splits["train"]
     assert [(row.start_frame, row.end_frame, row.start) for row in rows] == [(10, 20, None), (20, 30, None)]

@@ -78,7 +78,7 @@ def test_further_labels_stand_behind_the_first(tmp_path):
 
 def test_a_header_is_reported(tmp_path):
     for name in ("train.txt", "val.txt"):
-        (tmp_path / name).write_text(f"path label\n{name}.mp4 0\n")
+        (tmp_path / name).write_text(f"path label\n{name}.mp4 0\n", encoding="utf-8")
         (tmp_path / f"{name}.mp4").touch()
     text = printed(tmp_path, format="list", columns="path label")
     assert "train: 1 videos, 0 missing, 1 left out, of 2 entries" in text
@@ -107,7 +107,7 @@ def test_a_header_is_reported(tmp_path):
     ],
 )
 def test_a_bad_row_is_shown_whole(tmp_path, text, columns, parts):
-    (tmp_path / "list.txt").write_text(text)
+    (tmp_path / "list.txt").write_text(text, encoding="utf-8")
     (tmp_path / "a.mp4").touch()
     config = {**CONFIG, "annotations": {"format": "list", "lists": {"train": "list.txt"}, "columns": columns}}
     settings = config_from({**config, "splits": {"train": {"mode": "train"}}}, "test")
@@ -135,7 +135,7 @@ def test_a_list_that_is_no_text_in_utf_8_is_refused(tmp_path, content):
 
 def write_lists(source: Path, *labels: int) -> None:
     for name in ("train.txt", "validation.txt"):
-        (source / name).write_text("".join(f"{name}{label}.mp4 {label}\n" for label in labels))
+        (source / name).write_text("".join(f"{name}{label}.mp4 {label}\n" for label in labels), encoding="utf-8")
         for label in labels:
             (source / f"{name}{label}.mp4").touch()
 
@@ -168,7 +168,7 @@ def test_labels_with_gaps_are_reported(tmp_path):
 
 @pytest.mark.parametrize("reader", [PlainList, NamedCsv])
 def test_a_label_beyond_the_file_of_classes_is_refused_with_a_hint(tmp_path, reader):
-    (tmp_path / "names.txt").write_text("run\njump\n")
+    (tmp_path / "names.txt").write_text("run\njump\n", encoding="utf-8")
     options = {"columns": "path label", "separator": ","} if reader is PlainList else {}
     with pytest.raises(ValueError, match=r"label 2, expected 0 to 1, the classes of the file; .*first_label: 1"):
         read(tmp_path, "path,label\na,1\nb,2\n", reader, classes="names.txt", **options)
@@ -191,7 +191,7 @@ def test_csv_and_list_give_whole_numbers_the_same_classes(tmp_path_factory, labe
 
 
 def test_numbers_that_name_classes_in_a_file_are_looked_up_there(tmp_path):
-    (tmp_path / "ids.txt").write_text("900\n17\n")
+    (tmp_path / "ids.txt").write_text("900\n17\n", encoding="utf-8")
     listing = read(tmp_path, "path,label\na,17\nb,900\n", NamedCsv, classes="ids.txt")
     assert listing.class_names == ("900", "17")
     assert [row.labels for row in listing.splits["train"]] == [(1,), (0,)]
@@ -232,8 +232,8 @@ def test_a_csv_with_another_separator_says_which_setting_helps(tmp_path):
 
 def test_lists_of_no_configured_split_are_not_read_and_make_no_classes(tmp_path):
     for name in ("train", "val"):
-        (tmp_path / f"{name}.csv").write_text(f"path,label\n{name}.mp4,run\n")
-    (tmp_path / "test.csv").write_text("path,label\nt.mp4,unknown\n")
+        (tmp_path / f"{name}.csv").write_text(f"path,label\n{name}.mp4,run\n", encoding="utf-8")
+    (tmp_path / "test.csv").write_text("path,label\nt.mp4,unknown\n", encoding="utf-8")
     lists = {name: f"{name}.csv" for name in ("train", "val", "test")}
     config = config_from({**CONFIG, "annotations": {"format": "csv", "lists": lists}}, "test")
     dataset = read_dataset(config, tmp_path)
@@ -244,10 +244,10 @@ def test_lists_of_no_configured_split_are_not_read_and_make_no_classes(tmp_path)
 
 def test_paths_with_backslashes_get_a_hint(tmp_path):
     write_lists(tmp_path, 0)
-    (tmp_path / "train.txt").write_text("train.txt0.mp4 0\nclips\\run\\1.mp4 0\n")
+    (tmp_path / "train.txt").write_text("train.txt0.mp4 0\nclips\\run\\1.mp4 0\n", encoding="utf-8")
     assert "1.mp4 (listed at" in (text := printed(tmp_path, format="list", columns="path label"))
     assert "the path has a backslash, as on Windows; write / instead" in text
-    (tmp_path / "train.txt").write_text("clips\\run\\1.mp4 0\n")
+    (tmp_path / "train.txt").write_text("clips\\run\\1.mp4 0\n", encoding="utf-8")
     config = config_from({**CONFIG, "annotations": {"format": "list", "columns": "path label"}}, "test")
     with pytest.raises(ValueError, match=r"1 are listed.*backslash"):
         plan(read_dataset(config, tmp_path), config)
@@ -269,7 +269,7 @@ def test_paths_with_backslashes_get_a_hint(tmp_path):
 )
 def test_what_stands_in_the_place_of_a_missing_file_is_reported(tmp_path, listed, there, hint):
     write_lists(tmp_path, 0)
-    (tmp_path / "train.txt").write_text(f"train.txt0.mp4,0\n{listed},0\n")
+    (tmp_path / "train.txt").write_text(f"train.txt0.mp4,0\n{listed},0\n", encoding="utf-8")
     (tmp_path / there).touch()
     (tmp_path / "loop").symlink_to("loop")
     assert hint in printed(tmp_path, format="list", columns="path label")

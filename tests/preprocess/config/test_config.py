@@ -100,7 +100,7 @@ def test_tiles_that_share_a_block_with_their_neighbours_are_reported(tile, encod
 def test_overrides_reach_into_lists_of_presets(tmp_path):
     path = tmp_path / "my.yaml"
     values = {key: value for key, value in changed(layouts=["sifar-3x3", "stam-16"]).items() if key != "sampling"}
-    path.write_text(yaml.safe_dump(values))
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
     config = load_config(path, ["layouts.sifar-3x3.tile=192", "splits.train.views=5"])
     assert config.layouts["sifar-3x3"].tile == 192
     assert config.layouts["stam-16"].tile == 224
@@ -110,7 +110,7 @@ def test_overrides_reach_into_lists_of_presets(tmp_path):
 @pytest.mark.parametrize("override", ["layouts", "=3", "seed.x=1", "layouts..tile=2"])
 def test_overrides_that_make_no_sense(tmp_path, override):
     path = tmp_path / "my.yaml"
-    path.write_text(yaml.safe_dump(changed(seed=1)))
+    path.write_text(yaml.safe_dump(changed(seed=1)), encoding="utf-8")
     with pytest.raises(ValueError, match="--set"):
         load_config(path, [override])
 
@@ -120,7 +120,7 @@ def test_overrides_that_make_no_sense(tmp_path, override):
 )
 def test_files_that_are_no_configuration(tmp_path, text, message):
     path = tmp_path / "my.yaml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message) as caught:
         load_config(path)
     assert str(path) in str(caught.value)

@@ -116,7 +116,7 @@ def test_what_is_given_stands_before_the_preset_and_that_before_the_common_sampl
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_ready_configuration_loads_and_opens_with_its_command_and_source(path):
     config = load_config(path)
-    comment = " ".join(line.lstrip("# ") for line in path.read_text().splitlines() if line.startswith("#"))
+    comment = " ".join(line.lstrip("# ") for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
     assert f"python -m preprocess --config configs/preprocess/{path.name} --source DIR --output DIR" in comment
     assert re.search(r"Tables? \d|Fig\. \d|no table|SIFAR [34]|Xie et al\.|Multi-Moments", comment)
     assert set(config.splits) == {"train", "validation"}
@@ -131,7 +131,7 @@ def test_there_is_a_ready_configuration_for_every_format():
 def test_flip_maps_of_the_ready_configurations_name_real_classes(shared):
     maps = shared / "annotations" / "mmaction2_label_maps"
     for name, label_map in (("ssv2_sifar", "sthv2"), ("ssv1_sifar", "sthv1"), ("jester_sifar", "jester")):
-        classes = set((maps / f"{label_map}_label_map.txt").read_text().splitlines())
+        classes = set((maps / f"{label_map}_label_map.txt").read_text(encoding="utf-8").splitlines())
         pairs = load_config(CONFIGS / f"{name}.yaml").flip_labels
         named = {*pairs, *pairs.values()}
         assert named <= classes
@@ -172,7 +172,7 @@ def test_inspect_writes_every_layout_and_view_and_prints_what_they_show(tmp_path
         "annotations: {format: folder}\n"
         "layouts: {a: {frames: 4, tile: 64}, b: {frames: 8, tile: 64, grid: 2x4, order: reverse}}\n"
         "splits:\n  train: {mode: train, views: 2, flip: on}\n  validation: {mode: test, crops: 3}\n"
-    )
+    encoding="utf-8")
     assert main(["--config", str(config), "--inspect", str(video), "--output", str(tmp_path / "out")]) == 0
     names = {path.name for path in (tmp_path / "out").iterdir()}
     views = [*(f"train-v0{view}" for view in range(2)), *(f"validation-v0{view}" for view in range(3))]
@@ -187,7 +187,7 @@ def test_inspect_writes_every_layout_and_view_and_prints_what_they_show(tmp_path
 
 
 def test_inspect_of_what_is_no_video_is_a_message(tmp_path, capsys):
-    (tmp_path / "text.mp4").write_text("hello")
+    (tmp_path / "text.mp4").write_text("hello", encoding="utf-8")
     arguments = ["--config", str(CONFIGS / "folder.yaml"), "--inspect", str(tmp_path / "text.mp4")]
     assert main([*arguments, "--output", str(tmp_path)]) == 2
     assert "not a video" in capsys.readouterr().err
@@ -195,7 +195,7 @@ def test_inspect_of_what_is_no_video_is_a_message(tmp_path, capsys):
 
 def test_every_order_and_pad_has_its_picture():
     docs = CONFIGS.parents[1] / "docs"
-    page = (docs / "layouts.md").read_text()
+    page = (docs / "layouts.md").read_text(encoding="utf-8")
     pictures = re.findall(r"!\[[^]]*\]\((\S+)\)", page)
     assert all(0 < (docs / picture).stat().st_size < 150_000 for picture in pictures)
     for order in ORDERS:

@@ -107,7 +107,7 @@ def test_rotation_is_honoured(decoder, degrees, numbered_video, tmp_path):
 
 BROKEN = {
     "empty file": lambda folder: (folder / "empty.mp4").write_bytes(b""),
-    "not a video": lambda folder: (folder / "text.mp4").write_text("this is a text\n" * 50),
+    "not a video": lambda folder: (folder / "text.mp4").write_text("this is a text\n" * 50, encoding="utf-8"),
     "no video stream": lambda folder: sound_only(folder / "sound.mp4"),
     "missing file": lambda folder: None,
 }
@@ -151,7 +151,9 @@ def test_a_name_with_a_dash_a_colon_and_a_percent_is_a_file(numbered_video, tmp_
 
 def test_a_playlist_in_a_file_opens_no_other_file(numbered_video, tmp_path):
     playlist = tmp_path / "playlist.mp4"
-    playlist.write_text(f"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/{numbered_video.name}\n#EXT-X-ENDLIST\n")
+    playlist.write_text(
+        f"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/{numbered_video.name}\n#EXT-X-ENDLIST\n", encoding="utf-8"
+    )
     for decoder in DECODERS:
         with pytest.raises(DecodeError):
             read(playlist, decoder)

@@ -40,7 +40,7 @@ def test_times_follow_the_rate_that_is_given(tmp_path, frame_rate, expected):
 def test_what_is_no_frame_is_not_counted(tmp_path):
     folder = write_frames(tmp_path / "v", 3)
     for name in ("thumbs.db", "cover.jpg", ".00001.jpg", "00004.txt"):
-        (folder / name).write_text("x")
+        (folder / name).write_text("x", encoding="utf-8")
     with open_folder(folder) as source:
         assert source.info.num_frames == 3
 

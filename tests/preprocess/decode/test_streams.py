@@ -128,7 +128,10 @@ def test_the_stream_stands_in_the_sidecar(tmp_path):
     (tar,) = (tmp_path / "out" / "grid").glob("*.tar")
     (sample,) = iter_samples(tar)
     assert sample.metadata["stream"] == 1
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["source"]["min_decoded_share"] == 0.25
+    assert (
+        json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["source"]["min_decoded_share"]
+        == 0.25
+    )
 
 
 KEY, KEY_ID = "76a6c65c5ea762046bd749a2e632ccbb", "a7e61c373e219033c21091fa607bf3b8"

@@ -22,7 +22,7 @@ from preprocess.run.pipeline import prepare
 from preprocess.worker.statistics import read_statistics
 from shards.format import read_manifest
 
-GOLDEN = json.loads((ROOT / "tests" / "support" / "golden" / "timm_train_flags.json").read_text())
+GOLDEN = json.loads((ROOT / "tests" / "support" / "golden" / "timm_train_flags.json").read_text(encoding="utf-8"))
 TIMM_FLAGS = {**GOLDEN["flags"], **GOLDEN["later"]}
 
 
@@ -128,7 +128,7 @@ def test_the_command_prints_the_plan_and_writes_nothing(video_folder, tmp_path, 
     assert not (tmp_path / "out").exists()
 
 
-def test_too_few_shards_are_reported_of_with_a_number_that_helps(prepared, video_folder, tmp_path, capsys):
+def test_too_few_shards_are_reported_with_a_number_that_helps(prepared, video_folder, tmp_path, capsys):
     arguments = command(tmp_path, video_folder, tmp_path / "out", changes={"samples_per_shard": 100})
     flags = ["--dry-run", "--sample", "1", "--train-ranks", "4", "--train-workers", "2"]
     assert main([*arguments, *flags]) == 0
@@ -139,7 +139,7 @@ def test_too_few_shards_are_reported_of_with_a_number_that_helps(prepared, video
     assert "warning" not in capsys.readouterr().out
 
 
-def test_several_labels_a_video_are_reported_of(prepared, cost):
+def test_several_labels_a_video_are_reported(prepared, cost):
     output = dataclasses.replace(prepared.output, job=dataclasses.replace(prepared.job, multi_label=True))
     of_several = dataclasses.replace(prepared, output=output)
     lines, before = (

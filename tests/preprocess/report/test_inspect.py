@@ -29,7 +29,7 @@ def segments(tmp_path):
     (tmp_path / "source" / "videos").mkdir(parents=True)
     h264(tmp_path / "source" / "videos" / "long.mp4", 100)
     rows = "path,label,start,end\nlong.mp4,a,0.4,1.2\nlong.mp4,b,2,3.2\n"
-    (tmp_path / "source" / "train.csv").write_text(rows)
+    (tmp_path / "source" / "train.csv").write_text(rows, encoding="utf-8")
     return tmp_path / "source"
 
 
@@ -55,7 +55,7 @@ def test_the_frames_are_those_of_the_conversion(segments, tmp_path, capsys):
 
 def inspect(tmp_path, path, **changes):
     config = tmp_path / "config.yaml"
-    config.write_text(yaml.safe_dump({**CONFIG, "annotations": {"format": "folder"}, **changes}))
+    config.write_text(yaml.safe_dump({**CONFIG, "annotations": {"format": "folder"}, **changes}), encoding="utf-8")
     return main(["--config", str(config), "--inspect", str(path), "--output", str(tmp_path / "look")])
 
 

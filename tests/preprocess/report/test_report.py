@@ -30,7 +30,7 @@ def arguments(video_folder, tmp_path_factory):
     source = folder / "source"
     shutil.copytree(video_folder, source)
     (source / "train" / "left" / "empty.mp4").write_bytes(b"")
-    (source / "train" / "left" / HOSTILE.replace("/", "∕")).write_text("no video")
+    (source / "train" / "left" / HOSTILE.replace("/", "∕")).write_text("no video", encoding="utf-8")
     sound_only(source / "train" / "right" / "sound.mp4")
     whole = h264(folder / "whole.mp4", 120, movflags="faststart", width=160, height=128).read_bytes()
     (source / "train" / "right" / "cut.mp4").write_bytes(whole[: len(whole) * 6 // 10])
@@ -46,7 +46,7 @@ def output(arguments):
 
 @pytest.fixture(scope="module")
 def report(output):
-    return json.loads((output / "report.json").read_text())
+    return json.loads((output / "report.json").read_text(encoding="utf-8"))
 
 
 def test_the_sums_are_those_of_the_shards(report, output):
@@ -100,7 +100,7 @@ class Tags(HTMLParser):
 
 
 def test_the_page_stands_alone_and_names_of_files_are_text(report, output):
-    text = (output / "report.html").read_text()
+    text = (output / "report.html").read_text(encoding="utf-8")
     tags = Tags(text)
     assert tags.open == []
     assert "script" not in tags.names
@@ -119,19 +119,19 @@ def test_a_report_can_be_made_while_the_work_goes_on(arguments, output, tmp_path
         (part / layout / "_info.json").unlink()
     (part / "grid" / "_records" / "validation-000000.json").unlink()
     (part / STATISTICS_DIR / "train-000000.json").unlink()
-    (part / STATISTICS_DIR / "train-000001.json").write_text("{ cut off")
-    with open(part / STATISTICS_DIR / HISTORY_NAME, "a") as history:
+    (part / STATISTICS_DIR / "train-000001.json").write_text("{ cut off", encoding="utf-8")
+    with open(part / STATISTICS_DIR / HISTORY_NAME, "a", encoding="utf-8") as history:
         history.write('{"begins": true, "sec')  # a run that was killed as it wrote
     before = {path: path.stat().st_mtime_ns for path in part.rglob("*.tar")}
     command = [*arguments, "--report"]
     command[command.index("--output") + 1] = str(part)
     assert main(command) == 0
     assert capsys.readouterr().out.strip() == str(part / "report.html")
-    report = json.loads((part / "report.json").read_text())
+    report = json.loads((part / "report.json").read_text(encoding="utf-8"))
     assert not report["complete"]
     assert report["videos"]["pending"] == 3
     assert report["work"]["batches_without_statistics"] == 2
-    assert "not complete: 3 videos are still to come" in (part / "report.html").read_text()
+    assert "not complete: 3 videos are still to come" in (part / "report.html").read_text(encoding="utf-8")
     assert {path: path.stat().st_mtime_ns for path in part.rglob("*.tar")} == before
 
 
@@ -165,7 +165,7 @@ def test_time_between_runs_is_no_work(arguments, output, tmp_path):
         json.dumps({"begins": begins, "earlier": earlier, "seconds": seconds, "videos": videos, "failures": 0})
         for begins, earlier, seconds, videos in runs
     ]
-    (tmp_path / STATISTICS_DIR / HISTORY_NAME).write_text("\n".join(lines) + "\n")
+    (tmp_path / STATISTICS_DIR / HISTORY_NAME).write_text("\n".join(lines) + "\n", encoding="utf-8")
     source = Path(arguments[arguments.index("--source") + 1])
     report = collect(prepare(load_config(arguments[1]), source=source, output=tmp_path))
     assert [(point["seconds"], point["videos"]) for point in report["history"]] == [

@@ -63,16 +63,19 @@ def test_the_driver_brings_its_code_to_the_workers(cluster, undisturbed, video_f
         shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
     private.mkdir()
     changed = copy / "preprocess" / "worker" / "batch.py"
-    text = changed.read_text()
+    text = changed.read_text(encoding="utf-8")
     assert "node=platform.node()" in text
-    changed.write_text(text.replace("node=platform.node()", "node=__file__"))
+    changed.write_text(text.replace("node=platform.node()", "node=__file__"), encoding="utf-8")
     script = f'mount -t tmpfs tmpfs "{private}" && cp -r "{copy}/." "{private}" && cd "{private}" && exec "$@"'
     wrapper = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh"]
     arguments = joining(cluster, command(tmp_path, video_folder, tmp_path / "out"))
     status, _, err = Run(arguments, code=private, wrapper=wrapper).finish()
     assert status == 0, err
     assert not list(private.iterdir())
-    statistics = [json.loads(path.read_text()) for path in (tmp_path / "out" / "_statistics").glob("*-[0-9]*.json")]
+    statistics = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in (tmp_path / "out" / "_statistics").glob("*-[0-9]*.json")
+    ]
     assert len(statistics) == 6
     assert all("py_modules_files" in shard["node"] for shard in statistics), {shard["node"] for shard in statistics}
     assert hashes(tmp_path / "out") == undisturbed
@@ -84,7 +87,7 @@ def test_the_workers_run_in_the_environment_that_is_named(cluster, video_folder,
     shutil.copytree(video_folder, source)
     h264(source / "train" / "left" / "crash.mp4", 10)
     environment = tmp_path / "env.yaml"
-    environment.write_text(yaml.safe_dump({"env_vars": {"PYTHONPATH": str(FAULTS)}}))
+    environment.write_text(yaml.safe_dump({"env_vars": {"PYTHONPATH": str(FAULTS)}}), encoding="utf-8")
     arguments = joining(cluster, command(tmp_path, source, tmp_path / "out"))
     status, out, err = Run([*arguments, "--runtime-env", str(environment)]).finish()
     assert status == 0, err

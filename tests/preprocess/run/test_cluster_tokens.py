@@ -16,7 +16,7 @@ def home_of(folder: Path, token: str | None) -> str:
     """A home directory with a token where ``ray get-auth-token --generate`` writes one."""
     (folder / ".ray").mkdir(parents=True)
     if token:
-        (folder / ".ray" / "auth_token").write_text(token)
+        (folder / ".ray" / "auth_token").write_text(token, encoding="utf-8")
     return str(folder)
 
 

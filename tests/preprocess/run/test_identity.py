@@ -36,7 +36,9 @@ def write_list(root: Path, name: str, labels: dict[str, int], folder: str = "cli
     for video in labels:
         (root / folder).mkdir(exist_ok=True)
         (root / folder / f"{video}.mp4").touch()
-    (root / name).write_text("".join(f"{root}/{folder}/{video}.mp4 {label}\n" for video, label in labels.items()))
+    (root / name).write_text(
+        "".join(f"{root}/{folder}/{video}.mp4 {label}\n" for video, label in labels.items()), encoding="utf-8"
+    )
 
 
 def identity(source: Path, *, seed: int = 0, **annotations) -> Identity:
@@ -102,10 +104,10 @@ def key_prefix(listed: Path) -> str:
 
 def test_classes_that_came_are_named_and_do_not_make_every_video_another(listed):
     for name in ("train", "validation"):
-        (listed / f"{name}.csv").write_text(f"path,label\nclips/{name}.mp4,run\n")
+        (listed / f"{name}.csv").write_text(f"path,label\nclips/{name}.mp4,run\n", encoding="utf-8")
         (listed / "clips" / f"{name}.mp4").touch()
     before = csv_identity(listed)
-    with open(listed / "train.csv", "a") as file:
+    with open(listed / "train.csv", "a", encoding="utf-8") as file:
         file.write("clips/a.mp4,jump\n")
     assert lines(before, csv_identity(listed)) == [
         "classes: 1 there, 2 now: 1 came (jump)",
@@ -120,8 +122,8 @@ def csv_identity(source: Path) -> Identity:
 
 
 def test_another_order_of_the_classes_is_reported(listed):
-    (listed / "one.txt").write_text("run\njump\n")
-    (listed / "two.txt").write_text("jump\nrun\n")
+    (listed / "one.txt").write_text("run\njump\n", encoding="utf-8")
+    (listed / "two.txt").write_text("jump\nrun\n", encoding="utf-8")
     found = lines(identity(listed, classes="one.txt"), identity(listed, classes="two.txt"))
     assert found[0] == "classes: the same names in another order"
     assert found[-1] == "read with annotations.classes: 'one.txt' there, 'two.txt' now"
@@ -173,7 +175,9 @@ def test_a_conversion_goes_on_by_another_spelling_of_its_source(video_folder, tm
     videos = sorted((source / "clips").iterdir())
     (tmp_path / "link").symlink_to(source)
     for name in LISTS.values():
-        (source / name).write_text("".join(f"{path},{number % 2}\n" for number, path in enumerate(videos)))
+        (source / name).write_text(
+            "".join(f"{path},{number % 2}\n" for number, path in enumerate(videos)), encoding="utf-8"
+        )
     changes = {**SMALL, "annotations": {"format": "list", "columns": "path label"}}
     output = tmp_path / "out"
     assert main(command(tmp_path, source, output, changes=changes)) == 0

@@ -54,7 +54,7 @@ def test_the_local_ray_is_private_while_it_runs_and_leaves_nothing(video_folder,
 
 def listening(processes: list[int]) -> set[str]:
     """The addresses, in the kernel's hexadecimal, at which the processes accept connections."""
-    tables = [Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+    tables = [Path(f"/proc/net/{name}").read_text(encoding="utf-8").splitlines()[1:] for name in ("tcp", "tcp6")]
     rows = [line.split() for table in tables for line in table]
     address_of = {row[9]: row[1].split(":")[0] for row in rows if row[3] == LISTENS}
     return {address_of[inode] for pid in processes for inode in sockets_of(pid) if inode in address_of}

@@ -32,7 +32,7 @@ def endless(video_folder, tmp_path):
     shutil.copytree(video_folder, source)
     h264(source / "train" / "right" / "hang.mp4", 10)
     environment = tmp_path / "env.yaml"
-    environment.write_text(yaml.safe_dump({"env_vars": {"PYTHONPATH": str(FAULTS)}}))
+    environment.write_text(yaml.safe_dump({"env_vars": {"PYTHONPATH": str(FAULTS)}}), encoding="utf-8")
     return source, environment
 
 

@@ -155,9 +155,9 @@ def test_progress_as_json_is_one_object_a_line_and_adds_up(sound, tmp_path, caps
 def test_libraries_that_have_changed_are_reported_of(copied, capsys):
     arguments, output = copied
     path = output / "grid" / "_records" / "_config.json"
-    begun = json.loads(path.read_text())
+    begun = json.loads(path.read_text(encoding="utf-8"))
     begun["versions"]["av"] = "0.1"
-    path.write_text(json.dumps(begun))
+    path.write_text(json.dumps(begun), encoding="utf-8")
     for _ in range(2):  # it stays said
         assert main(arguments) == 0
         assert "begun with other versions of libraries: av " in capsys.readouterr().err

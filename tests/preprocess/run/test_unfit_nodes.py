@@ -71,7 +71,7 @@ def other_pillow(folder: Path) -> str:
     """A PYTHONPATH with which the installed Pillow claims another version."""
     information = folder / "site" / "pillow-0.1.dist-info"
     information.mkdir(parents=True)
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: pillow\nVersion: 0.1\n")
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: pillow\nVersion: 0.1\n", encoding="utf-8")
     return str(information.parent)
 
 

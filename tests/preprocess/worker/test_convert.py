@@ -128,7 +128,7 @@ def test_other_videos_in_the_same_output_are_refused(converted, video_folder, tm
 
 def test_a_directory_that_is_not_ours_is_left_alone(video_folder, tmp_path, capsys):
     (tmp_path / "out" / "grid").mkdir(parents=True)
-    (tmp_path / "out" / "grid" / "thesis.txt").write_text("precious")
+    (tmp_path / "out" / "grid" / "thesis.txt").write_text("precious", encoding="utf-8")
     assert main(command(tmp_path, video_folder, tmp_path / "out")) == 2
     assert "holds no conversion" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out" / "grid").iterdir()] == ["thesis.txt"]
@@ -141,7 +141,7 @@ def spoilt(video_folder, tmp_path):
     shutil.copytree(video_folder, source)
     folder = source / "train" / "left"
     (folder / "empty.mp4").write_bytes(b"")
-    (folder / "text.mp4").write_text("this is a text\n" * 40)
+    (folder / "text.mp4").write_text("this is a text\n" * 40, encoding="utf-8")
     sound_only(folder / "sound.mp4")
     h264(folder / "single.mp4", 1)
     return source
@@ -228,7 +228,9 @@ def test_a_listed_video_that_is_missing_is_counted(tmp_path, capsys):
     text = capsys.readouterr()
     assert "2 of 3 videos: 0 failed, 1 missing" in text.out
     assert "v_B_g01_c01.avi (listed at" in text.err
-    assert json.loads((tmp_path / "out" / "grid" / "_info.json").read_text())["superimage"]["class_names"] == ["A", "B"]
+    assert json.loads((tmp_path / "out" / "grid" / "_info.json").read_text(encoding="utf-8"))["superimage"][
+        "class_names"
+    ] == ["A", "B"]
 
 
 def test_a_file_name_of_the_greatest_length_is_converted(video_folder, tmp_path):

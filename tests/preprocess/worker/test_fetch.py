@@ -25,13 +25,13 @@ def listed(video_folder, tmp_path_factory):
     """The videos of ``video_folder`` with plain lists beside them; some of their names need quoting in a URL."""
     source = tmp_path_factory.mktemp("listed")
     shutil.copytree(video_folder, source, dirs_exist_ok=True)
-    (source / "classes.txt").write_text("left\nright\n")
+    (source / "classes.txt").write_text("left\nright\n", encoding="utf-8")
     for split, name in (("train", "train.txt"), ("validation", "val.txt")):
         rows = []
         for number, path in enumerate(sorted((source / split).rglob("*.*"))):
             path = path.rename(path.with_name(f"{'50%#ü?' if number == 1 else 'v'}{number}{path.suffix}"))
             rows.append(f"{path.relative_to(source)};1;20;{('left', 'right').index(path.parent.name)}\n")
-        (source / name).write_text("".join(rows))
+        (source / name).write_text("".join(rows), encoding="utf-8")
     return source
 
 
@@ -86,7 +86,7 @@ def test_fetched_videos_give_the_same_bytes_and_are_not_kept(listed, url, tmp_pa
 
 def test_a_video_that_the_server_lacks_is_left_out_by_its_address(listed, url, tmp_path, local_ray):
     source = only_lists(listed, tmp_path / "lists")
-    with open(source / "train.txt", "a") as rows:
+    with open(source / "train.txt", "a", encoding="utf-8") as rows:
         rows.write("train/left/none.mp4;1;20;0\n")
     arguments = [*command(tmp_path, source, tmp_path / "out", changes={**LISTS, "max_failures": 0.2})]
     assert main([*arguments, "--videos-url", url]) == 0
@@ -134,7 +134,7 @@ def kinetics(video_folder, tmp_path):
                 (tmp_path / "store" / place).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, tmp_path / "store" / place)
                 rows.append(f"{name},{split[0]}{number:010d},0,10,{split}\n")
-            (tmp_path / "lists" / list_name).write_text(header + "".join(rows))
+            (tmp_path / "lists" / list_name).write_text(header + "".join(rows), encoding="utf-8")
         return tmp_path
 
     return put
