@@ -17,19 +17,15 @@ import torch
 from multi_label_images import write_multi_label_images
 from places import ROOT
 from super_images import layout, write_super_images
-from timm.data.loader import PrefetchLoader
 from timm.utils import load_checkpoint_metadata
-from torch.utils.data import DataLoader
 
 import eval_video
 import train_image
-from superimage.training.batches import Batches
 from superimage.training.command_line import parse_flags
 from superimage.training.experiment import experiment_directory
 from superimage.training.flags import GROUPS
 from superimage.training.grid import find_super_images
 from superimage.training.loop import train_epoch
-from superimage.training.losses import Losses, LossWatch
 from superimage.training.train import build
 
 DEVICE = os.environ.get("TEST_DEVICE", "cuda")
@@ -233,38 +229,6 @@ def test_too_little_gpu_memory_is_one_line_with_flags_that_help(large, tmp_path,
     torch.cuda.set_per_process_memory_fraction(1e-5)
     assert eval_video.main([*words, "--workers", "0", "--batch-size", "16"]) == 2
     assert "Lower --batch-size 16" in one_line_of(capsys, "eval_video")
-
-
-@on_cuda
-def test_a_slow_gpu_reads_each_batch_as_the_loader_made_it():
-    """The loader prefetches batches. It must not reuse the memory of a batch before the GPU has read it."""
-    pictures = [torch.full((4, 3, 64, 64), number, dtype=torch.uint8).pin_memory() for number in range(12)]
-    host = DataLoader([(picture, torch.full((4,), number)) for number, picture in enumerate(pictures)], batch_size=None)
-    prefetch = PrefetchLoader(host, mean=(0, 0, 0), std=(1, 1, 1), device=torch.device("cuda"))
-    pads = torch.zeros(64, 64, dtype=torch.bool, device="cuda")
-    pads[32:] = True
-    seen = []
-    for images, targets in Batches(prefetch, name="test", pads=pads):
-        torch.cuda._sleep(20_000_000)
-        seen.append((images[..., :32, :].mean() * 255, images[..., 32:, :].abs().max(), targets.float().mean()))
-    for number, (value, pad, target) in enumerate(seen):
-        assert (value.item(), pad.item(), target.item()) == (pytest.approx(number, abs=1e-3), 0, number)
-
-
-@on_cuda
-def test_a_loss_is_read_without_waiting_for_the_step_after_it():
-    losses, loss = Losses(LossWatch(scales=False), where="of a test"), torch.ones((), device="cuda")
-    # At its first use, CUDA loads a kernel and waits for the device.
-    Losses(LossWatch(scales=False), where="to load the kernels").add(2 * loss)
-    torch.cuda.synchronize()
-    losses.add(loss)
-    torch.cuda._sleep(2_000_000_000)
-    losses.add(2 * loss)
-    assert not torch.cuda.current_stream().query()  # the second step still runs
-    assert (losses.last(), losses.mean().item()) == (2.0, 1.5)
-    losses.add(loss * float("nan"))
-    with pytest.raises(ValueError, match="the loss is nan at batch 3 of a test"):
-        losses.settle()
 
 
 @on_cuda

@@ -19,8 +19,9 @@ KINETICS = "label,youtube_id,time_start,time_end,split\n"
 
 def write_kinetics(root, *, validation="validate.csv"):
     (root / "train.csv").write_text(
-        KINETICS + "washing feet,--GkrdYZ9Tc,0,10,train\ntestifying,0123456789A,5,15,train\n"
-    encoding="utf-8")
+        KINETICS + "washing feet,--GkrdYZ9Tc,0,10,train\ntestifying,0123456789A,5,15,train\n",
+        encoding="utf-8",
+    )
     (root / validation).write_text(KINETICS + "testifying,---QUuC4vJs,84,94,validate\n", encoding="utf-8")
 
 
@@ -132,7 +133,9 @@ def write_charades(root):
     folder = root / "Charades"
     folder.mkdir()
     names = "".join(f"c{number:03d} Action number {number}\n" for number in range(157))
-    (folder / "Charades_v1_classes.txt").write_text(names.replace("Action number 8\n", "Opening a door\n"), encoding="utf-8")
+    (folder / "Charades_v1_classes.txt").write_text(
+        names.replace("Action number 8\n", "Opening a door\n"), encoding="utf-8"
+    )
     for split in ("train", "test"):
         (folder / f"Charades_v1_{split}.csv").write_text(CHARADES + CHARADES_ROWS, encoding="utf-8")
 
@@ -178,7 +181,9 @@ def test_kinetics_plain_lists_have_semicolons_since_paths_have_spaces(tmp_path):
 
 
 def test_csv_with_named_columns(tmp_path):
-    (tmp_path / "train.csv").write_text('\ufefffile;what;from;to\n"a;b.mp4";run|jump;0.5;2.25\nc.mp4;walk;0;1\n', encoding="utf-8")
+    (tmp_path / "train.csv").write_text(
+        '\ufefffile;what;from;to\n"a;b.mp4";run|jump;0.5;2.25\nc.mp4;walk;0;1\n', encoding="utf-8"
+    )
     reader = NamedCsv(
         lists={"train": "train.csv"},
         separator=";",

@@ -116,7 +116,9 @@ def test_what_is_given_stands_before_the_preset_and_that_before_the_common_sampl
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_ready_configuration_loads_and_opens_with_its_command_and_source(path):
     config = load_config(path)
-    comment = " ".join(line.lstrip("# ") for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
+    comment = " ".join(
+        line.lstrip("# ") for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")
+    )
     assert f"python -m preprocess --config configs/preprocess/{path.name} --source DIR --output DIR" in comment
     assert re.search(r"Tables? \d|Fig\. \d|no table|SIFAR [34]|Xie et al\.|Multi-Moments", comment)
     assert set(config.splits) == {"train", "validation"}
@@ -171,8 +173,9 @@ def test_inspect_writes_every_layout_and_view_and_prints_what_they_show(tmp_path
     config.write_text(
         "annotations: {format: folder}\n"
         "layouts: {a: {frames: 4, tile: 64}, b: {frames: 8, tile: 64, grid: 2x4, order: reverse}}\n"
-        "splits:\n  train: {mode: train, views: 2, flip: on}\n  validation: {mode: test, crops: 3}\n"
-    encoding="utf-8")
+        "splits:\n  train: {mode: train, views: 2, flip: on}\n  validation: {mode: test, crops: 3}\n",
+        encoding="utf-8",
+    )
     assert main(["--config", str(config), "--inspect", str(video), "--output", str(tmp_path / "out")]) == 0
     names = {path.name for path in (tmp_path / "out").iterdir()}
     views = [*(f"train-v0{view}" for view in range(2)), *(f"validation-v0{view}" for view in range(3))]
