@@ -17,6 +17,17 @@ _HEADER = (
     "runs",
 )
 
+_METHOD = """`python -m benchmarks.gpu --data DIR --timm-scripts DIR --seconds 300` made this page. `--data` is a
+layout that `python -m preprocess` wrote, and `--timm-scripts` is the directory of timm's `train.py` in its repository.
+
+Both scripts train the same model on the same shards with the same flags, in turn. A rate counts the images between the
+second and the last log line of a script, which are four batches apart, so it excludes start-up and the search for the
+fastest convolutions. "Batch already on the GPU" is our training loop on one batch that is never loaded. The difference
+is the cost of loading. Memory is the peak of the memory that tensors used.
+
+Each rate is one run of 12 to 20 batches, so differences of a few percent are noise. The 144 super images of 72 real
+clips are read from the page cache, so the page says nothing about disks, object storage or several GPUs."""
+
 
 def markdown(results: Mapping) -> str:
     about = results["about"]
@@ -25,6 +36,7 @@ def markdown(results: Mapping) -> str:
         "# Training on one GPU",
         f"Commit {about['commit']}, {about['date']}, on {about['card']}, {about['cores']} CPU cores, {workers}; torch "
         f"{about['torch']}, CUDA {about['cuda']}, cuDNN {about['cudnn']}, timm {about['timm']}.",
+        _METHOD,
     ]
     for model in dict.fromkeys(run["model"] for run in results["runs"]):
         parts.append(_model(model, [run for run in results["runs"] if run["model"] == model]))
